@@ -1,0 +1,61 @@
+"""How every command ends: one line for a problem, exit codes, signals.
+
+Standard library only, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from cache.errors import AestheticError
+
+EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised in the main thread so that files are closed as for Ctrl-C."""
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr; results alone go to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def run(name: str, command: Callable[[], int]) -> int:
+    """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (SIGTERM).
+
+    Args:
+        name: the command's name, shown before an error.
+        command: does the work and returns an exit code.
+    """
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return command()
+    except AestheticError as error:
+        note(f"{name}: {error.one_line()}")
+        return EXIT_PROBLEM
+    except Terminated:
+        note(f"{name}: terminated. {_resume_hint(name)}")
+        return EXIT_TERMINATED
+    except KeyboardInterrupt:
+        note(f"{name}: interrupted. {_resume_hint(name)}")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PROBLEM
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _resume_hint(name: str) -> str:
+    if name == "extract":
+        return "What is written is kept; the same command goes on from there."
+    return "Finished runs are kept; the same command goes on with the rest."

@@ -1,0 +1,70 @@
+"""Every error that this project raises on purpose, under one base.
+
+`cache.console.run` turns an `AestheticError` into one line on stderr and exit code 1. Anything
+else that escapes is a bug and keeps its traceback. A message says what happened, where, what
+was expected and how to mend it; `add_note` adds context where more of it is known.
+"""
+
+
+class AestheticError(Exception):
+    """A problem that the user can mend; its text is shown without a traceback."""
+
+    def one_line(self) -> str:
+        """Return the message and its notes joined to one line."""
+        return " ".join([str(self), *getattr(self, "__notes__", [])]).replace("\n", " ")
+
+
+class LabelError(AestheticError):
+    """The labels (AVA.txt, labels.csv, a list of ids) cannot be read or contradict themselves."""
+
+
+class NoPhotographsError(AestheticError):
+    """Not one photograph was found where the labels say they lie."""
+
+
+class TooManyFailuresError(AestheticError):
+    """More photographs were unreadable than `--max-failure-rate` allows."""
+
+
+class WeightsError(AestheticError):
+    """Backbone weights are missing, unknown or not the expected bytes."""
+
+
+class EngineError(AestheticError):
+    """An engine, device or precision was asked for that is not there."""
+
+
+class FormatError(AestheticError):
+    """A file is not a feature cache, is damaged, or has a version that this code does not read."""
+
+
+class IncompleteCacheError(AestheticError):
+    """A cache is needed complete and is not, or is missing."""
+
+
+class StaleCacheError(AestheticError):
+    """A cache was made by another extractor than the one asked for."""
+
+
+class CacheLockedError(AestheticError):
+    """Another process is writing the same cache."""
+
+
+class StorageError(AestheticError):
+    """The disk is full, the folder is read-only, or a write failed."""
+
+
+class SplitOverlapError(AestheticError):
+    """The same photograph or group stands in two splits."""
+
+
+class MismatchError(AestheticError):
+    """Caches that are used together differ in extractor, scale or threshold."""
+
+
+class HeadError(AestheticError):
+    """A head cannot be trained or used on this data with these settings."""
+
+
+class RunError(AestheticError):
+    """A run folder is missing, damaged, or already holds something else."""

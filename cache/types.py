@@ -1,0 +1,234 @@
+"""What passes between the packages: frozen, checked once when made.
+
+Owns the vocabulary (status, scale, extractor, manifest). Imports numpy and nothing of the other
+packages.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import FormatError, LabelError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+TextArray = npt.NDArray[np.str_]
+
+MIN_LEVELS, MAX_LEVELS = 2, 20
+
+
+class Status(enum.IntEnum):
+    """What became of a row's photograph; stored as uint8."""
+
+    PENDING = 0
+    OK = 1
+    MISSING = 2
+    UNREADABLE = 3
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256_text(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The range of a mean score: 1..K for votes, the stated bounds for mean-only labels.
+
+    Raises:
+        LabelError: bounds that are not finite or not in order.
+    """
+
+    lo: float
+    hi: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.lo) and np.isfinite(self.hi) and self.lo < self.hi):
+            raise LabelError(f"A scale needs finite bounds lo < hi; got {self.lo} and {self.hi}.")
+
+    @property
+    def middle(self) -> float:
+        """The middle of the scale: the threshold of beautiful where nothing else is said."""
+        return (self.lo + self.hi) / 2
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """Everything that decides the numbers in `features`; its SHA-256 is the fingerprint.
+
+    `layers` maps a layer's name to its (start, stop) in the last axis of `features`. `views`
+    names the second axis; view 0 is the unflipped centre, or `whole`.
+    """
+
+    backbone: str
+    weights_sha256: str
+    scaling: str
+    decode: str
+    resize: tuple[int, int]
+    crop: tuple[int, int]
+    interpolation: str
+    views: tuple[str, ...]
+    layers: tuple[tuple[str, int, int], ...]
+    precision: str
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if not self.views or not self.layers:
+            raise FormatError("An extractor needs at least one view and one layer.")
+        stops = [0, *(stop for _, _, stop in self.layers)]
+        if [start for _, start, _ in self.layers] != stops[:-1]:
+            raise FormatError(f"The layers' slices leave gaps or overlap: {self.layers}.")
+        if self.dtype not in ("float16", "float32"):
+            raise FormatError(f"Features are stored as float16 or float32, not {self.dtype}.")
+
+    @property
+    def n_features(self) -> int:
+        """D, the length of one feature vector."""
+        return self.layers[-1][2]
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint."""
+        return sha256_text(canonical_json(self.to_dict()))
+
+    def layer_slice(self, name: str) -> slice:
+        """Return the slice of the last axis that holds the layer `name`."""
+        for layer, start, stop in self.layers:
+            if layer == name:
+                return slice(start, stop)
+        raise FormatError(f"No layer {name!r}; there are {[layer for layer, _, _ in self.layers]}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values (tuples become lists)."""
+        values: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ExtractorSpec:
+        """Rebuild from `to_dict`.
+
+        Raises:
+            FormatError: a field is missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise FormatError(
+                f"An extractor's description has the fields {sorted(names)}; "
+                f"these differ: {sorted(names ^ set(values))}."
+            )
+        plain = dict(values)
+        for name in ("resize", "crop", "views"):
+            plain[name] = tuple(plain[name])
+        plain["layers"] = tuple((str(n), int(a), int(b)) for n, a, b in plain["layers"])
+        return cls(**plain)
+
+    def differences(self, other: ExtractorSpec) -> list[tuple[str, Any, Any]]:
+        """Return (field, mine, theirs) for each field in which two extractors differ."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [(name, mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]]
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How the rows of one file were chosen from the labelled photographs."""
+
+    split: str
+    rule: str
+    seed: int
+    val_fraction: float
+    test_fraction: float
+    limit: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The labelled photographs of one split, in the order of the file's rows.
+
+    Shapes: `image_id`, `path` (relative to the data root), `group` ('' where there is none) are
+    (N,) texts; `votes` (N, K) int32 counts of the ratings 1..K, or None for mean-only labels;
+    `mean` (N,) float64 on `scale`; `tags` (N, 2) int32 and `challenge` (N,) int32, or None.
+    `threshold` is a decimal text: beautiful means a mean strictly above it.
+
+    Raises:
+        LabelError: lengths differ, an id stands twice, votes or means are out of range.
+    """
+
+    image_id: TextArray
+    path: TextArray
+    group: TextArray
+    votes: npt.NDArray[np.int32] | None
+    mean: FloatArray
+    scale: Scale
+    threshold: str
+    split_rule: SplitRule
+    tags: npt.NDArray[np.int32] | None = None
+    challenge: npt.NDArray[np.int32] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.image_id)
+        columns = (self.path, self.group, self.votes, self.mean, self.tags, self.challenge)
+        if any(column is not None and len(column) != n for column in columns):
+            raise LabelError(f"Every column of a manifest has {n} rows; one has another length.")
+        ids, counts = np.unique(self.image_id, return_counts=True)
+        if len(ids) != n:
+            raise LabelError(f"The id {ids[counts > 1][0]!r} stands twice in the labels.")
+        if self.votes is not None:
+            levels = self.votes.shape[1]
+            if not MIN_LEVELS <= levels <= MAX_LEVELS:
+                raise LabelError(f"Votes have 2 to 20 levels, not {levels}.")
+            if n and (self.votes.min() < 0 or self.votes.sum(axis=1).min() < 1):
+                raise LabelError("Every photograph needs at least one vote, and none below zero.")
+        outside = ~((self.mean >= self.scale.lo) & (self.mean <= self.scale.hi))
+        if outside.any():
+            row = int(np.flatnonzero(outside)[0])
+            raise LabelError(
+                f"The mean {self.mean[row]} of {self.image_id[row]!r} lies outside the scale "
+                f"{self.scale.lo}..{self.scale.hi}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over all rows and labels: another photograph or label gives another value."""
+        digest = hashlib.sha256()
+        head = [self.scale.lo, self.scale.hi, self.threshold, self.split_rule.to_dict()]
+        digest.update(canonical_json(head).encode())
+        for name in ("image_id", "path", "group"):
+            digest.update(("\n" + name + "\n" + "\n".join(getattr(self, name).tolist())).encode())
+        for name, dtype in (
+            ("votes", "<i4"),
+            ("mean", "<f8"),
+            ("tags", "<i4"),
+            ("challenge", "<i4"),
+        ):
+            column = getattr(self, name)
+            if column is not None:
+                digest.update(name.encode() + np.ascontiguousarray(column, dtype=dtype).tobytes())
+        return digest.hexdigest()
+
+
+def mean_of_votes(votes: npt.NDArray[np.integer[Any]]) -> FloatArray:
+    """Return sum(k n_k) / sum(n_k) for ratings k = 1..K; (N, K) counts to (N,) float64."""
+    counts = np.asarray(votes, dtype=np.int64)
+    levels = np.arange(1, counts.shape[1] + 1, dtype=np.int64)
+    means: FloatArray = (counts @ levels) / counts.sum(axis=1)
+    return means

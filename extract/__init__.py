@@ -1,0 +1,1 @@
+"""Stage one: photographs through a frozen backbone, once, into the feature cache."""

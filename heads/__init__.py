@@ -1,0 +1,1 @@
+"""Stage two: aesthetic heads trained on cached features, compared with their floors."""
