@@ -1,0 +1,84 @@
+"""Features and labels in files that other programs read."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import MismatchError, StorageError
+from cache.files import publish, storage_errors
+from cache.store import FeatureCache, open_cache
+
+
+def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
+    """Write the rows that hold features to `out` as npz, parquet or csv; return their number.
+
+    The columns are image_id, path, group, mean, r1..rK, and features: one array (n, V, D) in npz,
+    columns `f0..` (views side by side) in the others.
+
+    Raises:
+        StorageError: `out` exists and `overwrite` is not set, or the disk refuses.
+        MismatchError: parquet without the package pyarrow.
+    """
+    cache = open_cache(path)
+    if out.exists() and not overwrite:
+        raise StorageError(f"{out} exists. Name another file with --out, or give --overwrite.")
+    columns = _columns(cache)
+    temporary = out.with_name(f".{os.getpid()}.{out.name}")
+    with storage_errors(out):
+        try:
+            if to == "npz":
+                columns["features"] = cache.features[cache.ok_rows]
+                _write_npz(temporary, columns)
+            else:
+                _write_frame(temporary, to, columns, cache.features[cache.ok_rows])
+            publish(temporary, out)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return len(cache.ok_rows)
+
+
+def _write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as `numpy.savez` does; image ids and paths stay plain text arrays."""
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _columns(cache: FeatureCache) -> dict[str, npt.NDArray[Any]]:
+    rows = cache.ok_rows
+    columns: dict[str, npt.NDArray[Any]] = {
+        "image_id": cache.image_id[rows],
+        "path": cache.paths[rows],
+        "group": cache.group[rows],
+        "mean": cache.mean[rows],
+    }
+    if cache.votes is not None:
+        for k in range(cache.votes.shape[1]):
+            columns[f"r{k + 1}"] = cache.votes[rows, k]
+    return columns
+
+
+def _write_frame(
+    path: Path, to: str, columns: dict[str, npt.NDArray[Any]], features: npt.NDArray[Any]
+) -> None:
+    import pandas as pd
+
+    flat = features.reshape(len(features), -1)
+    names = [f"f{i}" for i in range(flat.shape[1])]
+    frame = pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
+    if to == "csv":
+        frame.to_csv(path, index=False)
+        return
+    try:
+        frame.to_parquet(path, index=False)
+    except ImportError:
+        raise MismatchError(
+            "Parquet needs the package pyarrow: pip install pyarrow; or export --to npz."
+        ) from None

@@ -1,0 +1,203 @@
+"""The layout of a cache file, version 1: names, types, and how an empty one is made.
+
+Owns every dataset's and attribute's name; FORMAT.md says the same in prose. Everything is
+allocated when the file is made, in fixed sizes and contiguous: later writes change bytes in place
+and never the file's structure, so a killed writer leaves a file that opens.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import FormatError
+from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, canonical_json
+
+FORMAT = "aesthetic-features"
+VERSION = 1
+ENGINE_BYTES, TIME_BYTES = 512, 32
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who made a file and from what; recorded, but no part of the fingerprint."""
+
+    data_root: str = ""
+    label_note: str = ""
+    weights_origin: str = ""
+    engine: str = ""
+    library_versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FileFacts:
+    """Bytes and time of modification of every row's photograph; both (N,) int64, -1 if missing."""
+
+    size_bytes: npt.NDArray[np.int64]
+    mtime_ns: npt.NDArray[np.int64]
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """(N,) True where there is no file."""
+        absent: npt.NDArray[np.bool_] = self.size_bytes < 0
+        return absent
+
+
+def create(
+    path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, origin: Provenance
+) -> None:
+    """Write a file with all labels, every row pending and room for all features."""
+    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as file:
+        n = len(manifest)
+        _text(file, "image_id", manifest.image_id)
+        _text(file, "path", manifest.path)
+        _text(file, "group", manifest.group)
+        file["mean"] = np.asarray(manifest.mean, "<f8")
+        for name in ("votes", "tags", "challenge"):
+            column = getattr(manifest, name)
+            if column is not None:
+                file[name] = np.asarray(column, "<i4")
+        file["file_bytes"] = facts.size_bytes.astype("<i8")
+        file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
+        _allocated(file, "status", (n,), "u1", fill=True)
+        _allocated(file, "size", (n, 2), "<i4", fill=True)
+        _allocated(file, "crc32", (n,), "<u4", fill=True)
+        shape = (n, len(spec.views), spec.n_features)
+        _allocated(file, "features", shape, np.dtype(spec.dtype).newbyteorder("<"), fill=False)
+        _attributes(file, manifest, spec, origin)
+
+
+def _text(file: h5py.File, name: str, values: npt.NDArray[np.str_]) -> None:
+    """Store texts as UTF-8 of the longest one's length, padded with NUL."""
+    encoded = [value.encode("utf-8") for value in values.tolist()]
+    width = max((len(value) for value in encoded), default=1) or 1
+    file.create_dataset(
+        name, data=np.array(encoded, f"S{width}"), dtype=h5py.string_dtype("utf-8", width)
+    )
+
+
+def _allocated(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, *, fill: bool
+) -> None:
+    file.create_dataset(name, shape, dtype, fill_time="alloc" if fill else "never")
+    properties = file[name].id.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CONTIGUOUS:
+        raise FormatError(f"The dataset {name} was not laid out contiguously.")
+    if not fill and shape[0]:
+        # The last number is written so that the file has its full length from the start.
+        file[name][(-1,) * len(shape)] = 0
+
+
+def _attributes(
+    file: h5py.File, manifest: Manifest, spec: ExtractorSpec, origin: Provenance
+) -> None:
+    attrs = file.attrs
+    attrs["format"], attrs["version"] = FORMAT, VERSION
+    attrs["split"] = manifest.split_rule.split
+    attrs["split_rule"] = canonical_json(manifest.split_rule.to_dict())
+    attrs["scale"] = np.array([manifest.scale.lo, manifest.scale.hi], "<f8")
+    attrs["threshold"] = manifest.threshold
+    attrs["manifest_sha256"] = manifest.sha256
+    attrs["extractor"] = canonical_json(spec.to_dict())
+    attrs["extractor_sha256"] = spec.sha256
+    attrs["view_names"] = canonical_json(list(spec.views))
+    attrs["layers"] = canonical_json([list(layer) for layer in spec.layers])
+    attrs["data_root"], attrs["label_note"] = origin.data_root, origin.label_note
+    attrs["weights_origin"] = origin.weights_origin
+    attrs["library_versions"] = canonical_json(origin.library_versions)
+    attrs["engine"] = np.array(origin.engine.encode(), f"S{ENGINE_BYTES}")
+    attrs["created"] = np.array(origin.created.encode(), f"S{TIME_BYTES}")
+    attrs["finished"] = np.array(b"", f"S{TIME_BYTES}")
+    for name in ("n_ok", "n_missing", "n_unreadable"):
+        attrs[name] = np.int64(0)
+    attrs["complete"] = np.uint8(0)
+
+
+def set_in_place(file: h5py.File, name: str, value: Any) -> None:
+    """Change an attribute's bytes without moving it; its type and size stay."""
+    old = file.attrs[name]
+    dtype = np.dtype(old.dtype) if hasattr(old, "dtype") else None
+    file.attrs.modify(name, np.array(value, dtype))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself, read and checked."""
+
+    split: str
+    split_rule: SplitRule
+    scale: Scale
+    threshold: str
+    spec: ExtractorSpec
+    manifest_sha256: str
+    provenance: Provenance
+    finished: str
+    complete: bool
+
+
+def read_header(file: h5py.File, path: Path) -> Header:
+    """Read and check the attributes of an open file.
+
+    Raises:
+        FormatError: another format or version, a missing or damaged attribute.
+    """
+    attrs = file.attrs
+    if attrs.get("format") != FORMAT:
+        raise FormatError(
+            f"{path} is an HDF5 file but no feature cache: its attribute 'format' is "
+            f"{attrs.get('format')!r}, expected {FORMAT!r}."
+        )
+    if int(attrs.get("version", -1)) != VERSION:
+        raise FormatError(
+            f"{path} has cache version {attrs.get('version')}; this program reads version "
+            f"{VERSION}. Use the program that wrote it, or extract again with --overwrite."
+        )
+    try:
+        header = _parse_header(attrs)
+    except (KeyError, ValueError, TypeError) as error:
+        raise FormatError(f"{path} is damaged: its attributes cannot be read ({error}).") from None
+    if header.spec.sha256 != attrs["extractor_sha256"]:
+        raise FormatError(f"{path} is damaged: its extractor does not match its fingerprint.")
+    return header
+
+
+def _parse_header(attrs: h5py.AttributeManager) -> Header:
+    lo, hi = (float(bound) for bound in attrs["scale"])
+    return Header(
+        split=str(attrs["split"]),
+        split_rule=SplitRule(**json.loads(attrs["split_rule"])),
+        scale=Scale(lo, hi),
+        threshold=str(attrs["threshold"]),
+        spec=ExtractorSpec.from_dict(json.loads(attrs["extractor"])),
+        manifest_sha256=str(attrs["manifest_sha256"]),
+        provenance=Provenance(
+            data_root=str(attrs["data_root"]),
+            label_note=str(attrs["label_note"]),
+            weights_origin=str(attrs["weights_origin"]),
+            engine=bytes(attrs["engine"]).decode(),
+            library_versions=json.loads(attrs["library_versions"]),
+            created=bytes(attrs["created"]).decode(),
+        ),
+        finished=bytes(attrs["finished"]).decode(),
+        complete=bool(attrs["complete"]),
+    )
+
+
+def label_bytes(image_id: str, votes: npt.NDArray[np.int32] | None, mean: float) -> bytes:
+    """Return the bytes of a row's labels that enter its checksum: id, votes, mean."""
+    counts = b"" if votes is None else np.asarray(votes, "<i4").tobytes()
+    return image_id.encode("utf-8") + counts + np.array(mean, "<f8").tobytes()
+
+
+def row_crc32(features: npt.NDArray[Any] | None, labels: bytes) -> int:
+    """Return CRC-32 over a row's stored features (V x D, little-endian; none if absent), labels."""
+    start = 0 if features is None else zlib.crc32(np.ascontiguousarray(features).data)
+    return zlib.crc32(labels, start)

@@ -1,0 +1,94 @@
+"""Finding damage in a cache: every row's checksum, range and bookkeeping.
+
+Reads in blocks, so that memory stays bounded; must not write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache import schema
+from cache.store import FeatureCache, open_cache
+from cache.types import Status
+
+BLOCK_ROWS = 2048
+SHOWN = 5
+# MobileNetV2 ends in ReLU6; block outputs are linear and may be anything finite.
+TOP_RANGE = (0.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of damage: what it is, how many rows have it, and the first of them."""
+
+    problem: str
+    count: int
+    rows: tuple[int, ...]
+
+
+def verify(path: Path) -> list[Finding]:
+    """Return what is wrong with a cache, nothing for a sound one.
+
+    Raises:
+        FormatError: it cannot even be opened (no cache, truncated, another version).
+        IncompleteCacheError: there is no such file, or it is unfinished.
+    """
+    cache = open_cache(path)
+    found: dict[str, list[int]] = {}
+    for problem, row in _row_problems(cache):
+        found.setdefault(problem, []).append(row)
+    for problem, rows in _bookkeeping(cache):
+        found.setdefault(problem, []).extend(rows)
+    return [Finding(name, len(rows), tuple(rows[:SHOWN])) for name, rows in found.items()]
+
+
+def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, list[int]]]:
+    _, first = np.unique(cache.image_id, return_index=True)
+    if len(first) != cache.n_rows:
+        yield "duplicated ids", np.setdiff1d(np.arange(cache.n_rows), first).tolist()
+    pending = np.flatnonzero(cache.status == Status.PENDING)
+    if len(pending):
+        yield "rows that are still pending in a file marked complete", pending.tolist()
+    unknown = np.flatnonzero(cache.status > max(Status))
+    if len(unknown):
+        yield "rows of unknown status", unknown.tolist()
+    if cache.votes is not None:
+        empty = np.flatnonzero(cache.votes.sum(axis=1) < 1)
+        if len(empty):
+            yield "rows without votes", empty.tolist()
+
+
+def _row_problems(cache: FeatureCache) -> Iterator[tuple[str, int]]:
+    for start in range(0, cache.n_rows, BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows))
+        features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
+        for i, row in enumerate(rows.tolist()):
+            ok = cache.status[row] == Status.OK
+            votes = None if cache.votes is None else cache.votes[row]
+            labels = schema.label_bytes(str(cache.image_id[row]), votes, float(cache.mean[row]))
+            expected = schema.row_crc32(features[i] if ok else None, labels)
+            if cache.status[row] != Status.PENDING and expected != cache.crc32[row]:
+                yield "a wrong checksum", row
+        yield from _value_problems(cache, rows, features)
+
+
+def _value_problems(
+    cache: FeatureCache, rows: npt.NDArray[Any], features: npt.NDArray[Any]
+) -> Iterator[tuple[str, int]]:
+    ok = cache.status[rows] == Status.OK
+    flat = features.reshape(len(rows), -1)
+    finite = np.isfinite(flat).all(axis=1)
+    top = features[:, :, cache.spec.layer_slice("top")].reshape(len(rows), -1)
+    inside = ((top >= TOP_RANGE[0]) & (top <= TOP_RANGE[1])).all(axis=1)
+    for row in rows[ok & ~finite].tolist():
+        yield "NaN or infinite features", row
+    for row in rows[ok & finite & ~inside].tolist():
+        yield "top features outside 0..6", row
+    for row in rows[ok & ~flat.any(axis=1)].tolist():
+        yield "marked ok but without features", row

