@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from cache.errors import AestheticError
@@ -27,6 +29,28 @@ def note(text: str) -> None:
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Swallow what a library's C code prints while it is imported; show it all if that fails.
+
+    TensorFlow greets on the descriptor itself before its own log level is read.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as swallowed:
+        os.dup2(swallowed.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            swallowed.seek(0)
+            os.write(2, swallowed.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def run(name: str, command: Callable[[], int]) -> int:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,17 +31,22 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _reason(error: OSError) -> str | None:
-    text = str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+    """Say what the operating system refused; HDF5 hides the number in its text."""
+    hidden = re.search(r"errno = (\d+)", str(error))
+    number = error.errno or (int(hidden[1]) if hidden else None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
         return (
             "the disk is full. What was written is kept; make room and give the same command again."
         )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "no permission, or a read-only folder. Choose another one with --out."
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+    if number in (errno.ENOTDIR, errno.EEXIST):
         return "a file stands where a folder is needed. Choose another one with --out."
-    if error.errno is not None or "rrno" in text or "write" in text:
-        return f"{text}. What was written is kept; mend it and give the same command again."
+    if number is not None:
+        return (
+            f"{os.strerror(number)}. What was written is kept; mend it and go on with the same "
+            "command."
+        )
     return None
 
 

@@ -79,9 +79,8 @@ def _text(file: h5py.File, name: str, values: npt.NDArray[np.str_]) -> None:
     """Store texts as UTF-8 of the longest one's length, padded with NUL."""
     encoded = [value.encode("utf-8") for value in values.tolist()]
     width = max((len(value) for value in encoded), default=1) or 1
-    file.create_dataset(
-        name, data=np.array(encoded, f"S{width}"), dtype=h5py.string_dtype("utf-8", width)
-    )
+    dtype = h5py.string_dtype("utf-8", width)
+    file.create_dataset(name, data=np.array(encoded, dtype), dtype=dtype)
 
 
 def _allocated(

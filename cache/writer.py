@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,6 +151,13 @@ class CacheWriter:
             _mark_missing(self._file, self.manifest, facts)
             self._file.flush()
 
+    def reasons(self) -> Counter[str]:
+        """Count the reasons of all rows that are unreadable."""
+        known = _read_reasons(_journal_path(self.path))
+        unreadable = np.flatnonzero(self._status == Status.UNREADABLE)
+        ids = self.manifest.image_id[unreadable].tolist()
+        return Counter(known.get(image_id, REASON_LOST) for image_id in ids)
+
     def finish(self) -> Path:
         """Mark the file complete and put it in its place; return its path.
 
@@ -271,7 +279,10 @@ def open_writer(
             if found and found[0].path == path and _is_current(found[0], manifest, facts, reuse):
                 return None
             if found and found[0].path == partial and _same_rows(found[0], manifest):
-                return _resumed(CacheWriter(path, manifest, spec), found[0], facts, reuse)
+                outdated = _outdated(found[0], facts, reuse)
+                writer = CacheWriter(path, manifest, spec)
+                writer.adopt(facts, outdated)
+                return writer
             _make(path, manifest, spec, facts, origin, _Kept.of(found, manifest, facts, reuse))
             return CacheWriter(path, manifest, spec)
         _make(path, manifest, spec, facts, origin, _Kept.of([], manifest, facts, reuse))
@@ -293,33 +304,24 @@ def _same_rows(earlier: FeatureCache, manifest: Manifest) -> bool:
     return earlier.manifest_sha256 == manifest.sha256 and earlier.n_rows == len(manifest)
 
 
-def _changed(earlier: FeatureCache, facts: FileFacts) -> npt.NDArray[np.bool_]:
-    """(N,) True where a photograph's file came, went or changed since it was read."""
+def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDArray[np.bool_]:
+    """(N,) True where a photograph's file came, went or changed, or is to be tried again."""
     before = earlier.facts
-    changed: npt.NDArray[np.bool_] = (before.size_bytes != facts.size_bytes) | (
-        before.mtime_ns != facts.mtime_ns
+    outdated: npt.NDArray[np.bool_] = (
+        (before.size_bytes != facts.size_bytes)
+        | (before.mtime_ns != facts.mtime_ns)
+        | ((earlier.status == Status.MISSING) & ~facts.missing)
+        | ((earlier.status == Status.UNREADABLE) & reuse.retry_failed)
     )
-    return changed
+    return outdated
 
 
 def _is_current(earlier: FeatureCache, manifest: Manifest, facts: FileFacts, reuse: Reuse) -> bool:
-    retries = reuse.retry_failed and bool((earlier.status == Status.UNREADABLE).any())
     return (
         earlier.header.complete
         and _same_rows(earlier, manifest)
-        and not _changed(earlier, facts).any()
-        and not retries
+        and not _outdated(earlier, facts, reuse).any()
     )
-
-
-def _resumed(
-    writer: CacheWriter, earlier: FeatureCache, facts: FileFacts, reuse: Reuse
-) -> CacheWriter:
-    again = _changed(earlier, facts)
-    if reuse.retry_failed:
-        again |= earlier.status == Status.UNREADABLE
-    writer.adopt(facts, again)
-    return writer
 
 
 @dataclass(frozen=True, eq=False)

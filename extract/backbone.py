@@ -17,22 +17,10 @@ from cache.errors import WeightsError
 from extract.preprocess import CROP
 from extract.weights import Weights, read_torch_pickle
 
-BACKBONE = "mobilenet_v2_1.0_224"
 # Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TORCH_EPSILON = 1e-5
-
-
-def layer_slices(layers: str) -> tuple[tuple[str, int, int], ...]:
-    """Return (name, start, stop) in the feature vector for `top` (1280) or `multi` (2784)."""
-    # Table 2 of the paper: 17 inverted residual blocks with these output channels, then 1280.
-    channels = [16, *[24] * 2, *[32] * 3, *[64] * 4, *[96] * 3, *[160] * 3, 320]
-    if layers == "top":
-        return (("top", 0, 1280),)
-    named = [*((f"block_{i}", n) for i, n in enumerate(channels)), ("top", 1280)]
-    stops = np.cumsum([n for _, n in named]).tolist()
-    return tuple((name, stop - n, stop) for (name, n), stop in zip(named, stops, strict=True))
 
 
 def build_extractor(
@@ -42,7 +30,7 @@ def build_extractor(
 
     Args:
         weights: as `find_weights` found them.
-        layers: `top` or `multi`, as in `layer_slices`.
+        layers: `top` or `multi`, as in `extract.layers`.
         batch_size: fixed, so that every photograph's features come from the same kernels.
         compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
     """

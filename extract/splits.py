@@ -1,0 +1,146 @@
+"""Which photograph belongs to train, val or test, decided once and for good.
+
+A photograph's split depends on its own key alone, so that it stays when others are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import LabelError
+from cache.schema import FileFacts
+from cache.types import IntArray, Manifest, SplitRule, TextArray, mean_of_votes
+from extract.labels import SPLITS, Labels
+
+VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
+VAL_FRACTION_OF_OFFICIAL = 0.05
+# The blog's and the papers' choice on the scale 1..10.
+AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """What the user may set; None means the default of the rule that applies."""
+
+    seed: int = 0
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    limit: int = 0
+    threshold: str | None = None
+
+    def __post_init__(self) -> None:
+        val, test = self.val_fraction or 0.0, self.test_fraction or 0.0
+        if min(val, test) < 0 or val + test >= 1:
+            raise LabelError(
+                f"--val-fraction {val:g} and --test-fraction {test:g} must be at least 0 and "
+                "leave something to train on."
+            )
+
+
+def hash_fractions(seed: int | str, keys: TextArray) -> npt.NDArray[np.float64]:
+    """Return SHA-256(`seed:key`) as fractions in [0, 1), (N,) float64."""
+    digests = (hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in keys.tolist())
+    return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
+
+
+def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRule]:
+    """Return every photograph's split, (N,), and the rule behind it (its `split` still empty).
+
+    A `split` column wins; then an official test list, the rest by hash into val and train; then
+    the hash alone. The hashed key is the group, or the id where there is none.
+    """
+    if labels.split is not None:
+        return labels.split, SplitRule(
+            "", "a split column", settings.seed, 0.0, 0.0, settings.limit
+        )
+    keys = np.where(labels.group == "", labels.image_id, labels.group)
+    fractions = hash_fractions(settings.seed, keys)
+    official = labels.official_test
+    default = VAL_FRACTION if official is None else VAL_FRACTION_OF_OFFICIAL
+    val = default if settings.val_fraction is None else settings.val_fraction
+    if official is not None:
+        is_test = np.isin(labels.image_id, list(official))
+        names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))
+        rule = "the official test list, the rest by hash"
+        return names, SplitRule("", rule, settings.seed, val, 0.0, settings.limit)
+    test = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
+    names = np.where(fractions < test, "test", np.where(fractions < test + val, "val", "train"))
+    return names, SplitRule("", "hash", settings.seed, val, test, settings.limit)
+
+
+def threshold_text(labels: Labels, settings: SplitSettings) -> str:
+    """Return the threshold of beautiful as a decimal text: as set, 5 on 1..10, else the middle.
+
+    Raises:
+        LabelError: it is no number, or lies outside the scale.
+    """
+    scale = labels.scale
+    default = AVA_THRESHOLD if (scale.lo, scale.hi) == AVA_SCALE else f"{scale.middle:g}"
+    text = settings.threshold or default
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise LabelError(f"--threshold {text!r} is not a number.") from None
+    if not Decimal(scale.lo) <= value < Decimal(scale.hi):
+        raise LabelError(f"--threshold {text} lies outside the scale {scale.lo:g}..{scale.hi:g}.")
+    return f"{value.normalize():f}"
+
+
+def make_manifest(
+    labels: Labels,
+    facts: FileFacts,
+    split: str,
+    settings: SplitSettings,
+) -> tuple[Manifest, FileFacts]:
+    """Return the rows of one split, in an order by hash, and what is known of their files.
+
+    The order does not depend on the other photographs, so a limit is nested in a larger one. The
+    limit counts photographs whose files are there.
+
+    Raises:
+        LabelError: the split would be empty.
+    """
+    if split not in SPLITS:
+        raise LabelError(f"There is no split {split!r}; expected train, val or test.")
+    names, rule = assign(labels, settings)
+    rows = np.flatnonzero(names == split)
+    if not len(rows):
+        raise LabelError(
+            f"The split {split} would be empty: {len(labels):,} labelled photographs, split by "
+            f"{rule.rule}. Label more, or change --val-fraction and --test-fraction."
+        )
+    order = np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")
+    rows = _limited(rows[order], facts, settings.limit)
+    manifest = Manifest(
+        image_id=labels.image_id[rows],
+        path=labels.path[rows],
+        group=labels.group[rows],
+        votes=None if labels.votes is None else labels.votes[rows],
+        mean=_means(labels, rows),
+        scale=labels.scale,
+        threshold=threshold_text(labels, settings),
+        split_rule=SplitRule(**{**rule.to_dict(), "split": split}),
+        tags=None if labels.tags is None else labels.tags[rows],
+        challenge=None if labels.challenge is None else labels.challenge[rows],
+    )
+    return manifest, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])
+
+
+def _means(labels: Labels, rows: IntArray) -> npt.NDArray[np.float64]:
+    if labels.votes is not None:
+        return mean_of_votes(labels.votes[rows])
+    if labels.mean is None:
+        raise LabelError("Labels hold neither votes nor means.")
+    return labels.mean[rows]
+
+
+def _limited(rows: IntArray, facts: FileFacts, limit: int) -> IntArray:
+    if not limit:
+        return rows
+    present = np.cumsum(~facts.missing[rows])
+    return rows[: int(np.searchsorted(present, limit)) + 1]
