@@ -289,6 +289,24 @@ def open_writer(
         return CacheWriter(path, manifest, spec)
 
 
+def count_pending(
+    path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, reuse: Reuse
+) -> int:
+    """Return how many photographs `open_writer` would leave to extract; write nothing.
+
+    Raises:
+        StaleCacheError, FormatError: as `open_writer`.
+    """
+    found = []
+    if not reuse.overwrite:
+        found = [_compatible(p, spec) for p in (partial_path(path), path) if p.exists()]
+    if found and _same_rows(found[0], manifest):
+        to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
+        return int((to_do & ~facts.missing).sum())
+    kept = sum(len(new) for _, _, new in _Kept.of(found, manifest, facts, reuse).sources)
+    return int((~facts.missing).sum()) - kept
+
+
 def _compatible(path: Path, spec: ExtractorSpec) -> FeatureCache:
     earlier = open_cache(path, allow_partial=True)
     for name, theirs, mine in earlier.spec.differences(spec):

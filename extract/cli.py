@@ -180,7 +180,9 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.dry_run:
         from extract.dryrun import dry_run
 
-        return dry_run(settings)
+        text, as_json = dry_run(settings)
+        print(as_json if options.json else text)
+        return console.EXIT_OK
     summaries = extract(settings)
     for summary in summaries:
         line = describe(summary, settings.engine.cores)

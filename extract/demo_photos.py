@@ -21,6 +21,9 @@ ASPECTS = (4 / 3, 4 / 3, 3 / 2, 1.0, 3 / 4)
 FAULT_COUNTS = (0.3, 0.4, 0.3)
 CLEAN_QUALITY = 86
 GAMMA = 2.2
+MILD_STOPS, MILD_TONE = 0.3, 0.06
+# A window is never smaller than the networks' input, or all its crops would be blurred.
+MIN_PIXELS = 256
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,20 @@ MOTORCYCLE = _skimage("motorcycle_left.png", "motorcycle_right.png")
 SCENES = (
     Scene("astronaut", _skimage("astronaut.png"), 0.15, (0.45, 0.35)),
     Scene("cat", _skimage("chelsea.png"), 0.25, (0.5, 0.45)),
-    Scene("temple", _sklearn("china.jpg"), 0.25, (0.4, 0.5), split="val"),
     Scene("dahlia", _sklearn("flower.jpg"), 0.3, (0.5, 0.5)),
-    Scene("motorcycle", MOTORCYCLE, 0.0, (0.5, 0.55)),
+    Scene("rocket", _skimage("rocket.jpg"), 0.25, (0.52, 0.55)),
     Scene("galaxies", _skimage("hubble_deep_field.jpg"), 0.15, (0.5, 0.5)),
-    Scene("coins", _skimage("coins.png"), -0.1, (0.5, 0.5), 0.6, "val", True),
+    Scene("motorcycle", MOTORCYCLE, 0.0, (0.5, 0.55)),
+    Scene("tissue", _skimage("ihc.png"), -0.1, (0.5, 0.5), 0.5),
+    Scene("eye", _skimage("retina.jpg"), -0.1, (0.4, 0.5), 0.5),
     Scene("moon", _skimage("moon.png"), -0.05, (0.5, 0.5), 0.6, grey=True),
-    Scene("bricks", _skimage("brick.png"), -0.25, (0.5, 0.5), 0.4, grey=True),
-    Scene("gravel", _skimage("gravel.png"), -0.3, (0.5, 0.5), 0.4, grey=True),
+    Scene("bricks", _skimage("brick.png"), -0.25, (0.5, 0.5), 0.5, grey=True),
+    Scene("gravel", _skimage("gravel.png"), -0.3, (0.5, 0.5), 0.5, grey=True),
+    Scene("temple", _sklearn("china.jpg"), 0.25, (0.4, 0.5), split="val"),
+    Scene("coins", _skimage("coins.png"), -0.1, (0.5, 0.5), 0.5, "val", True),
     Scene("espresso", _skimage("coffee.png"), 0.2, (0.45, 0.5), split="test"),
-    Scene("rocket", _skimage("rocket.jpg"), 0.25, (0.52, 0.55), split="test"),
-    Scene("cameraman", _skimage("camera.png"), 0.1, (0.45, 0.4), 0.6, "test", True),
-    Scene("grass", _skimage("grass.png"), -0.3, (0.5, 0.5), 0.4, "test", True),
+    Scene("cameraman", _skimage("camera.png"), 0.1, (0.45, 0.4), 1.0, "test", True),
+    Scene("grass", _skimage("grass.png"), -0.3, (0.5, 0.5), 0.5, "test", True),
 )
 
 
@@ -72,7 +77,7 @@ SCENES = (
 class Shot:
     """How one photograph of the demo set is made.
 
-    `zoom` is the window's part of the largest one that fits; `shift` moves the window's middle
+    `zoom` lies between 0, the smallest window, and 1, the largest that fits; `shift` moves the window's middle
     off the subject, in halves of its width and height; `faults` are (name, severity in (0, 1]).
     """
 
@@ -104,7 +109,7 @@ def draw_shot(rng: np.random.Generator) -> Shot:
     return Shot(
         scene=scene,
         file=int(rng.integers(len(SCENES[scene].files))),
-        zoom=float(rng.uniform(0.65, 1.0) if crop is None else rng.uniform(0.45, 0.6)),
+        zoom=float(rng.uniform(0.2, 1.0) if crop is None else rng.uniform(0.0, 0.25)),
         shift=(reach * math.cos(angle), reach * math.sin(angle)),
         aspect=float(rng.choice(ASPECTS)),
         long_edge=int(rng.integers(400, 541)),
@@ -153,7 +158,9 @@ def load_pictures() -> dict[tuple[str, str], Image.Image]:
 
 def window(width: int, height: int, shot: Shot) -> tuple[float, float, float, float]:
     """Return the box (left, top, right, bottom) of a shot inside a width x height picture."""
-    across = min(width, height * shot.aspect) * shot.zoom
+    largest = min(width, height * shot.aspect)
+    smallest = min(largest, MIN_PIXELS * max(1.0, shot.aspect))
+    across = smallest + (largest - smallest) * shot.zoom
     down = across / shot.aspect
     x, y = SCENES[shot.scene].subject
     left = x * width + (shot.shift[0] - 1) * across / 2
@@ -210,14 +217,20 @@ def _tilted(image: Image.Image, severity: float, seed: int) -> Image.Image:
 
 
 def _tone_tables(severity: dict[str, float], seed: int) -> list[int]:
-    """Return 3 x 256 table entries for exposure (in stops), colour cast and haze."""
-    stops = 2.2 * severity.get("over", 0.0) - 3.5 * severity.get("under", 0.0)
+    """Return 3 x 256 table entries for exposure (in stops), colour cast and haze.
+
+    A little of the first two is in every photograph and no fault, as cameras differ.
+    """
+    rng = np.random.default_rng(seed)
+    stops = rng.uniform(-MILD_STOPS, MILD_STOPS)
+    stops += 2.2 * severity.get("over", 0.0) - 3.5 * severity.get("under", 0.0)
     light = (np.arange(256) / 255) ** GAMMA * 2.0**stops
     levels = np.minimum(light, 1.0) ** (1 / GAMMA)
     levels = 0.55 + (levels - 0.55) * (1 - 0.75 * severity.get("haze", 0.0))
     push = np.zeros(3)
     push[seed % 3], push[(seed + 1) % 3] = 0.45, -0.35
-    channels = levels[None, :] * (1 + push[:, None] * severity.get("cast", 0.0))
+    mild = rng.uniform(-MILD_TONE, MILD_TONE, size=3)
+    channels = levels[None, :] * (1 + mild + push * severity.get("cast", 0.0))[:, None]
     table: list[int] = np.clip(np.rint(255 * channels), 0, 255).astype(int).ravel().tolist()
     return table
 

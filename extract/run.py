@@ -172,11 +172,20 @@ def open_cache_header(path: Path) -> str:
     return open_cache(path, allow_partial=True).spec.weights_sha256
 
 
-def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[Summary]:
-    """Extract every split that the settings name; what is there already is not done again.
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Labels read, split and matched with files: what an extraction is about to do."""
+
+    weights: Weights
+    spec: ExtractorSpec
+    splits: tuple[tuple[Manifest, FileFacts], ...]
+
+
+def plan(settings: Settings) -> Plan:
+    """Read labels, look for every photograph and split them.
 
     Raises:
-        AestheticError: any problem that the user can mend; the work so far is kept.
+        LabelError, NoPhotographsError, WeightsError: what is needed is not there.
     """
     labels = read_labels(settings.data)
     facts = file_facts(settings.data, labels.path)
@@ -188,15 +197,24 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     note(_found(labels, facts, settings.data))
     weights = wanted_weights(settings)
     note(f"Weights: {weights.origin}.")
-    spec = make_spec(settings, weights)
-    opener = _Once(lambda: open_engine_(settings.engine, weights))
-    plans = [(s, *make_manifest(labels, facts, s, settings.split)) for s in settings.splits]
+    splits = [make_manifest(labels, facts, name, settings.split) for name in settings.splits]
+    return Plan(weights, make_spec(settings, weights), tuple(splits))
+
+
+def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[Summary]:
+    """Extract every split that the settings name; what is there already is not done again.
+
+    Raises:
+        AestheticError: any problem that the user can mend; the work so far is kept.
+    """
+    planned = plan(settings)
+    opener = _Once(lambda: open_engine_(settings.engine, planned.weights))
     with storage_errors(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
-    origin = _provenance(settings, weights)
+    origin = _provenance(settings, planned.weights)
     return [
-        _extract_split(settings, split, manifest, split_facts, spec, origin, opener)
-        for split, manifest, split_facts in plans
+        _extract_split(settings, manifest, facts, planned.spec, origin, opener)
+        for manifest, facts in planned.splits
     ]
 
 
@@ -245,14 +263,13 @@ def _version(name: str) -> str:
 
 def _extract_split(
     settings: Settings,
-    split: str,
     manifest: Manifest,
     facts: FileFacts,
     spec: ExtractorSpec,
     origin: Provenance,
     opener: _Once,
 ) -> Summary:
-    path = settings.out / f"{split}.h5"
+    path = settings.out / f"{manifest.split_rule.split}.h5"
     with storage_errors(path), exclusive(path):
         writer = open_writer(path, manifest, spec, facts, origin, settings.reuse)
         if writer is None:
@@ -264,7 +281,7 @@ def _extract_split(
             if n_pending:
                 engine = opener()
                 engine_label = engine.label
-                clock = _fill(settings, split, writer, engine)
+                clock = _fill(settings, writer, engine)
             counts = Counter(Status(s) for s in writer.status.tolist())
             settings.failures.check(counts, writer.reasons(), path)
             writer.finish()
@@ -281,14 +298,14 @@ class _Clock:
     fill: float = 0.0
 
 
-def _fill(settings: Settings, split: str, writer: CacheWriter, engine: Engine) -> _Clock:
+def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> _Clock:
     """Extract what is pending; look at failures on the way."""
     source = Source(settings.data, writer.manifest.path, views(settings.views), settings.max_pixels)
     pending, account, clock = writer.pending, Account(), _Clock()
     seen: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
     start, begun_run = time.process_time(), time.perf_counter()
-    with _bar(settings, split, writer) as bar:
+    with _bar(settings, writer) as bar:
         for block in extract_blocks(source, pending, engine, settings.engine.cores, account):
             if not settings.data.is_dir():
                 raise NoPhotographsError(
@@ -310,13 +327,13 @@ def _fill(settings: Settings, split: str, writer: CacheWriter, engine: Engine) -
     return clock
 
 
-def _bar(settings: Settings, split: str, writer: CacheWriter) -> Any:
+def _bar(settings: Settings, writer: CacheWriter) -> Any:
     from tqdm import tqdm
 
     return tqdm(
         total=len(writer.manifest),
         initial=len(writer.manifest) - len(writer.pending),
-        desc=split,
+        desc=writer.manifest.split_rule.split,
         unit="img",
         disable=not settings.progress,
         smoothing=0.05,
