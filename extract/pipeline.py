@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from cache.types import IntArray, Status
 from cache.writer import Block
-from extract.engines import Engine
+from extract.engines import Engine, full_batch
 from extract.images import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
 from extract.preprocess import CROP, View
 
@@ -103,7 +103,7 @@ class _Pending:
         good = [p.pixels_u8 for p in self.outcomes if isinstance(p, Photograph)]
         pixels = np.concatenate(good) if good else np.empty((0, *CROP, 3), np.uint8)
         self.batches = [
-            runners.submit(_full_batch, engine, pixels[start : start + engine.batch_size])
+            runners.submit(full_batch, engine, pixels[start : start + engine.batch_size])
             for start in range(0, len(pixels), engine.batch_size)
         ]
 
@@ -153,12 +153,3 @@ def _timed_decode(source: Source, path: str, account: Account) -> Decoded:
         return reason
     finally:
         account.add_decode(time.thread_time() - start)
-
-
-def _full_batch(engine: Engine, pixels_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Compute one batch, filled up to the engine's size with black photographs."""
-    n = len(pixels_u8)
-    if n < engine.batch_size:
-        empty = np.zeros((engine.batch_size - n, *CROP, 3), np.uint8)
-        pixels_u8 = np.concatenate([pixels_u8, empty])
-    return engine.features(pixels_u8)[:n]

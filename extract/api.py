@@ -1,0 +1,206 @@
+"""The function from photographs to features that made a cache, for use outside of extraction.
+
+The one door through which stage two reaches photographs (`heads.photos`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cache.errors import EngineError, MismatchError
+from cache.types import ExtractorSpec
+from extract.engines import Engine, EngineSettings, full_batches, open_engine
+from extract.images import MAX_PIXELS, Photograph, Unreadable, read_photograph
+from extract.layers import LAYERS, layer_slices
+from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, View, views
+from extract.weights import Weights, find_weights
+
+PhotographSource = Path | Image.Image
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """One photograph's features (V, D) float32, or the reason why there are none.
+
+    `pixels_u8` (V, 224, 224, 3) is what the backbone saw, None where unreadable.
+    """
+
+    features: npt.NDArray[np.float32] | None
+    pixels_u8: npt.NDArray[np.uint8] | None
+    size: tuple[int, int]
+    reason: str
+
+
+class Extractor:
+    """Features of photographs exactly as a cache holds them; made by `open_extractor`."""
+
+    def __init__(
+        self, spec: ExtractorSpec, weights: Weights, engine: Engine, views_: tuple[View, ...]
+    ) -> None:
+        self.spec = spec
+        self.weights = weights
+        self._engine = engine
+        self._views = views_
+
+    def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
+        """Yield each photograph's features in order, in constant memory.
+
+        Args:
+            sources: paths, or PIL images. Those that cannot be read give a reason.
+        """
+        size = max(8, 4 * self._engine.batch_size // len(self._views))
+        remaining = iter(sources)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "decode") as decoders:
+            ahead = list(islice(remaining, size))
+            decoding = [decoders.submit(self._decode, source) for source in ahead]
+            while decoding:
+                current = [future.result() for future in decoding]
+                decoding = [
+                    decoders.submit(self._decode, source) for source in islice(remaining, size)
+                ]
+                yield from self._compute(current)
+
+    def _decode(self, source: PhotographSource) -> Photograph | Unreadable:
+        try:
+            return read_photograph(source, self._views, MAX_PIXELS)
+        except Unreadable as reason:
+            return reason
+
+    def _compute(self, outcomes: Sequence[Photograph | Unreadable]) -> Iterator[Extracted]:
+        good = [p.pixels_u8 for p in outcomes if isinstance(p, Photograph)]
+        pixels = np.concatenate(good) if good else np.empty((0, *CROP, 3), np.uint8)
+        batches = full_batches(self._engine, pixels)
+        features = iter(
+            # As the cache rounds them, so that scores do not depend on where features come from.
+            np.concatenate(batches)
+            .reshape(len(good), len(self._views), -1)
+            .astype(self.spec.dtype)
+            .astype(np.float32)
+            if good
+            else ()
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, Photograph):
+                yield Extracted(next(features), outcome.pixels_u8, outcome.size, "")
+            else:
+                yield Extracted(None, None, (0, 0), str(outcome))
+
+
+def open_extractor(
+    spec: ExtractorSpec,
+    *,
+    weights: str = "auto",
+    engine: str = "auto",
+    device: str = "auto",
+    jobs: int = 0,
+) -> Extractor:
+    """Open the extractor that a cache's `spec` describes.
+
+    Args:
+        spec: as stored in the cache or in a run's config.
+        weights, engine, device: as the options of `extract`.
+        jobs: threads, 0 for all cores.
+
+    Raises:
+        MismatchError: this program cannot make such features (other preprocessing, other layers).
+        WeightsError: the weights with the spec's SHA-256 are not here.
+        EngineError: the engine, device or precision is not here.
+    """
+    expected = {
+        "decode": DECODE,
+        "resize": RESIZE,
+        "crop": CROP,
+        "interpolation": INTERPOLATION,
+    }
+    for name, mine in expected.items():
+        theirs = getattr(spec, name)
+        if theirs != mine:
+            raise MismatchError(
+                f"The features were made with {name} = {theirs!r}; this version does {mine!r}. "
+                "Use the version that made them, or extract again and train anew."
+            )
+    found = find_weights(weights, spec.weights_sha256)
+    if found.sha256 != spec.weights_sha256:
+        raise MismatchError(
+            f"The features were made with weights {spec.weights_sha256[:12]}; {found.origin} are "
+            f"{found.sha256[:12]}. Name the right file with --weights."
+        )
+    settings = EngineSettings(
+        engine=engine,
+        device=device,
+        precision=spec.precision,
+        layers=_layers_of(spec),
+        cores=jobs or len(os.sched_getaffinity(0)),
+    )
+    return Extractor(spec, found, open_engine(settings, found), views_of(spec))
+
+
+def _layers_of(spec: ExtractorSpec) -> str:
+    for choice in LAYERS:
+        if layer_slices(choice) == spec.layers:
+            return choice
+    raise MismatchError("The features come from layers that this version does not have.")
+
+
+def views_of(spec: ExtractorSpec) -> tuple[View, ...]:
+    """Return the views that a spec names.
+
+    Raises:
+        MismatchError: this version cuts no such views.
+    """
+    choices = ["center", "flip", "ten", "whole"]
+    if len(spec.views) > 1:
+        choices.append(f"random:{len(spec.views)}")
+    for choice in choices:
+        found = views(choice)
+        if tuple(view.name for view in found) == spec.views:
+            return found
+    raise MismatchError(f"This version cuts no such views: {', '.join(spec.views)}.")
+
+
+def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtractor:
+    """Open the extractor of the last feature map of view 0, upright, for explanations.
+
+    Raises:
+        MismatchError, WeightsError: as `open_extractor`.
+    """
+    found = find_weights(weights, spec.weights_sha256)
+    if found.sha256 != spec.weights_sha256:
+        raise MismatchError("The weights that the features were made with are not here.")
+    if spec.precision != "float32":
+        raise EngineError("Feature maps are computed in float32 only; train on such features.")
+    return MapExtractor(found, views_of(spec)[0])
+
+
+class MapExtractor:
+    """The (7, 7, 1280) map whose mean over cells is the feature vector of view 0."""
+
+    def __init__(self, weights: Weights, view: View) -> None:
+        from cache.console import quiet_stderr
+
+        with quiet_stderr():
+            from extract.backbone import build_map_extractor
+
+            self._model = build_map_extractor(weights, batch_size=1)
+        self.view = view
+
+    def __call__(
+        self, source: PhotographSource
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """Return the map (7, 7, 1280) float32 and the pixels (224, 224, 3) that it covers.
+
+        Raises:
+            Unreadable: the photograph cannot be read.
+        """
+        photograph = read_photograph(source, (self.view,))
+        answer = self._model([photograph.pixels_u8], training=False)
+        return np.asarray(answer)[0].astype(np.float32), photograph.pixels_u8[0]
