@@ -6,25 +6,20 @@ The one door through which stage two reaches photographs (`heads.photos`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
-from extract.engines import Engine, EngineSettings, full_batches, open_engine
-from extract.images import MAX_PIXELS, Photograph, Unreadable, read_photograph
+from extract.engines import Engine, EngineSettings, open_engine
+from extract.images import Photograph, read_photograph
 from extract.layers import LAYERS, layer_slices
+from extract.pipeline import Account, Cutting, PhotographSource, stream
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, View, views
 from extract.weights import Weights, find_weights
-
-PhotographSource = Path | Image.Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +39,12 @@ class Extractor:
     """Features of photographs exactly as a cache holds them; made by `open_extractor`."""
 
     def __init__(
-        self, spec: ExtractorSpec, weights: Weights, engine: Engine, views_: tuple[View, ...]
+        self, spec: ExtractorSpec, weights: Weights, engine: Engine, cutting: Cutting
     ) -> None:
         self.spec = spec
         self.weights = weights
         self._engine = engine
-        self._views = views_
+        self._cutting = cutting
 
     def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
         """Yield each photograph's features in order, in constant memory.
@@ -57,42 +52,15 @@ class Extractor:
         Args:
             sources: paths, or PIL images. Those that cannot be read give a reason.
         """
-        size = max(8, 4 * self._engine.batch_size // len(self._views))
-        remaining = iter(sources)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "decode") as decoders:
-            ahead = list(islice(remaining, size))
-            decoding = [decoders.submit(self._decode, source) for source in ahead]
-            while decoding:
-                current = [future.result() for future in decoding]
-                decoding = [
-                    decoders.submit(self._decode, source) for source in islice(remaining, size)
-                ]
-                yield from self._compute(current)
-
-    def _decode(self, source: PhotographSource) -> Photograph | Unreadable:
-        try:
-            return read_photograph(source, self._views, MAX_PIXELS)
-        except Unreadable as reason:
-            return reason
-
-    def _compute(self, outcomes: Sequence[Photograph | Unreadable]) -> Iterator[Extracted]:
-        good = [p.pixels_u8 for p in outcomes if isinstance(p, Photograph)]
-        pixels = np.concatenate(good) if good else np.empty((0, *CROP, 3), np.uint8)
-        batches = full_batches(self._engine, pixels)
-        features = iter(
+        for computed in stream(sources, self._cutting, self._engine, Account()):
             # As the cache rounds them, so that scores do not depend on where features come from.
-            np.concatenate(batches)
-            .reshape(len(good), len(self._views), -1)
-            .astype(self.spec.dtype)
-            .astype(np.float32)
-            if good
-            else ()
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, Photograph):
-                yield Extracted(next(features), outcome.pixels_u8, outcome.size, "")
-            else:
-                yield Extracted(None, None, (0, 0), str(outcome))
+            rounded = computed.features.astype(self.spec.dtype).astype(np.float32)
+            features = iter(rounded)
+            for outcome in computed.outcomes:
+                if isinstance(outcome, Photograph):
+                    yield Extracted(next(features), outcome.pixels_u8, outcome.size, "")
+                else:
+                    yield Extracted(None, None, (0, 0), str(outcome))
 
 
 def open_extractor(
@@ -141,7 +109,8 @@ def open_extractor(
         layers=_layers_of(spec),
         cores=jobs or len(os.sched_getaffinity(0)),
     )
-    return Extractor(spec, found, open_engine(settings, found), views_of(spec))
+    cutting = Cutting(views_of(spec), settings.cores)
+    return Extractor(spec, found, open_engine(settings, found), cutting)
 
 
 def _layers_of(spec: ExtractorSpec) -> str:

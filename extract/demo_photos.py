@@ -109,7 +109,7 @@ def draw_shot(rng: np.random.Generator) -> Shot:
     return Shot(
         scene=scene,
         file=int(rng.integers(len(SCENES[scene].files))),
-        zoom=float(rng.uniform(0.2, 1.0) if crop is None else rng.uniform(0.0, 0.25)),
+        zoom=float(rng.uniform(0.6, 1.0) if crop is None else rng.uniform(0.0, 0.25)),
         shift=(reach * math.cos(angle), reach * math.sin(angle)),
         aspect=float(rng.choice(ASPECTS)),
         long_edge=int(rng.integers(400, 541)),

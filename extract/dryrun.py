@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from cache.schema import FileFacts
-from cache.types import ExtractorSpec, Manifest
+from cache.types import ExtractorSpec, IntArray, Manifest
 from cache.writer import count_pending
 from extract.engines import open_engine
-from extract.pipeline import Account, Source, extract_blocks
+from extract.pipeline import Account, Cutting, extract_blocks
 from extract.preprocess import views
 from extract.run import OpenEngine, Plan, Settings, plan
 
@@ -74,13 +74,15 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     there = np.flatnonzero(~facts.missing)
     rows = np.resize(there, MEASURED_PHOTOGRAPHS)
     engine = open_engine_(settings.engine, planned.weights)
-    source = Source(settings.data, manifest.path, views(settings.views), settings.max_pixels)
-    threads = settings.engine.cores
-    for _ in extract_blocks(source, rows[: engine.batch_size], engine, threads, Account()):
-        pass  # the first batch warms up
+    cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
+
+    def run(rows: IntArray) -> None:
+        for _ in extract_blocks(settings.data, manifest.path, rows, cutting, engine, Account()):
+            pass
+
+    run(rows[: engine.batch_size])  # the first batch warms up
     start = time.perf_counter()
-    for _ in extract_blocks(source, rows, engine, threads, Account()):
-        pass
+    run(rows)
     return len(rows) / (time.perf_counter() - start)
 
 

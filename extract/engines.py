@@ -60,15 +60,6 @@ class EngineSettings:
     cores: int = 1
 
 
-def full_batches(engine: Engine, pixels_u8: Pixels) -> list[FeatureBatch]:
-    """Compute (M, 224, 224, 3) pixels in batches, one after the other; the last one is filled up."""
-    size = engine.batch_size
-    return [
-        full_batch(engine, pixels_u8[start : start + size])
-        for start in range(0, len(pixels_u8), size)
-    ]
-
-
 def full_batch(engine: Engine, pixels_u8: Pixels) -> FeatureBatch:
     """Compute at most one batch, filled up to the engine's size with black photographs."""
     n = len(pixels_u8)

@@ -1,6 +1,6 @@
 """Decoding beside inference, in order, with a bounded number of photographs in flight.
 
-Owns the threads and the account of where time went. Knows neither files' formats nor HDF5.
+Owns the threads and the account of decoding. Knows neither files' formats nor HDF5.
 """
 
 from __future__ import annotations
@@ -8,21 +8,26 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.engines import Engine, full_batch
 from extract.images import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
-from extract.preprocess import CROP, View
+from extract.preprocess import View
 
 BLOCKS_AHEAD = 3
+
+PhotographSource = Path | Image.Image
+Outcome = Photograph | Unreadable
 
 
 class Account:
@@ -39,117 +44,158 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the photographs of row numbers lie and how they are cut."""
+class Cutting:
+    """How photographs are read: which views are cut, how large they may be, on how many threads."""
 
-    root: Path
-    paths: npt.NDArray[np.str_]
     views: tuple[View, ...]
+    threads: int
     max_pixels: int = MAX_PIXELS
 
 
-def block_rows(n_views: int, batch_size: int) -> int:
-    """Return how many photographs go into one block: some whole batches, and one write each."""
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """Some photographs in order: what each became, and the features (n_ok, V, D) of the good."""
+
+    outcomes: list[Outcome]
+    features: npt.NDArray[np.float32]
+
+
+def block_size(n_views: int, batch_size: int) -> int:
+    """Return how many photographs go through together: some whole batches, one write of each."""
     return max(8, 4 * batch_size // n_views)
 
 
-def extract_blocks(
-    source: Source, rows: IntArray, engine: Engine, decode_threads: int, account: Account
-) -> Iterator[Block]:
-    """Yield blocks of results in the order of `rows`, at most `BLOCKS_AHEAD` computed ahead.
+def stream(
+    sources: Iterable[PhotographSource], cutting: Cutting, engine: Engine, account: Account
+) -> Iterator[Computed]:
+    """Yield blocks of results in the order of `sources`, at most `BLOCKS_AHEAD` blocks ahead.
 
-    A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
-    MISSING when its file has gone since the run began.
+    Sources are asked for as they are needed, so that there may be any number of them.
     """
-    size = block_rows(len(source.views), engine.batch_size)
+    size = block_size(len(cutting.views), engine.batch_size)
+    remaining = iter(sources)
     ahead: deque[_Pending] = deque()
     with (
-        ThreadPoolExecutor(decode_threads, "decode") as decoders,
+        ThreadPoolExecutor(cutting.threads, "decode") as decoders,
         ThreadPoolExecutor(engine.parallel, "infer") as runners,
     ):
         try:
-            for start in range(0, len(rows), size):
-                ahead.append(_start(source, rows[start : start + size], decoders, account))
+            while block := list(islice(remaining, size)):
+                ahead.append(
+                    _Pending([decoders.submit(_decode, s, cutting, account) for s in block])
+                )
                 if len(ahead) >= 2:  # the newest is being decoded, the one before it computed
                     ahead[-2].infer(engine, runners)
                 if len(ahead) >= BLOCKS_AHEAD:
-                    yield ahead.popleft().result()
+                    yield ahead.popleft().result(len(cutting.views))
             if ahead:
                 ahead[-1].infer(engine, runners)
             while ahead:
-                yield ahead.popleft().result()
+                yield ahead.popleft().result(len(cutting.views))
         finally:
             decoders.shutdown(wait=False, cancel_futures=True)
             runners.shutdown(wait=False, cancel_futures=True)
-
-
-Decoded = Photograph | Unreadable
 
 
 @dataclass
 class _Pending:
     """A block on its way: its photographs being decoded, then its batches being computed."""
 
-    rows: IntArray
-    n_views: int
-    decoding: Sequence[Future[Decoded]]
-    outcomes: list[Decoded] = field(default_factory=list)
+    decoding: Sequence[Future[Outcome]]
+    outcomes: list[Outcome] = field(default_factory=list)
     batches: list[Future[npt.NDArray[np.float32]]] = field(default_factory=list)
 
     def infer(self, engine: Engine, runners: ThreadPoolExecutor) -> None:
-        """Wait for the decoded photographs and hand them to the engine."""
-        self.outcomes = [future.result() for future in self.decoding]
+        """Hand the photographs to the engine, batch by batch as they are decoded."""
+        waiting: list[npt.NDArray[np.uint8]] = []
+        for future in self.decoding:
+            outcome = future.result()
+            self.outcomes.append(outcome)
+            if isinstance(outcome, Photograph):
+                waiting.append(outcome.pixels_u8)
+            if sum(map(len, waiting)) >= engine.batch_size:
+                waiting = self._submit(engine, runners, waiting, last=False)
+        self._submit(engine, runners, waiting, last=True)
         self.decoding = ()
-        good = [p.pixels_u8 for p in self.outcomes if isinstance(p, Photograph)]
-        pixels = np.concatenate(good) if good else np.empty((0, *CROP, 3), np.uint8)
-        self.batches = [
-            runners.submit(full_batch, engine, pixels[start : start + engine.batch_size])
-            for start in range(0, len(pixels), engine.batch_size)
-        ]
 
-    def result(self) -> Block:
-        """Wait for the features and put everything in rows."""
+    def _submit(
+        self,
+        engine: Engine,
+        runners: ThreadPoolExecutor,
+        waiting: list[npt.NDArray[np.uint8]],
+        *,
+        last: bool,
+    ) -> list[npt.NDArray[np.uint8]]:
+        """Submit all whole batches, and the rest too if it is the last; return what is left."""
+        if not waiting:
+            return []
+        pixels_u8 = np.concatenate(waiting)
+        whole = len(pixels_u8) // engine.batch_size * engine.batch_size
+        stop = len(pixels_u8) if last else whole
+        for start in range(0, stop, engine.batch_size):
+            batch = pixels_u8[start : min(start + engine.batch_size, stop)]
+            self.batches.append(runners.submit(full_batch, engine, batch))
+        return [pixels_u8[stop:]] if stop < len(pixels_u8) else []
+
+    def result(self, n_views: int) -> Computed:
+        """Wait for the features."""
         parts = [future.result() for future in self.batches]
-        computed = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
-        features = np.zeros((len(self.rows), self.n_views, computed.shape[1]), np.float32)
-        ok = np.array([isinstance(p, Photograph) for p in self.outcomes])
-        features[ok] = computed.reshape(-1, self.n_views, computed.shape[1])
-        return Block(
-            rows=self.rows,
-            features=features,
-            status=np.array([_status(p) for p in self.outcomes], np.uint8),
-            size=np.array(
-                [p.size if isinstance(p, Photograph) else (0, 0) for p in self.outcomes], np.int32
-            ),
-            reasons={
-                int(row): str(p)
-                for row, p in zip(self.rows, self.outcomes, strict=True)
-                if isinstance(p, Unreadable)
-            },
-        )
+        features = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        return Computed(self.outcomes, features.reshape(-1, n_views, features.shape[1]))
 
 
-def _status(outcome: Decoded) -> Status:
-    if isinstance(outcome, Photograph):
-        return Status.OK
-    return Status.MISSING if isinstance(outcome, Vanished) else Status.UNREADABLE
-
-
-def _start(
-    source: Source, rows: IntArray, decoders: ThreadPoolExecutor, account: Account
-) -> _Pending:
-    futures = [
-        decoders.submit(_timed_decode, source, str(source.paths[row]), account)
-        for row in rows.tolist()
-    ]
-    return _Pending(rows, len(source.views), futures)
-
-
-def _timed_decode(source: Source, path: str, account: Account) -> Decoded:
+def _decode(source: PhotographSource, cutting: Cutting, account: Account) -> Outcome:
     start = time.thread_time()
     try:
-        return read_photograph(source.root / path, source.views, source.max_pixels)
+        return read_photograph(source, cutting.views, cutting.max_pixels)
     except Unreadable as reason:
         return reason
     finally:
         account.add_decode(time.thread_time() - start)
+
+
+def extract_blocks(
+    root: Path,
+    paths: npt.NDArray[np.str_],
+    rows: IntArray,
+    cutting: Cutting,
+    engine: Engine,
+    account: Account,
+) -> Iterator[Block]:
+    """Yield the blocks to be written for these row numbers, in their order.
+
+    A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
+    MISSING when its file has gone since the run began.
+    """
+    done = 0
+    sources = (root / str(paths[row]) for row in rows)
+    for computed in stream(sources, cutting, engine, account):
+        n = len(computed.outcomes)
+        yield _block(rows[done : done + n], computed)
+        done += n
+
+
+def _block(rows: IntArray, computed: Computed) -> Block:
+    outcomes = computed.outcomes
+    ok = np.array([isinstance(outcome, Photograph) for outcome in outcomes])
+    features = np.zeros((len(rows), *computed.features.shape[1:]), np.float32)
+    features[ok] = computed.features
+    return Block(
+        rows=rows,
+        features=features,
+        status=np.array([_status(outcome) for outcome in outcomes], np.uint8),
+        size=np.array(
+            [o.size if isinstance(o, Photograph) else (0, 0) for o in outcomes], np.int32
+        ),
+        reasons={
+            int(row): str(outcome)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Unreadable)
+        },
+    )
+
+
+def _status(outcome: Outcome) -> Status:
+    if isinstance(outcome, Photograph):
+        return Status.OK
+    return Status.MISSING if isinstance(outcome, Vanished) else Status.UNREADABLE

@@ -26,7 +26,7 @@ from cache.writer import CacheWriter, Reuse, now, open_writer, rejects_path
 from extract.engines import Engine, EngineSettings, open_engine, resolved_precision
 from extract.images import MAX_PIXELS
 from extract.labels import LABELS_FILE, SPLITS, Labels, file_facts, read_labels_csv, read_note
-from extract.pipeline import Account, Source, extract_blocks
+from extract.pipeline import Account, Cutting, extract_blocks
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.splits import SplitSettings, make_manifest
 from extract.weights import Weights, find_weights
@@ -300,13 +300,14 @@ class _Clock:
 
 def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> _Clock:
     """Extract what is pending; look at failures on the way."""
-    source = Source(settings.data, writer.manifest.path, views(settings.views), settings.max_pixels)
+    cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
     pending, account, clock = writer.pending, Account(), _Clock()
+    blocks = extract_blocks(settings.data, writer.manifest.path, pending, cutting, engine, account)
     seen: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
     start, begun_run = time.process_time(), time.perf_counter()
     with _bar(settings, writer) as bar:
-        for block in extract_blocks(source, pending, engine, settings.engine.cores, account):
+        for block in blocks:
             if not settings.data.is_dir():
                 raise NoPhotographsError(
                     f"The folder {settings.data} has vanished during the run; {len(pending):,} "
