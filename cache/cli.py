@@ -45,6 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
         "files", nargs="+", type=Path, metavar="FILE", help="features/train.h5, ..."
     )
     verify.set_defaults(command=_verify)
+    merge = commands.add_parser(
+        "merge",
+        help="put the shards of a split together",
+        description="Put together what `extract --shard i/n` made, here or on other machines. "
+        "All n shards are needed, of the same data and settings; every row's checksum is looked "
+        "at on the way. The result equals the file that one machine would have made.",
+    )
+    merge.add_argument("out", type=Path, metavar="OUT", help="features/train.h5")
+    merge.add_argument("shards", nargs="+", type=Path, metavar="SHARD")
+    merge.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    merge.set_defaults(command=_merge)
     export = commands.add_parser(
         "export",
         help="write features and labels for other programs",
@@ -85,6 +96,14 @@ def _verify(options: argparse.Namespace) -> int:
             print(f"{file}: sound, {open_cache(file).n_rows:,} rows checked.")
         sound &= not findings
     return console.EXIT_OK if sound else console.EXIT_PROBLEM
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from cache.merge import merge
+
+    cache = merge(options.out, options.shards, overwrite=options.overwrite)
+    print(f"{options.out}: {cache.n_rows:,} rows of {len(options.shards)} shards.")
+    return console.EXIT_OK
 
 
 def _export(options: argparse.Namespace) -> int:

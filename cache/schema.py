@@ -27,7 +27,10 @@ ENGINE_BYTES, TIME_BYTES = 512, 32
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who made a file and from what; recorded, but no part of the fingerprint."""
+    """Who made a file and from what; recorded, but no part of the fingerprint.
+
+    `whole_manifest_sha256` is that of the split a shard belongs to, '' for a file that is whole.
+    """
 
     data_root: str = ""
     label_note: str = ""
@@ -35,6 +38,7 @@ class Provenance:
     engine: str = ""
     library_versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
+    whole_manifest_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,7 @@ def _attributes(
     attrs["scale"] = np.array([manifest.scale.lo, manifest.scale.hi], "<f8")
     attrs["threshold"] = manifest.threshold
     attrs["manifest_sha256"] = manifest.sha256
+    attrs["whole_manifest_sha256"] = origin.whole_manifest_sha256
     attrs["extractor"] = canonical_json(spec.to_dict())
     attrs["extractor_sha256"] = spec.sha256
     attrs["view_names"] = canonical_json(list(spec.views))
@@ -184,6 +189,7 @@ def _parse_header(attrs: h5py.AttributeManager) -> Header:
             engine=bytes(attrs["engine"]).decode(),
             library_versions=json.loads(attrs["library_versions"]),
             created=bytes(attrs["created"]).decode(),
+            whole_manifest_sha256=str(attrs["whole_manifest_sha256"]),
         ),
         finished=bytes(attrs["finished"]).decode(),
         complete=bool(attrs["complete"]),

@@ -143,7 +143,10 @@ class ExtractorSpec:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How the rows of one file were chosen from the labelled photographs."""
+    """How the rows of one file were chosen from the labelled photographs.
+
+    A file may hold one of several shards of a split: consecutive rows of it, `shard` of `shards`.
+    """
 
     split: str
     rule: str
@@ -151,6 +154,8 @@ class SplitRule:
     val_fraction: float
     test_fraction: float
     limit: int
+    shard: int = 1
+    shards: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -205,6 +210,21 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.image_id)
+
+    def take(self, rows: slice, split_rule: SplitRule) -> Manifest:
+        """Return some consecutive rows, chosen by `split_rule`."""
+        return Manifest(
+            image_id=self.image_id[rows],
+            path=self.path[rows],
+            group=self.group[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            mean=self.mean[rows],
+            scale=self.scale,
+            threshold=self.threshold,
+            split_rule=split_rule,
+            tags=None if self.tags is None else self.tags[rows],
+            challenge=None if self.challenge is None else self.challenge[rows],
+        )
 
     @property
     def sha256(self) -> str:

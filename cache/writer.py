@@ -94,6 +94,13 @@ class CacheWriter:
         """Row numbers that are still to be done, in order."""
         return np.flatnonzero(self._status == Status.PENDING).astype(np.int64)
 
+    def record_engine(self, label: str) -> None:
+        """Note in the file what computes its features; another engine is added to the first."""
+        known = bytes(self._file.attrs["engine"]).decode()
+        if label not in known.split("; "):
+            both = "; ".join(part for part in (known, label) if part)
+            schema.set_in_place(self._file, "engine", both.encode())
+
     def write(self, block: Block) -> None:
         """Store a block; when this returns a kill no longer loses it.
 
@@ -230,6 +237,14 @@ def _open_journal(path: Path) -> TextIO:
     return journal
 
 
+def read_rejects(path: Path) -> dict[str, str]:
+    """Read the reasons of a finished cache's rejected photographs, by id."""
+    if not rejects_path(path).exists():
+        return {}
+    with rejects_path(path).open(newline="", encoding="utf-8") as file:
+        return {line["image_id"]: line["reason"] for line in csv.DictReader(file)}
+
+
 def _read_reasons(path: Path) -> dict[str, str]:
     """Read reasons by id; the last one of an id counts, and a line cut by a kill is passed over."""
     if not path.exists():
@@ -243,10 +258,11 @@ def _read_reasons(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reuse:
-    """What of earlier work counts."""
+    """What of earlier work counts; `donors` are other finished caches whose rows may be taken."""
 
     overwrite: bool = False
     retry_failed: bool = False
+    donors: tuple[Path, ...] = ()
 
 
 def open_writer(
@@ -283,10 +299,24 @@ def open_writer(
                 writer = CacheWriter(path, manifest, spec)
                 writer.adopt(facts, outdated)
                 return writer
+            found += _donors(path, spec, reuse)
             _make(path, manifest, spec, facts, origin, _Kept.of(found, manifest, facts, reuse))
             return CacheWriter(path, manifest, spec)
         _make(path, manifest, spec, facts, origin, _Kept.of([], manifest, facts, reuse))
         return CacheWriter(path, manifest, spec)
+
+
+def is_current(
+    path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, reuse: Reuse
+) -> bool:
+    """Whether the finished file `path` already holds just this, so that there is nothing to do.
+
+    Raises:
+        StaleCacheError, FormatError: as `open_writer`.
+    """
+    if reuse.overwrite or partial_path(path).exists() or not path.exists():
+        return False
+    return _is_current(_compatible(path, spec), manifest, facts, reuse)
 
 
 def count_pending(
@@ -303,8 +333,14 @@ def count_pending(
     if found and _same_rows(found[0], manifest):
         to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
         return int((to_do & ~facts.missing).sum())
+    found += [] if reuse.overwrite else _donors(path, spec, reuse)
     kept = sum(len(new) for _, _, new in _Kept.of(found, manifest, facts, reuse).sources)
     return int((~facts.missing).sum()) - kept
+
+
+def _donors(path: Path, spec: ExtractorSpec, reuse: Reuse) -> list[FeatureCache]:
+    donors = [donor for donor in reuse.donors if donor != path and donor.exists()]
+    return [_compatible(donor, spec) for donor in donors]
 
 
 def _compatible(path: Path, spec: ExtractorSpec) -> FeatureCache:
@@ -431,11 +467,7 @@ def _copy_rows(
 
 def _carry_reasons(path: Path, kept: _Kept) -> None:
     """Start the journal of reasons with those of kept rows that were rejected earlier."""
-    reasons = {}
-    if rejects_path(path).exists():
-        with rejects_path(path).open(newline="", encoding="utf-8") as file:
-            reasons = {line["image_id"]: line["reason"] for line in csv.DictReader(file)}
-    reasons |= _read_reasons(_journal_path(path))
+    reasons = read_rejects(path) | _read_reasons(_journal_path(path))
     with _journal_path(path).open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\n")
         for earlier, old, _ in kept.sources:

@@ -25,7 +25,7 @@ def read_ava(data: Path) -> Labels:
     """Read every row of AVA.txt; rows that are not right are counted with their line numbers.
 
     Raises:
-        LabelError: no row is right, or the file is not text.
+        LabelError: no row is right.
     """
     path = data / LABELS_FILE
     rows, bad = _read_rows(path)
@@ -59,24 +59,19 @@ def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:
     bad = BadRows()
     rows: list[list[int]] = []
     seen: set[int] = set()
-    try:
-        with path.open(encoding="ascii") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = _parse(line)
-                    if row[1] in seen:
-                        raise ValueError(f"the id {row[1]} stands in an earlier row")
-                except ValueError as error:
-                    bad.add(number, str(error))
-                    continue
-                seen.add(row[1])
-                rows.append(row)
-    except UnicodeDecodeError:
-        raise LabelError(
-            f"{path} is not a text file of numbers; fetch AVA.txt of the dataset again."
-        ) from None
+    with path.open(encoding="ascii", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = _parse(line)
+                if row[1] in seen:
+                    raise ValueError(f"the id {row[1]} stands in an earlier row")
+            except ValueError as error:
+                bad.add(number, str(error))
+                continue
+            seen.add(row[1])
+            rows.append(row)
     return rows, bad
 
 

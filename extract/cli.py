@@ -133,6 +133,26 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--jobs", type=_positive, default=0, metavar="N", help="threads; default: all cores"
     )
     group.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="i/n",
+        help="extract only the i-th of n equal parts, on this machine; `cache merge` joins them",
+    )
+    group.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="extract the shards on a running Dask cluster (extra `dask`) that sees the same "
+        "folders, and merge them; e.g. tcp://scheduler:8786",
+    )
+    group.add_argument(
+        "--shards",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="with --dask: how many parts; default four a worker",
+    )
+    group.add_argument(
         "--max-pixels",
         type=_positive,
         default=200_000_000,
@@ -165,6 +185,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 <= i <= n, such as 2/8")
+    return int(number), int(count)
+
+
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from extract.preprocess import views
 
@@ -172,6 +199,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         views(options.views)
     except ValueError as error:
         parser.error(f"--views: {error}")
+    if options.dask and options.shard != (1, 1):
+        parser.error("--dask cuts the shards itself; leave out --shard")
+    if options.shards and not options.dask:
+        parser.error("--shards goes with --dask; on one machine use --shard i/n")
     if not 0 <= options.max_failure_rate <= 1:
         parser.error("--max-failure-rate is a share, from 0 to 1")
     from extract.run import describe, extract
@@ -183,7 +214,12 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         text, as_json = dry_run(settings)
         print(as_json if options.json else text)
         return console.EXIT_OK
-    summaries = extract(settings)
+    if options.dask:
+        from extract.cluster import extract_on_dask
+
+        summaries = extract_on_dask(settings, options.dask, options.shards)
+    else:
+        summaries = extract(settings)
     for summary in summaries:
         line = describe(summary, settings.engine.cores)
         print(json.dumps(summary.to_dict()) if options.json else line)
@@ -194,7 +230,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     from cache.writer import Reuse
     from extract.engines import EngineSettings, resolved_precision
     from extract.labels import SPLITS
-    from extract.run import FailurePolicy, Settings
+    from extract.run import FailurePolicy, Settings, Shard
     from extract.splits import SplitSettings
 
     return Settings(
@@ -221,5 +257,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         views=options.views,
         dtype=options.dtype,
         max_pixels=options.max_pixels,
+        shard=Shard(*options.shard),
         progress=sys.stderr.isatty(),
     )

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -23,17 +24,11 @@ from cache import console
 from cache.errors import StorageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from extract.demo_photos import Shot
+    from extract.demo_plan import Plan
 
 LABEL_NOTE = "votes are simulated by a model of raters"
 STAMP = "demo.json"
 MIN_PHOTOGRAPHS, MAX_PHOTOGRAPHS, DEFAULT_PHOTOGRAPHS = 100, 50_000, 1500
-# 5 % of the ids hash into val, 15 % of the rows want one of these.
-IDS_PER_ROW = 8
-PER_CHALLENGE, PER_MISSING, PER_BROKEN, MAX_BROKEN = 75, 100, 250, 6
 HTML_PAGE = b"<!DOCTYPE html><title>404 Not Found</title><p>The photograph is gone.</p>\n"
 
 README = """\
@@ -44,6 +39,11 @@ spoilt on purpose: blur, noise, under- and over-exposure, JPEG blocks, tilt, col
 and a crop that misses its subject. NOBODY HAS VOTED ON THEM: the votes are drawn from a model.
 
 {model}
+Penalties at full severity:
+{penalties}
+Interest of the scenes:
+{interests}
+
 Every crop of a scene is in one split, so no head can win by knowing a scene. The official test
 list (aesthetics_image_lists/generic_test.jpgl) holds the scenes {test}.
 AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, puts
@@ -63,59 +63,6 @@ class Recipe:
     seed: int
     format: str = "aesthetic-heads-demo"
     version: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The rows of a demo set: ids, shots, votes (N, 10), challenges (N,), and the bad rows."""
-
-    image_id: npt.NDArray[np.int64]
-    shots: tuple[Shot, ...]
-    votes: npt.NDArray[np.int32]
-    challenge: npt.NDArray[np.int64]
-    missing: frozenset[int]
-    broken: tuple[int, ...]
-
-
-def make_plan(recipe: Recipe) -> Plan:
-    """Draw the whole set from the recipe's seed; an equal recipe gives an equal plan."""
-    import numpy as np
-
-    from extract.demo_photos import draw_shot
-    from extract.demo_votes import cast_votes, latent_quality
-
-    n = recipe.photographs
-    rng_rows, rng_shots, rng_votes = np.random.default_rng(recipe.seed).spawn(3)
-    challenge = rng_rows.permutation(np.arange(n) // PER_CHALLENGE + 1)
-    shots = tuple(draw_shot(rng_shots) for _ in range(n))
-    bad = [int(row) for row in rng_rows.permutation(n)]
-    n_missing, n_broken = n // PER_MISSING, min(MAX_BROKEN, n // PER_BROKEN)
-    return Plan(
-        image_id=_draw_ids(shots, rng_rows),
-        shots=shots,
-        votes=cast_votes(latent_quality(shots, challenge, rng_votes), rng_votes),
-        challenge=challenge,
-        missing=frozenset(bad[:n_missing]),
-        broken=tuple(bad[n_missing : n_missing + n_broken]),
-    )
-
-
-def _draw_ids(shots: Sequence[Shot], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw (N,) different ids of which exactly the val scenes' hash into the default val part."""
-    import numpy as np
-
-    from extract.demo_photos import SCENES
-    from extract.splits import VAL_FRACTION_OF_OFFICIAL, SplitSettings, hash_fractions
-
-    splits = np.array([SCENES[shot.scene].split for shot in shots])
-    drawn = rng.choice(np.arange(1000, 960_000), size=IDS_PER_ROW * len(shots), replace=False)
-    fractions = hash_fractions(SplitSettings().seed, drawn.astype(str))
-    in_val = fractions < VAL_FRACTION_OF_OFFICIAL
-    wants_val = splits == "val"
-    ids = np.empty(len(shots), dtype=np.int64)
-    ids[wants_val] = drawn[in_val][: wants_val.sum()]
-    ids[~wants_val] = drawn[~in_val][: (~wants_val).sum()]
-    return ids
 
 
 def make_demo(folder: Path, recipe: Recipe) -> bool:
@@ -139,7 +86,7 @@ def make_demo(folder: Path, recipe: Recipe) -> bool:
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
-        _fill(draft, recipe, make_plan(recipe))
+        _fill(draft, recipe)
         draft.chmod(0o755)
         draft.replace(folder)
     except OSError as error:
@@ -177,9 +124,11 @@ def _read_stamp(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _fill(folder: Path, recipe: Recipe, plan: Plan) -> None:
-    from extract import demo_photos, demo_votes
+def _fill(folder: Path, recipe: Recipe) -> None:
+    from extract import demo_photos
+    from extract.demo_plan import make_plan
 
+    plan = make_plan(recipe.photographs, recipe.seed)
     pictures = demo_photos.load_pictures()
     (folder / "images").mkdir()
 
@@ -193,18 +142,28 @@ def _fill(folder: Path, recipe: Recipe, plan: Plan) -> None:
     _in_threads(write, [row for row in range(recipe.photographs) if row not in plan.missing])
     _break_files(folder, plan)
     _write_lists(folder, plan)
-    model = demo_votes.__doc__ or ""
-    text = README.format(
+    (folder / "README.txt").write_text(_readme(recipe, plan), encoding="utf-8")
+    (folder / "labels-note.txt").write_text(LABEL_NOTE + "\n", encoding="utf-8")
+    (folder / STAMP).write_text(json.dumps(asdict(recipe)) + "\n", encoding="utf-8")
+
+
+def _readme(recipe: Recipe, plan: Plan) -> str:
+    from extract import demo_votes
+    from extract.demo_photos import SCENES
+
+    def wrapped(words: list[str]) -> str:
+        return textwrap.fill(", ".join(words), 96, initial_indent="    ", subsequent_indent="    ")
+
+    return README.format(
         **asdict(recipe),
-        model=model.split("\n\n", 1)[1],
-        test=", ".join(s.name for s in demo_photos.SCENES if s.split == "test"),
-        val=", ".join(s.name for s in demo_photos.SCENES if s.split == "val"),
+        model=(demo_votes.__doc__ or "").split("\n\n", 1)[1],
+        penalties=wrapped([f"{name} {value:g}" for name, value in demo_votes.PENALTY.items()]),
+        interests=wrapped([f"{scene.name} {scene.interest:+g}" for scene in SCENES]),
+        test=", ".join(scene.name for scene in SCENES if scene.split == "test"),
+        val=", ".join(scene.name for scene in SCENES if scene.split == "val"),
         missing=len(plan.missing),
         broken=len(plan.broken),
     )
-    (folder / "README.txt").write_text(text, encoding="utf-8")
-    (folder / "labels-note.txt").write_text(LABEL_NOTE + "\n", encoding="utf-8")
-    (folder / STAMP).write_text(json.dumps(asdict(recipe)) + "\n", encoding="utf-8")
 
 
 def _photo_path(folder: Path, plan: Plan, row: int) -> Path:

@@ -22,8 +22,8 @@ FAULT_COUNTS = (0.3, 0.4, 0.3)
 CLEAN_QUALITY = 86
 GAMMA = 2.2
 MILD_STOPS, MILD_TONE = 0.3, 0.06
-# A window is never smaller than the networks' input, or all its crops would be blurred.
-MIN_PIXELS = 256
+# The short side of the smallest window: enlarged from fewer pixels, all would look blurred.
+MIN_PIXELS = 192
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ SCENES = (
 class Shot:
     """How one photograph of the demo set is made.
 
-    `zoom` lies between 0, the smallest window, and 1, the largest that fits; `shift` moves the window's middle
-    off the subject, in halves of its width and height; `faults` are (name, severity in (0, 1]).
+    `zoom` lies between 0, the smallest window, and 1, the largest that fits; `shift` moves the
+    window's middle off the subject, in halves of its width and height; `faults` are (name,
+    severity in (0, 1]).
     """
 
     scene: int

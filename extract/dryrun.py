@@ -55,7 +55,7 @@ def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple
 def _split_plan(
     settings: Settings, spec: ExtractorSpec, manifest: Manifest, facts: FileFacts
 ) -> SplitPlan:
-    path = settings.out / f"{manifest.split_rule.split}.h5"
+    path = settings.shard.path(settings.out, manifest.split_rule.split)
     vector = len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
     labels = 0 if manifest.votes is None else manifest.votes.shape[1] * 4
     texts = manifest.image_id.dtype.itemsize // 4 + manifest.path.dtype.itemsize // 4

@@ -233,12 +233,22 @@ def _user_cache() -> Path:
     return Path(base).expanduser() / "aesthetic-heads"
 
 
+def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=parent)
+    except OSError as error:
+        raise EngineError(
+            f"OpenVINO's converted model cannot be kept in {parent} ({error.strerror}). Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from None
+
+
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     import openvino
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent) as folder:
+    with _scratch_folder(final.parent) as folder:
         exported = Path(folder) / final.name
         with quiet_stderr():
             from extract.backbone import build_extractor

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from extract.preprocess import CROP, RESIZE, View
 
@@ -26,10 +28,14 @@ MAX_PIXELS = 200_000_000
 DRAFT_SIZE = (2 * RESIZE[0], 2 * RESIZE[1])
 # Photographs above this, after the reduction, are decoded one at a time: memory stays bounded.
 HEAVY_PIXELS = 24_000_000
+# EXIF orientations that lie on their side.
+QUARTER_TURNS = (5, 6, 7, 8)
 BILINEAR = Image.Resampling.BILINEAR
 
 # Our own limit is looked at first; Pillow's would only warn at half of its own.
 Image.MAX_IMAGE_PIXELS = None
+# Remarks on odd metadata of photographs that are read all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 _one_heavy_at_a_time = threading.Lock()
 
 
@@ -78,14 +84,19 @@ def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photog
     width, height = image.size
     if width * height > max_pixels:
         raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
-    quarter_turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    size = (height, width) if quarter_turned else (width, height)
     if image.format in ("JPEG", "MPO"):
         image.draft(None, DRAFT_SIZE)
-    if image.size[0] * image.size[1] > HEAVY_PIXELS:
-        with _one_heavy_at_a_time:
-            return Photograph(_crops(upright_rgb(image), views), size)
-    return Photograph(_crops(upright_rgb(image), views), size)
+    heavy = image.size[0] * image.size[1] > HEAVY_PIXELS
+    # Nothing before this line decodes: asking a PNG for its EXIF would.
+    with _one_heavy_at_a_time if heavy else nullcontext():
+        image.load()  # which turns a TIFF upright, and sets its orientation to 1
+        size = (height, width) if _orientation(image) in QUARTER_TURNS else (width, height)
+        return Photograph(_crops(upright_rgb(image), views), size)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -94,9 +105,9 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     Raises:
         Unreadable: 32-bit pixels, whose range nobody knows.
     """
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB":
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I"):
         return _from_integers(image)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ NOTE_FILE = "labels-note.txt"
 SPLITS = ("train", "val", "test")
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 BAD_SHOWN = 5
-STAT_THREADS = 4
+# Some threads at once, for folders that lie across a network; chunks keep their cost small.
+STAT_THREADS, STAT_CHUNK = 4, 4096
 
 
 @dataclass
@@ -105,19 +107,23 @@ class PhotographIndex:
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:
     """Return bytes and time of modification of every photograph's file, -1 where there is none."""
-
-    def facts(path: str) -> tuple[int, int]:
-        try:
-            stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
-        except (FileNotFoundError, NotADirectoryError):
-            return -1, -1
-        return stat.st_size, stat.st_mtime_ns
-
-    root = str(data)
+    root, names = str(data), paths.tolist()
+    parts = [names[i : i + STAT_CHUNK] for i in range(0, len(names), STAT_CHUNK)]
     with ThreadPoolExecutor(STAT_THREADS) as pool:
-        pairs = list(pool.map(facts, paths.tolist(), chunksize=1024))
+        pairs = list(chain.from_iterable(pool.map(lambda part: _stat_all(root, part), parts)))
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return FileFacts(table[:, 0].copy(), table[:, 1].copy())
+
+
+def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
+    pairs = []
+    for path in paths:
+        try:
+            stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
+            pairs.append((stat.st_size, stat.st_mtime_ns))
+        except (OSError, ValueError):  # ValueError: a name that no file can have
+            pairs.append((-1, -1))
+    return pairs
 
 
 def read_note(data: Path) -> str:
@@ -147,6 +153,8 @@ def read_labels_csv(data: Path) -> Labels:
             rows, bad = _read_rows(table, columns)
     except UnicodeDecodeError as error:
         raise LabelError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
+    except csv.Error as error:
+        raise LabelError(f"{path} is not a table of comma-separated values ({error}).") from None
     if not rows:
         raise LabelError(f"{path} holds no valid row. {bad.summary(path)}")
     return _labels(data, path, columns, rows, bad)
@@ -208,9 +216,13 @@ def _read_rows(table: csv.DictReader[str], columns: _Columns) -> tuple[list[_Row
 
 
 def _parse(values: Mapping[str, str | None], columns: _Columns) -> _Row:
+    if None in values or None in values.values():
+        raise ValueError("it has another number of fields than the first line")
     key = (values[columns.key] or "").strip()
     if not key:
         raise ValueError(f"no {columns.key}")
+    if "\0" in key:
+        raise ValueError(f"{columns.key} holds a NUL character")
     split = (values["split"] or "").strip() if columns.has_split else ""
     if columns.has_split and split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected train, val or test")
@@ -273,9 +285,12 @@ def _paths(data: Path, key: str, keys: list[str]) -> list[str]:
     if key == "image_id":
         index = PhotographIndex(data)
         return [index.find(image_id) or f"images/{image_id}.jpg" for image_id in keys]
+    root = str(data)
     return [
-        name
-        if (data / name).is_file() or not (data / "images" / name).is_file()
-        else f"images/{name}"
+        name if _is_file(root, name) or not _is_file(root, f"images/{name}") else f"images/{name}"
         for name in keys
     ]
+
+
+def _is_file(root: str, name: str) -> bool:
+    return os.path.isfile(os.path.join(root, name))  # noqa: PTH113, PTH118  (255,500 of them)

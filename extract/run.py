@@ -10,7 +10,7 @@ import importlib.metadata
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cache.files import exclusive, storage_errors
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Manifest, Status
-from cache.writer import CacheWriter, Reuse, now, open_writer, rejects_path
+from cache.writer import Block, CacheWriter, Reuse, now, open_writer, rejects_path
 from extract.engines import Engine, EngineSettings, open_engine, resolved_precision
 from extract.images import MAX_PIXELS
 from extract.labels import LABELS_FILE, SPLITS, Labels, file_facts, read_labels_csv, read_note
@@ -65,6 +65,40 @@ class FailurePolicy:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` equal parts of a split: consecutive rows."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise LabelError(f"--shard {self.number}/{self.count}: expected i/n with 1 <= i <= n.")
+
+    def path(self, out: Path, split: str) -> Path:
+        """Return the file that holds this part of a split."""
+        if self.count == 1:
+            return out / f"{split}.h5"
+        return out / f"{split}.shard-{self.number}-of-{self.count}.h5"
+
+    def cut(self, manifest: Manifest, facts: FileFacts) -> tuple[Manifest, FileFacts]:
+        """Return this part's rows.
+
+        Raises:
+            LabelError: there are fewer rows than parts.
+        """
+        if self.count == 1:
+            return manifest, facts
+        if len(manifest) < self.count:
+            raise LabelError(f"{len(manifest)} photographs cannot be cut into {self.count} shards.")
+        start = len(manifest) * (self.number - 1) // self.count
+        rows = slice(start, len(manifest) * self.number // self.count)
+        rule = replace(manifest.split_rule, shard=self.number, shards=self.count)
+        part = manifest.take(rows, rule)
+        return part, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that one `extract` command decides."""
 
@@ -79,6 +113,7 @@ class Settings:
     views: str = "center"
     dtype: str = "float16"
     max_pixels: int = MAX_PIXELS
+    shard: Shard = field(default_factory=Shard)
     progress: bool = False
 
 
@@ -104,6 +139,11 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         return {**self.__dict__, "path": str(self.path)}
+
+
+def whole_name(manifest: Manifest) -> str:
+    """Return the name of the file that holds a whole split."""
+    return f"{manifest.split_rule.split}.h5"
 
 
 OpenEngine = Callable[[EngineSettings, Weights], Engine]
@@ -174,11 +214,15 @@ def open_cache_header(path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Labels read, split and matched with files: what an extraction is about to do."""
+    """Labels read, split and matched with files: what an extraction is about to do.
+
+    `whole_sha256` names, for each of `splits`, the manifest that a shard is a part of, or ''.
+    """
 
     weights: Weights
     spec: ExtractorSpec
     splits: tuple[tuple[Manifest, FileFacts], ...]
+    whole_sha256: tuple[str, ...]
 
 
 def plan(settings: Settings) -> Plan:
@@ -198,7 +242,9 @@ def plan(settings: Settings) -> Plan:
     weights = wanted_weights(settings)
     note(f"Weights: {weights.origin}.")
     splits = [make_manifest(labels, facts, name, settings.split) for name in settings.splits]
-    return Plan(weights, make_spec(settings, weights), tuple(splits))
+    whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
+    parts = tuple(settings.shard.cut(*split) for split in splits)
+    return Plan(weights, make_spec(settings, weights), parts, whole)
 
 
 def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[Summary]:
@@ -213,8 +259,15 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
         settings.out.mkdir(parents=True, exist_ok=True)
     origin = _provenance(settings, planned.weights)
     return [
-        _extract_split(settings, manifest, facts, planned.spec, origin, opener)
-        for manifest, facts in planned.splits
+        _extract_split(
+            settings,
+            manifest,
+            facts,
+            planned.spec,
+            replace(origin, whole_manifest_sha256=whole),
+            opener,
+        )
+        for (manifest, facts), whole in zip(planned.splits, planned.whole_sha256, strict=True)
     ]
 
 
@@ -243,12 +296,11 @@ class _Once:
 
 
 def _provenance(settings: Settings, weights: Weights) -> Provenance:
-    names = ("aesthetic-heads", "tensorflow", "keras", "numpy", "pillow", "h5py")
+    names = ("aesthetic-heads", "tensorflow", "keras", "openvino", "numpy", "pillow", "h5py")
     return Provenance(
         data_root=str(settings.data.resolve()),
         label_note=read_note(settings.data),
         weights_origin=weights.origin,
-        engine=f"{settings.engine.engine}, {settings.engine.device}",
         library_versions={name: _version(name) for name in names},
         created=now(),
     )
@@ -269,9 +321,11 @@ def _extract_split(
     origin: Provenance,
     opener: _Once,
 ) -> Summary:
-    path = settings.out / f"{manifest.split_rule.split}.h5"
+    path = settings.shard.path(settings.out, manifest.split_rule.split)
     with storage_errors(path), exclusive(path):
-        writer = open_writer(path, manifest, spec, facts, origin, settings.reuse)
+        # A shard takes what an earlier file of the whole split already holds.
+        reuse = replace(settings.reuse, donors=(settings.out / whole_name(manifest),))
+        writer = open_writer(path, manifest, spec, facts, origin, reuse)
         if writer is None:
             cache = open_cache(path)
             note(f"{path}: already complete.")
@@ -281,6 +335,7 @@ def _extract_split(
             if n_pending:
                 engine = opener()
                 engine_label = engine.label
+                writer.record_engine(engine_label)
                 clock = _fill(settings, writer, engine)
             counts = Counter(Status(s) for s in writer.status.tolist())
             settings.failures.check(counts, writer.reasons(), path)
@@ -308,12 +363,7 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> _Clock:
     start, begun_run = time.process_time(), time.perf_counter()
     with _bar(settings, writer) as bar:
         for block in blocks:
-            if not settings.data.is_dir():
-                raise NoPhotographsError(
-                    f"The folder {settings.data} has vanished during the run; {len(pending):,} "
-                    "photographs were to be done. What is written is kept: bring the folder back "
-                    "and give the same command again."
-                )
+            _check_folders(settings.data, writer.manifest, block)
             begun = time.perf_counter()
             writer.write(block)
             clock.write += time.perf_counter() - begun
@@ -326,6 +376,21 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> _Clock:
     clock.decode = account.decode_seconds
     clock.inference = max(0.0, time.process_time() - start - clock.decode - clock.write)
     return clock
+
+
+def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
+    """Tell photographs that are gone from a whole folder that is gone, such as a network's.
+
+    Raises:
+        NoPhotographsError: a photograph is missing that was there, and so is its folder.
+    """
+    for row in block.rows[block.status == Status.MISSING].tolist():
+        folder = (data / str(manifest.path[row])).parent
+        if not folder.is_dir():
+            raise NoPhotographsError(
+                f"The folder {folder} has vanished during the run. What is written is kept: "
+                "bring the folder back and give the same command again."
+            )
 
 
 def _bar(settings: Settings, writer: CacheWriter) -> Any:

@@ -85,7 +85,9 @@ def threshold_text(labels: Labels, settings: SplitSettings) -> str:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise LabelError(f"--threshold {text!r} is not a number.") from None
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise LabelError(f"--threshold {text!r} is not a number.")
     if not Decimal(scale.lo) <= value < Decimal(scale.hi):
         raise LabelError(f"--threshold {text} lies outside the scale {scale.lo:g}..{scale.hi:g}.")
     return f"{value.normalize():f}"

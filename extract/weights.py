@@ -90,11 +90,10 @@ def find_weights(choice: str, wanted_sha256: str | None = None) -> Weights:
                 return weights
         if wanted_sha256 == KERAS_SHA256:
             return _keras_file(download_keras())
-        if not found:
-            raise WeightsError(
-                f"The caches beside this one were made with weights {wanted_sha256[:12]}, which "
-                "are not here. Name their file with --weights FILE, or choose another --out."
-            )
+        raise WeightsError(
+            f"The caches beside this one were made with weights {wanted_sha256[:12]}, which "
+            "are not here. Name their file with --weights FILE, or choose another --out."
+        )
     return found[0] if found else _keras_file(download_keras())
 
 

@@ -1,0 +1,142 @@
+"""Shards of one split, extracted anywhere, put together: the file that one machine had made.
+
+Checks that the shards fit, that none is missing and none stands twice, and every row's checksum
+on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cache import schema
+from cache.errors import FormatError, MismatchError, StorageError
+from cache.files import exclusive, storage_errors
+from cache.schema import FileFacts
+from cache.store import FeatureCache, open_cache
+from cache.types import IntArray, Manifest, Status
+from cache.writer import Block, CacheWriter, Reuse, now, open_writer, read_rejects
+
+BLOCK_ROWS = 2048
+
+
+def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> FeatureCache:
+    """Write the whole split of which `shards` are all the parts, in any order.
+
+    Raises:
+        StorageError: `out` exists and `overwrite` is not set, or the disk refuses.
+        MismatchError: shards of different splits, extractors or labels; one missing or twice.
+        FormatError: a shard is damaged.
+        IncompleteCacheError: a shard is not finished.
+    """
+    if out.exists() and not overwrite:
+        raise StorageError(f"{out} exists. Name another file, or give --overwrite.")
+    caches = sorted((open_cache(path) for path in shards), key=lambda c: c.split_rule.shard)
+    _check(caches)
+    manifest = _whole_manifest(caches)
+    facts = FileFacts(
+        np.concatenate([cache.facts.size_bytes for cache in caches]),
+        np.concatenate([cache.facts.mtime_ns for cache in caches]),
+    )
+    origin = replace(caches[0].header.provenance, whole_manifest_sha256="", created=now())
+    with storage_errors(out), exclusive(out):
+        writer = open_writer(out, manifest, caches[0].spec, facts, origin, Reuse(overwrite=True))
+        if writer is not None:
+            with writer:
+                _copy(writer, caches)
+                writer.finish()
+    return open_cache(out)
+
+
+def _check(caches: Sequence[FeatureCache]) -> None:
+    first = caches[0]
+    for cache in caches[1:]:
+        for name, mine, theirs in first.spec.differences(cache.spec):
+            raise MismatchError(
+                f"{cache.path} was made by another extractor than {first.path}: its {name} is "
+                f"{theirs!r}, not {mine!r}."
+            )
+    shards = first.split_rule.shards
+    for cache in caches:
+        whole = cache.header.provenance.whole_manifest_sha256
+        if not whole:
+            raise MismatchError(f"{cache.path} is no shard: it holds a whole split.")
+        if (whole, cache.split_rule.shards) != (
+            first.header.provenance.whole_manifest_sha256,
+            shards,
+        ):
+            raise MismatchError(
+                f"{cache.path} and {first.path} are not shards of the same split: labels, split "
+                "or number of shards differ. Extract them from the same data and settings."
+            )
+    numbers = [cache.split_rule.shard for cache in caches]
+    twice = sorted({n for n in numbers if numbers.count(n) > 1})
+    if twice:
+        raise MismatchError(f"Shard {twice[0]} of {shards} is given twice.")
+    missing = sorted(set(range(1, shards + 1)) - set(numbers))
+    if missing:
+        raise MismatchError(
+            f"Of {shards} shards these are missing: {', '.join(map(str, missing))}. Extract each "
+            f"with `extract --shard {missing[0]}/{shards}` and name all of them."
+        )
+
+
+def _whole_manifest(caches: Sequence[FeatureCache]) -> Manifest:
+    first = caches[0]
+
+    def joined(name: str) -> np.ndarray | None:
+        columns = [getattr(cache, name) for cache in caches]
+        return None if columns[0] is None else np.concatenate(columns)
+
+    manifest = Manifest(
+        image_id=np.concatenate([cache.image_id for cache in caches]),
+        path=np.concatenate([cache.paths for cache in caches]),
+        group=np.concatenate([cache.group for cache in caches]),
+        votes=joined("votes"),
+        mean=np.concatenate([cache.mean for cache in caches]),
+        scale=first.scale,
+        threshold=first.threshold,
+        split_rule=replace(first.split_rule, shard=1, shards=1),
+        tags=joined("tags"),
+        challenge=joined("challenge"),
+    )
+    if manifest.sha256 != first.header.provenance.whole_manifest_sha256:
+        raise FormatError(
+            "The shards' rows do not add up to the split that they were made from; one of them "
+            "is damaged. Find it with `cache verify` and extract it again."
+        )
+    return manifest
+
+
+def _copy(writer: CacheWriter, caches: Sequence[FeatureCache]) -> None:
+    offset = 0
+    for cache in caches:
+        reasons = read_rejects(cache.path)
+        for start in range(0, cache.n_rows, BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows), dtype=np.int64)
+            writer.write(_block(cache, rows, offset, reasons))
+        offset += cache.n_rows
+
+
+def _block(cache: FeatureCache, rows: IntArray, offset: int, reasons: dict[str, str]) -> Block:
+    features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
+    for i, row in enumerate(rows.tolist()):
+        ok = cache.status[row] == Status.OK
+        votes = None if cache.votes is None else cache.votes[row]
+        labels = schema.label_bytes(str(cache.image_id[row]), votes, float(cache.mean[row]))
+        if schema.row_crc32(features[i] if ok else None, labels) != cache.crc32[row]:
+            raise FormatError(
+                f"{cache.path} is damaged: row {row} has a wrong checksum. Extract this shard "
+                "again with --overwrite."
+            )
+    unreadable = rows[cache.status[rows] == Status.UNREADABLE].tolist()
+    return Block(
+        rows=rows + offset,
+        features=features,
+        status=cache.status[rows],
+        size=cache.size[rows],
+        reasons={row + offset: reasons.get(str(cache.image_id[row]), "?") for row in unreadable},
+    )
