@@ -15,11 +15,22 @@ import numpy.typing as npt
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
 from extract.engines import Engine, EngineSettings, open_engine
-from extract.images import Photograph, read_photograph
+from extract.images import Photograph, Unreadable, read_photograph, thumbnail_jpeg
 from extract.layers import LAYERS, layer_slices
 from extract.pipeline import Account, Cutting, PhotographSource, stream
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, View, views
 from extract.weights import Weights, find_weights
+
+__all__ = [
+    "Extracted",
+    "Extractor",
+    "MapExtractor",
+    "PhotographSource",
+    "Unreadable",
+    "open_extractor",
+    "open_map_extractor",
+    "thumbnail_jpeg",
+]
 
 
 @dataclass(frozen=True, eq=False)
