@@ -109,6 +109,7 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
 
 
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
+    width, height = image.size
     _refuse_bombs(image, max_pixels)
     if image.format in ("JPEG", "MPO"):
         image.draft(None, DRAFT_SIZE)
