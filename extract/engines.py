@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 from cache.console import quiet_stderr
 from cache.errors import EngineError
-from extract.weights import Weights
+from extract.weights import Weights, as_read
 
 ENGINES = ("auto", "keras", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICES = ("auto", "cpu", "gpu")
 CPU_BATCH, GPU_BATCH = 16, 128
 # Changes whenever `backbone.py` would give another graph: old converted models are then left alone.
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 
 Pixels = npt.NDArray[np.uint8]
 FeatureBatch = npt.NDArray[np.float32]
@@ -118,6 +118,7 @@ class KerasEngine:
             from extract.backbone import build_extractor
 
         device = _keras_device(settings.device)
+        self._weights = weights
         self.batch_size = GPU_BATCH if device == "gpu" else CPU_BATCH
         self._call = _compiled(
             build_extractor(
@@ -125,6 +126,7 @@ class KerasEngine:
                 layers=settings.layers,
                 batch_size=self.batch_size,
                 compute_dtype=settings.precision,
+                turn_inside=False,
             ),
             device,
         )
@@ -133,7 +135,7 @@ class KerasEngine:
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
         """Compute one batch."""
-        return self._call(pixels_u8)
+        return self._call(as_read(pixels_u8, self._weights))
 
 
 def _keras_device(wanted: str) -> str:
@@ -191,6 +193,7 @@ class OpenVinoEngine:
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise EngineError("--precision bfloat16: this processor does not compute in bfloat16.")
+        self._weights = weights
         self.batch_size = CPU_BATCH
         self.parallel = settings.cores
         hint = "bf16" if settings.precision == "bfloat16" else "f32"
@@ -211,7 +214,7 @@ class OpenVinoEngine:
         """Compute one batch, in this thread's own request."""
         if not hasattr(self._local, "request"):
             self._local.request = self._model.create_infer_request()
-        result = self._local.request.infer([pixels_u8], share_inputs=True)
+        result = self._local.request.infer([as_read(pixels_u8, self._weights)], share_inputs=True)
         features: FeatureBatch = np.array(result[0])
         return features
 
@@ -253,7 +256,9 @@ def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
         with quiet_stderr():
             from extract.backbone import build_extractor
 
-            model = build_extractor(weights, layers=settings.layers, batch_size=CPU_BATCH)
+            model = build_extractor(
+                weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
+            )
             model.export(str(exported), format="openvino", verbose=False)
         openvino.Core().read_model(str(exported))
         exported.with_suffix(".bin").replace(final.with_suffix(".bin"))

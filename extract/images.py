@@ -99,7 +99,7 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
     def small(image: Image.Image) -> bytes:
         _refuse_bombs(image, MAX_PIXELS)
         image.draft(None, (2 * pixels, 2 * pixels))
-        upright = upright_rgb(image)
+        upright = upright_rgb(image).copy()  # `thumbnail` changes it in place
         upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         upright.save(buffer, "JPEG", quality=quality)
@@ -120,7 +120,7 @@ def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photog
 
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:
-    image.load()  # which turns a TIFF upright, and sets its orientation to 1
+    image.load()  # a TIFF turns itself upright here
     upright_size = size[::-1] if _orientation(image) in QUARTER_TURNS else size
     return Photograph(_crops(upright_rgb(image), views), upright_size)
 
@@ -142,6 +142,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     Raises:
         Unreadable: 32-bit pixels, whose range nobody knows.
     """
+    image.load()  # a TIFF turns itself upright here
     if _orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode == "RGB" and not image.has_transparency_data:

@@ -20,7 +20,7 @@ from cache.console import note
 from cache.errors import LabelError, NoPhotographsError, TooManyFailuresError
 from cache.files import exclusive, storage_errors
 from cache.schema import FileFacts, Provenance
-from cache.store import open_cache, partial_path
+from cache.store import PARTIAL, open_cache, partial_path
 from cache.types import ExtractorSpec, Manifest, Status
 from cache.writer import Block, CacheWriter, Reuse, now, open_writer, rejects_path
 from extract.engines import Engine, EngineSettings, open_engine, resolved_precision
@@ -199,12 +199,16 @@ def wanted_weights(settings: Settings) -> Weights:
     """Find the weights; `auto` prefers those that a cache in the same folder was made with."""
     wanted = None
     if settings.weights == "auto" and not settings.reuse.overwrite:
-        for split in SPLITS:
-            final = settings.out / f"{split}.h5"
-            for path in (partial_path(final), final):
-                if wanted is None and path.exists():
-                    wanted = open_cache_header(path)
+        for path in _neighbours(settings.out):
+            wanted = wanted or open_cache_header(path)
     return find_weights(settings.weights, wanted)
+
+
+def _neighbours(out: Path) -> list[Path]:
+    """List the caches in a folder: of all splits and their shards, unfinished ones first."""
+    endings = ("h5" + PARTIAL, "h5")
+    found = [out.glob(f"{split}.*{ending}") for split in SPLITS for ending in endings]
+    return [path for paths in found for path in sorted(paths)]
 
 
 def open_cache_header(path: Path) -> str:

