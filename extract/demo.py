@@ -44,10 +44,11 @@ Penalties at full severity:
 Interest of the scenes:
 {interests}
 
-Every crop of a scene is in one split, so no head can win by knowing a scene. The official test
-list (aesthetics_image_lists/generic_test.jpgl) holds the scenes {test}.
-AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, puts
-exactly the scenes {val} into val; another --split-seed or --val-fraction mixes scenes.
+The official test list (aesthetics_image_lists/generic_test.jpgl) holds every crop of the scenes
+{test}, and no other split has one, so no head can win by knowing a scene. Validation holds the
+scenes {val}, which training lacks too, and about as many crops of scenes that training knows.
+AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, makes
+just this validation split; another --split-seed or --val-fraction makes another.
 
 As in the real AVA, some rows have no photograph ({missing} here) and some files are broken
 ({broken} here: empty, cut off, or a web page). The challenges are random contests; the first tag
@@ -62,7 +63,7 @@ class Recipe:
     photographs: int
     seed: int
     format: str = "aesthetic-heads-demo"
-    version: int = 1
+    version: int = 2
 
 
 def make_demo(folder: Path, recipe: Recipe) -> bool:

@@ -108,6 +108,20 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
     return _opened(source, small)
 
 
+def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
+    """Return all of a photograph's pixels, (height, width, 3) uint8 RGB, upright, none reduced.
+
+    Raises:
+        Unreadable: as `read_photograph`.
+    """
+
+    def whole(image: Image.Image) -> npt.NDArray[np.uint8]:
+        _refuse_bombs(image, MAX_PIXELS)
+        return np.array(upright_rgb(image))
+
+    return _opened(source, whole)
+
+
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
     width, height = image.size
     _refuse_bombs(image, max_pixels)

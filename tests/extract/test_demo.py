@@ -89,15 +89,19 @@ def test_the_official_lists_share_no_scene(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("photographs", "seed"), [(100, 9), (300, 3), (1500, 0)])
-def test_the_default_rule_splits_by_scene(photographs: int, seed: int, tmp_path: Path) -> None:
+def test_the_default_rule_keeps_test_scenes_and_val_scenes_out_of_train(photographs: int, seed: int, tmp_path: Path) -> None:
     plan = make_plan(photographs, seed)
     (tmp_path / "images").mkdir()
     _write_lists(tmp_path, plan)
     labels = read_ava(tmp_path)
     names, _ = assign(labels, SplitSettings())
     assert labels.image_id.tolist() == plan.image_id.astype(str).tolist()
-    assert names.tolist() == [SCENES[s.scene].split for s in plan.shots]
-    assert 0.05 < (names == "val").mean() < 0.25
+    wanted = np.array([SCENES[s.scene].split for s in plan.shots])
+    assert ((names == "test") == (wanted == "test")).all()
+    assert (names[wanted == "val"] == "val").all()
+    known = wanted[names == "val"] == "train"
+    assert 0.2 < known.mean() < 0.8
+    assert 0.1 < (names == "val").mean() < 0.4
 
 
 def test_both_pictures_of_the_motorcycle_are_one_scene() -> None:
