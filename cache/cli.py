@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache import console
+from cache.errors import AestheticError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,11 +86,14 @@ def _verify(options: argparse.Namespace) -> int:
 
     sound = True
     for file in options.files:
-        findings = verify(file)
+        try:
+            findings = verify(file)
+        except AestheticError as error:
+            console.note(f"cache: {error.one_line()}")
+            sound = False
+            continue
         for finding in findings:
-            rows = ", ".join(str(row) for row in finding.rows)
-            more = ", ..." if finding.count > len(finding.rows) else ""
-            print(f"{file}: {finding.count} with {finding.problem} (rows {rows}{more})")
+            print(f"{file}: {finding}")
         if findings:
             print(f"{file}: damaged. Extract it again with `extract --overwrite`.")
         else:

@@ -100,13 +100,20 @@ def _locked(lock: Path, path: Path) -> int:
             raise CacheLockedError(
                 f"{path} is being written by {holder}. Wait for it to end, or choose another --out."
             ) from None
-        # Whoever held the lock may have removed the name between our open and our flock.
-        if lock.exists() and os.fstat(descriptor).st_ino == lock.stat().st_ino:
+        if _is_named(descriptor, lock):
             me = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, me.encode(), 0)
             return descriptor
         os.close(descriptor)
+
+
+def _is_named(descriptor: int, lock: Path) -> bool:
+    """Whether the name still means this file; its holder may have removed it before our flock."""
+    try:
+        return os.fstat(descriptor).st_ino == lock.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _holder(descriptor: int) -> str:

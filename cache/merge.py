@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import schema
 from cache.errors import FormatError, MismatchError, StorageError
 from cache.files import exclusive, storage_errors
 from cache.schema import FileFacts
@@ -42,6 +41,8 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
         np.concatenate([cache.facts.mtime_ns for cache in caches]),
     )
     origin = replace(caches[0].header.provenance, whole_manifest_sha256="", created=now())
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     with storage_errors(out), exclusive(out):
         writer = open_writer(out, manifest, caches[0].spec, facts, origin, Reuse(overwrite=True))
         if writer is not None:
@@ -114,6 +115,8 @@ def _whole_manifest(caches: Sequence[FeatureCache]) -> Manifest:
 def _copy(writer: CacheWriter, caches: Sequence[FeatureCache]) -> None:
     offset = 0
     for cache in caches:
+        for engine in cache.header.provenance.engine.split("; "):
+            writer.record_engine(engine)
         reasons = read_rejects(cache.path)
         for start in range(0, cache.n_rows, BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows), dtype=np.int64)
@@ -123,15 +126,12 @@ def _copy(writer: CacheWriter, caches: Sequence[FeatureCache]) -> None:
 
 def _block(cache: FeatureCache, rows: IntArray, offset: int, reasons: dict[str, str]) -> Block:
     features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
-    for i, row in enumerate(rows.tolist()):
-        ok = cache.status[row] == Status.OK
-        votes = None if cache.votes is None else cache.votes[row]
-        labels = schema.label_bytes(str(cache.image_id[row]), votes, float(cache.mean[row]))
-        if schema.row_crc32(features[i] if ok else None, labels) != cache.crc32[row]:
-            raise FormatError(
-                f"{cache.path} is damaged: row {row} has a wrong checksum. Extract this shard "
-                "again with --overwrite."
-            )
+    wrong = rows[cache.checksums(rows, features) != cache.crc32[rows]]
+    if len(wrong):
+        raise FormatError(
+            f"{cache.path} is damaged: row {wrong[0]} has a wrong checksum. Extract this shard "
+            "again with --overwrite."
+        )
     unreadable = rows[cache.status[rows] == Status.UNREADABLE].tolist()
     return Block(
         rows=rows + offset,

@@ -17,12 +17,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import FormatError
+from cache.errors import FormatError, LabelError
 from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
 VERSION = 1
 ENGINE_BYTES, TIME_BYTES = 512, 32
+# What h5py raises, and what its answers lead to, where a file's bytes are not what they should be.
+DAMAGE = (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,15 @@ def _text(file: h5py.File, name: str, values: npt.NDArray[np.str_]) -> None:
 def _allocated(
     file: h5py.File, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, *, fill: bool
 ) -> None:
-    file.create_dataset(name, shape, dtype, fill_time="alloc" if fill else "never")
+    file.create_dataset(name, shape, dtype, fill_time="never")
     properties = file[name].id.get_create_plist()
     if properties.get_layout() != h5py.h5d.CONTIGUOUS:
         raise FormatError(f"The dataset {name} was not laid out contiguously.")
-    if not fill and shape[0]:
-        # The last number is written so that the file has its full length from the start.
+    # HDF5 gives a dataset its place at the first write: all zeros, or one number at the very end,
+    # so that the file has its full length and structure from the start.
+    if fill:
+        file[name][...] = 0
+    elif shape[0]:
         file[name][(-1,) * len(shape)] = 0
 
 
@@ -127,9 +132,7 @@ def _attributes(
 
 def set_in_place(file: h5py.File, name: str, value: Any) -> None:
     """Change an attribute's bytes without moving it; its type and size stay."""
-    old = file.attrs[name]
-    dtype = np.dtype(old.dtype) if hasattr(old, "dtype") else None
-    file.attrs.modify(name, np.array(value, dtype))
+    file.attrs.modify(name, np.array(value, file.attrs.get_id(name).dtype))
 
 
 @dataclass(frozen=True)
@@ -159,14 +162,14 @@ def read_header(file: h5py.File, path: Path) -> Header:
             f"{path} is an HDF5 file but no feature cache: its attribute 'format' is "
             f"{attrs.get('format')!r}, expected {FORMAT!r}."
         )
-    if int(attrs.get("version", -1)) != VERSION:
+    if attrs.get("version") != VERSION:
         raise FormatError(
             f"{path} has cache version {attrs.get('version')}; this program reads version "
             f"{VERSION}. Use the program that wrote it, or extract again with --overwrite."
         )
     try:
         header = _parse_header(attrs)
-    except (KeyError, ValueError, TypeError) as error:
+    except (*DAMAGE, FormatError, LabelError) as error:
         raise FormatError(f"{path} is damaged: its attributes cannot be read ({error}).") from None
     if header.spec.sha256 != attrs["extractor_sha256"]:
         raise FormatError(f"{path} is damaged: its extractor does not match its fingerprint.")

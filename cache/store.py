@@ -5,6 +5,9 @@ Owns opening and checking a finished file; must not write.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,16 @@ import numpy.typing as npt
 
 from cache import schema
 from cache.errors import FormatError, IncompleteCacheError
-from cache.types import ExtractorSpec, FloatArray, IntArray, Scale, SplitRule, Status, TextArray
+from cache.types import (
+    ExtractorSpec,
+    FloatArray,
+    IntArray,
+    Manifest,
+    Scale,
+    SplitRule,
+    Status,
+    TextArray,
+)
 
 Features = np.memmap[Any, np.dtype[np.floating[Any]]] | npt.NDArray[np.floating[Any]]
 PARTIAL = ".partial"
@@ -37,13 +49,25 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
     except FileNotFoundError:
         raise
     except (PermissionError, IsADirectoryError) as error:
-        raise FormatError(f"{path} cannot be opened: {error.strerror}.") from None
+        reason = os.strerror(error.errno or 0)  # its own text is HDF5's, of several lines
+        raise FormatError(f"{path} cannot be opened: {reason}.") from None
     except OSError as error:
         reason = "it is truncated" if "truncated" in str(error) else "it is no HDF5 file"
         if path.stat().st_size and "truncated" not in str(error):
             reason = f"it is no HDF5 file, or damaged ({error})"
         raise FormatError(
             f"{path} cannot be read: {reason}. Extract it again with --overwrite."
+        ) from None
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on senseless bytes into words that name the file."""
+    try:
+        yield
+    except schema.DAMAGE as error:
+        raise FormatError(
+            f"{path} is damaged: it cannot be read ({error}). Extract it again with --overwrite."
         ) from None
 
 
@@ -83,19 +107,16 @@ class FeatureCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open_hdf5(path, "r") as file:
+        with open_hdf5(path, "r") as file, damage(path):
             self.header = schema.read_header(file, path)
             self._read_layout(file)
 
     def _read_layout(self, file: h5py.File) -> None:
         spec = self.header.spec
-        try:
-            dataset = file["features"]
-            self.n_rows = len(file["image_id"])
-            self._offset = dataset.id.get_offset()
-            self._dtype = dataset.dtype
-        except KeyError as error:
-            raise FormatError(f"{self.path} is damaged: a dataset is missing ({error}).") from None
+        dataset = file["features"]
+        self.n_rows = len(file["image_id"])
+        self._offset = dataset.id.get_offset()
+        self._dtype = dataset.dtype
         expected = (self.n_rows, len(spec.views), spec.n_features)
         if dataset.shape != expected or self._dtype != np.dtype(spec.dtype):
             raise FormatError(
@@ -104,7 +125,8 @@ class FeatureCache:
             )
         if self._offset is None:
             raise FormatError(f"{self.path} is damaged: features are not stored contiguously.")
-        self.counts = {s: int(np.sum(file["status"][:] == s)) for s in Status}
+        status = file["status"][:]
+        self.counts = {s: int(np.sum(status == s)) for s in Status}
 
     @cached_property
     def features(self) -> Features:
@@ -113,17 +135,25 @@ class FeatureCache:
         return np.memmap(self.path, self._dtype, "r", self._offset, shape)
 
     def _column(self, name: str) -> npt.NDArray[Any] | None:
-        with open_hdf5(self.path, "r") as file:
-            return np.asarray(file[name][:]) if name in file else None
+        with open_hdf5(self.path, "r") as file, damage(self.path):
+            column = np.asarray(file[name][:]) if name in file else None
+        if column is not None and len(column) != self.n_rows:
+            raise FormatError(
+                f"{self.path} is damaged: the dataset {name} has {len(column)} rows, not "
+                f"{self.n_rows}."
+            )
+        return column
 
     def _needed(self, name: str) -> npt.NDArray[Any]:
         column = self._column(name)
-        if column is None or len(column) != self.n_rows:
-            raise FormatError(f"{self.path} is damaged: the dataset {name} is missing or short.")
+        if column is None:
+            raise FormatError(f"{self.path} is damaged: the dataset {name} is missing.")
         return column
 
     def _text(self, name: str) -> TextArray:
-        return np.array([value.decode("utf-8") for value in self._needed(name).tolist()], np.str_)
+        with damage(self.path):
+            texts = [value.decode("utf-8") for value in self._needed(name).tolist()]
+        return np.array(texts, np.str_)
 
     @cached_property
     def image_id(self) -> TextArray:
@@ -184,6 +214,40 @@ class FeatureCache:
     def facts(self) -> schema.FileFacts:
         """Bytes and times of the photographs' files when they were read."""
         return schema.FileFacts(self._needed("file_bytes"), self._needed("file_mtime_ns"))
+
+    def checksums(
+        self, rows: IntArray, features: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.uint32]:
+        """Return CRC-32 of rows (n,) as they are stored now; a sound row has its `crc32`.
+
+        `features` are those of the rows, (n, V, D); they count where a row's status is OK.
+        """
+        sums = np.empty(len(rows), np.uint32)
+        for i, row in enumerate(rows.tolist()):
+            votes = None if self.votes is None else self.votes[row]
+            labels = schema.label_bytes(str(self.image_id[row]), votes, float(self.mean[row]))
+            ok = self.status[row] == Status.OK
+            sums[i] = schema.row_crc32(features[i] if ok else None, labels)
+        return sums
+
+    def manifest(self) -> Manifest:
+        """Return the rows and their labels, as they are stored now.
+
+        Raises:
+            LabelError: they contradict themselves, so the file is damaged.
+        """
+        return Manifest(
+            image_id=self.image_id,
+            path=self.paths,
+            group=self.group,
+            votes=self.votes,
+            mean=self.mean,
+            scale=self.scale,
+            threshold=self.threshold,
+            split_rule=self.split_rule,
+            tags=self.tags,
+            challenge=self.challenge,
+        )
 
     @property
     def spec(self) -> ExtractorSpec:

@@ -193,7 +193,7 @@ class Manifest:
             raise LabelError(f"Every column of a manifest has {n} rows; one has another length.")
         ids, counts = np.unique(self.image_id, return_counts=True)
         if len(ids) != n:
-            raise LabelError(f"The id {ids[counts > 1][0]!r} stands twice in the labels.")
+            raise LabelError(f"The id {str(ids[counts > 1][0])!r} stands twice in the labels.")
         if self.votes is not None:
             levels = self.votes.shape[1]
             if not MIN_LEVELS <= levels <= MAX_LEVELS:
@@ -204,7 +204,7 @@ class Manifest:
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise LabelError(
-                f"The mean {self.mean[row]} of {self.image_id[row]!r} lies outside the scale "
+                f"The mean {self.mean[row]} of {str(self.image_id[row])!r} lies outside the scale "
                 f"{self.scale.lo}..{self.scale.hi}."
             )
 
@@ -230,7 +230,12 @@ class Manifest:
     def sha256(self) -> str:
         """SHA-256 over all rows and labels: another photograph or label gives another value."""
         digest = hashlib.sha256()
-        head = [self.scale.lo, self.scale.hi, self.threshold, self.split_rule.to_dict()]
+        head = [
+            float(self.scale.lo),
+            float(self.scale.hi),
+            self.threshold,
+            self.split_rule.to_dict(),
+        ]
         digest.update(canonical_json(head).encode())
         for name in ("image_id", "path", "group"):
             digest.update(("\n" + name + "\n" + "\n".join(getattr(self, name).tolist())).encode())

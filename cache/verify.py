@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache import schema
+from cache.errors import LabelError
 from cache.store import FeatureCache, open_cache
 from cache.types import Status
 
@@ -31,6 +31,12 @@ class Finding:
     count: int
     rows: tuple[int, ...]
 
+    def __str__(self) -> str:
+        if not self.rows:
+            return self.problem
+        rows = ", ".join(map(str, self.rows)) + ", ..." * (self.count > len(self.rows))
+        return f"{self.count:,} with {self.problem} (rows {rows})"
+
 
 def verify(path: Path) -> list[Finding]:
     """Return what is wrong with a cache, nothing for a sound one.
@@ -45,7 +51,20 @@ def verify(path: Path) -> list[Finding]:
         found.setdefault(problem, []).append(row)
     for problem, rows in _bookkeeping(cache):
         found.setdefault(problem, []).extend(rows)
-    return [Finding(name, len(rows), tuple(rows[:SHOWN])) for name, rows in found.items()]
+    findings = [Finding(name, len(rows), tuple(rows[:SHOWN])) for name, rows in found.items()]
+    return findings or _label_problems(cache)
+
+
+def _label_problems(cache: FeatureCache) -> list[Finding]:
+    """Look at what no row's checksum covers: paths, groups, tags, challenges, their order."""
+    try:
+        sound = cache.manifest().sha256 == cache.manifest_sha256
+    except LabelError as error:
+        return [Finding(f"labels that contradict themselves: {error}", cache.n_rows, ())]
+    if sound:
+        return []
+    problem = "labels that do not match the manifest's SHA-256 (paths, groups, tags or challenges)"
+    return [Finding(problem, cache.n_rows, ())]
 
 
 def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, list[int]]]:
@@ -68,13 +87,9 @@ def _row_problems(cache: FeatureCache) -> Iterator[tuple[str, int]]:
     for start in range(0, cache.n_rows, BLOCK_ROWS):
         rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows))
         features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
-        for i, row in enumerate(rows.tolist()):
-            ok = cache.status[row] == Status.OK
-            votes = None if cache.votes is None else cache.votes[row]
-            labels = schema.label_bytes(str(cache.image_id[row]), votes, float(cache.mean[row]))
-            expected = schema.row_crc32(features[i] if ok else None, labels)
-            if cache.status[row] != Status.PENDING and expected != cache.crc32[row]:
-                yield "a wrong checksum", row
+        wrong = cache.checksums(rows, features) != cache.crc32[rows]
+        for row in rows[wrong & (cache.status[rows] != Status.PENDING)].tolist():
+            yield "a wrong checksum", row
         yield from _value_problems(cache, rows, features)
 
 

@@ -10,7 +10,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.errors import StaleCacheError
+from cache.errors import FormatError, StaleCacheError
 from cache.files import publish, storage_errors
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
@@ -80,9 +80,12 @@ class CacheWriter:
 
     def close(self) -> None:
         """Close the file as it is; what is written stays."""
-        self._journal.close()
-        if self._file:
-            self._file.close()
+        with storage_errors(self.path):
+            try:
+                self._journal.close()
+            finally:
+                if self._file:
+                    self._file.close()
 
     @property
     def status(self) -> npt.NDArray[np.uint8]:
@@ -144,19 +147,26 @@ class CacheWriter:
     def adopt(self, facts: FileFacts, again: npt.NDArray[np.bool_]) -> None:
         """Take note of photographs that came, went or changed: the rows `again` are to be redone.
 
-        Rows that have no file any more become missing, the others pending.
+        Rows that have no file any more become missing, the others pending. They are pending in the
+        file before anything else changes, so that a kill in between leaves none half taken over.
         """
         if not again.any():
             return
         self._status[again] = Status.PENDING
-        self._status[again & facts.missing] = Status.MISSING
+        rows = np.flatnonzero(again)
         with storage_errors(self.path):
             schema.set_in_place(self._file, "complete", 0)
             self._file["status"][:] = self._status
+            self._file.flush()
+            for span, _ in _spans(rows, np.ones(len(rows), bool)):
+                for name in ("features", "size", "crc32"):
+                    self._file[name][span] = 0
             self._file["file_bytes"][:] = facts.size_bytes
             self._file["file_mtime_ns"][:] = facts.mtime_ns
+            self._file.flush()
             _mark_missing(self._file, self.manifest, facts)
             self._file.flush()
+        self._status[again & facts.missing] = Status.MISSING
 
     def reasons(self) -> Counter[str]:
         """Count the reasons of all rows that are unreadable."""
@@ -179,14 +189,15 @@ class CacheWriter:
             self._file.flush()
             self.close()
             self._write_rejects()
-            publish(partial_path(self.path), self.path)
             _journal_path(self.path).unlink(missing_ok=True)
+            publish(partial_path(self.path), self.path)
         return self.path
 
     def _write_rejects(self) -> None:
-        reasons = _read_reasons(_journal_path(self.path))
+        # The list itself is read too: a kill may have come after the journal was deleted.
+        reasons = read_rejects(self.path) | _read_reasons(_journal_path(self.path))
         target = rejects_path(self.path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary = target.with_name(f".{target.name}.new")
         rejected = np.flatnonzero(np.isin(self._status, [Status.MISSING, Status.UNREADABLE]))
         with temporary.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
@@ -291,7 +302,7 @@ def open_writer(
             partial.unlink(missing_ok=True)
             _journal_path(path).unlink(missing_ok=True)
         else:
-            found = [_compatible(p, spec) for p in (partial, path) if p.exists()]
+            found = _earlier(path, manifest, spec)
             if found and found[0].path == path and _is_current(found[0], manifest, facts, reuse):
                 return None
             if found and found[0].path == partial and _same_rows(found[0], manifest):
@@ -327,15 +338,30 @@ def count_pending(
     Raises:
         StaleCacheError, FormatError: as `open_writer`.
     """
-    found = []
-    if not reuse.overwrite:
-        found = [_compatible(p, spec) for p in (partial_path(path), path) if p.exists()]
+    found = [] if reuse.overwrite else _earlier(path, manifest, spec)
     if found and _same_rows(found[0], manifest):
         to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
         return int((to_do & ~facts.missing).sum())
     found += [] if reuse.overwrite else _donors(path, spec, reuse)
     kept = sum(len(new) for _, _, new in _Kept.of(found, manifest, facts, reuse).sources)
     return int((~facts.missing).sum()) - kept
+
+
+def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[FeatureCache]:
+    """Return what earlier work left at `path`: the partial file, then the finished one.
+
+    A partial file of the same rows is all that counts. Where a partial file is there to replace a
+    finished one of another extractor, the finished one does not.
+    """
+    partial = partial_path(path)
+    found = [_compatible(partial, spec)] if partial.exists() else []
+    if path.exists() and not (found and _same_rows(found[0], manifest)):
+        try:
+            found.append(_compatible(path, spec))
+        except StaleCacheError:
+            if not found:
+                raise
+    return found
 
 
 def _donors(path: Path, spec: ExtractorSpec, reuse: Reuse) -> list[FeatureCache]:
@@ -366,6 +392,7 @@ def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDAr
         | (before.mtime_ns != facts.mtime_ns)
         | ((earlier.status == Status.MISSING) & ~facts.missing)
         | ((earlier.status == Status.UNREADABLE) & reuse.retry_failed)
+        | ((earlier.status == Status.PENDING) & facts.missing)
     )
     return outdated
 
@@ -383,6 +410,13 @@ class _Kept:
     """Rows of earlier files that are still right: (file, its rows, rows of the new file)."""
 
     sources: Sequence[tuple[FeatureCache, IntArray, IntArray]]
+
+    @property
+    def engines(self) -> str:
+        """What computed the kept rows, as `CacheWriter.record_engine` notes it."""
+        noted = [each.header.provenance.engine for each, rows, _ in self.sources if len(rows)]
+        names = dict.fromkeys(name for text in noted for name in text.split("; ") if name)
+        return "; ".join(names)
 
     @classmethod
     def of(
@@ -422,7 +456,7 @@ def _make(
         stale.unlink()  # left by a process that was killed here; the lock is ours
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        schema.create(temporary, manifest, spec, facts, origin)
+        schema.create(temporary, manifest, spec, facts, replace(origin, engine=kept.engines))
         _reserve(temporary)
         with open_hdf5(temporary, "r+") as file:
             for earlier, old, new in kept.sources:
@@ -446,7 +480,9 @@ def _mark_missing(file: h5py.File, manifest: Manifest, facts: FileFacts) -> None
     status[absent] = Status.MISSING
     for row in absent.tolist():
         sums[row] = schema.row_crc32(None, _labels_of(manifest, row))
-    file["status"][:], file["crc32"][:] = status, sums
+    file["crc32"][:] = sums
+    file.flush()
+    file["status"][:] = status
 
 
 def _copy_rows(
@@ -457,6 +493,12 @@ def _copy_rows(
     for start in range(0, len(new), COPY_ROWS):
         rows, source = new[start : start + COPY_ROWS], old[start : start + COPY_ROWS]
         features = earlier.features[source]
+        wrong = source[earlier.checksums(source, features) != earlier.crc32[source]]
+        if len(wrong):
+            raise FormatError(
+                f"{earlier.path} is damaged: {len(wrong)} rows from row {wrong[0]} on have a wrong "
+                "checksum. `cache verify` shows more; extract again with --overwrite."
+            )
         ok = status[rows] == Status.OK
         for span, part in _spans(rows, ok):
             file["features"][span] = features[part]
@@ -467,13 +509,18 @@ def _copy_rows(
 
 def _carry_reasons(path: Path, kept: _Kept) -> None:
     """Start the journal of reasons with those of kept rows that were rejected earlier."""
-    reasons = read_rejects(path) | _read_reasons(_journal_path(path))
-    with _journal_path(path).open("w", newline="", encoding="utf-8") as file:
+    reasons: dict[str, str] = {}
+    for earlier, _, _ in kept.sources:
+        reasons |= read_rejects(earlier.path)
+    reasons |= read_rejects(path) | _read_reasons(_journal_path(path))
+    temporary = path.with_name(f".{path.name}.reasons")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\n")
         for earlier, old, _ in kept.sources:
             for row in old[earlier.status[old] == Status.UNREADABLE].tolist():
                 image_id = str(earlier.image_id[row])
                 lines.writerow([image_id, reasons.get(image_id, REASON_LOST)])
+    publish(temporary, _journal_path(path))
 
 
 def write_cache(

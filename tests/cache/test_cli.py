@@ -1,0 +1,156 @@
+"""The `cache` command: results on stdout, problems in one line on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache.cli import main
+from cache.store import partial_path
+from tests.helpers import make_manifest, make_spec, small_cache
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A sound cache of 20 photographs."""
+    return small_cache(tmp_path / "train.h5")
+
+
+def damage(path: Path) -> None:
+    """Change a feature of row 4."""
+    with h5py.File(path, "r+") as file:
+        file["features"][4, 0, 0] += 1
+
+
+class TestInfo:
+    def test_it_says_what_a_file_holds(self, path: Path, capsys: Capture) -> None:
+        assert main(["info", str(path)]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        lines = dict(line.split(maxsplit=1) for line in out.splitlines() if " " in line.strip())
+        assert lines["state"] == "complete"
+        assert lines["split"] == "train, by hash of id (seed 0)"
+        assert lines["rows"] == "20: 20 ok, 0 missing, 0 unreadable, 0 pending"
+        assert lines["features"] == "20 x 1 x 8 float16 (photographs x views x numbers)"
+        assert lines["layers"] == "top [0:8]"
+        assert lines["labels"] == "votes 1..7, scale 1..7, beautiful above 4"
+        assert lines["fingerprint"] == make_spec().sha256
+        assert lines["manifest"] == make_manifest(20).sha256
+
+    def test_json_holds_one_object_a_file(self, path: Path, capsys: Capture) -> None:
+        other = small_cache(path.with_name("val.h5"), 3, levels=None)
+        assert main(["info", "--json", str(path), str(other)]) == 0
+        one, two = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        assert one["file"] == str(path)
+        assert one["rows"] == one["ok"] == 20
+        assert one["features"] == {"shape": [20, 1, 8], "dtype": "float16"}
+        assert one["extractor"] == make_spec().to_dict()
+        assert one["labels"]["levels"] == 7
+        assert one["complete"] is True
+        assert one["bytes"] == path.stat().st_size
+        assert two["rows"] == 3
+        assert two["labels"]["levels"] is None
+        assert two["labels"]["scale"] == [0, 1]
+
+    def test_a_partial_file_is_shown_as_unfinished(self, path: Path, capsys: Capture) -> None:
+        with h5py.File(path, "r+") as file:
+            file.attrs.modify("complete", 0)
+        partial = path.rename(partial_path(path))
+        assert main(["info", str(partial)]) == 0
+        assert "unfinished: `extract` goes on with it" in capsys.readouterr().out
+
+
+class TestVerify:
+    def test_a_sound_file_is_called_sound(self, path: Path, capsys: Capture) -> None:
+        assert main(["verify", str(path)]) == 0
+        assert capsys.readouterr() == (f"{path}: sound, 20 rows checked.\n", "")
+
+    def test_damage_is_shown_and_the_exit_code_is_1(self, path: Path, capsys: Capture) -> None:
+        damage(path)
+        assert main(["verify", str(path)]) == 1
+        assert capsys.readouterr().out.splitlines() == [
+            f"{path}: 1 with a wrong checksum (rows 4)",
+            f"{path}: damaged. Extract it again with `extract --overwrite`.",
+        ]
+
+    def test_a_file_that_cannot_be_opened_does_not_hide_the_next(
+        self, path: Path, capsys: Capture
+    ) -> None:
+        missing = path.with_name("val.h5")
+        assert main(["verify", str(missing), str(path)]) == 1
+        out, err = capsys.readouterr()
+        assert out == f"{path}: sound, 20 rows checked.\n"
+        assert err == (f"cache: There is no cache {missing}. Make it with `extract --split val`.\n")
+
+
+class TestExport:
+    def test_the_name_is_the_files_with_another_ending(self, path: Path, capsys: Capture) -> None:
+        assert main(["export", str(path), "--to", "npz"]) == 0
+        out = path.with_suffix(".npz")
+        assert capsys.readouterr().out == f"{out}: 20 photographs.\n"
+        with np.load(out) as arrays:
+            assert arrays["features"].shape == (20, 1, 8)
+
+    def test_it_does_not_replace_unless_asked(self, path: Path, capsys: Capture) -> None:
+        command = ["export", str(path), "--to", "csv", "--out", str(path.with_name("a.csv"))]
+        assert main(command) == 0
+        assert main(command) == 1
+        assert capsys.readouterr().err == (
+            f"cache: {path.with_name('a.csv')} exists. Name another file with --out, or give "
+            "--overwrite.\n"
+        )
+        assert main([*command, "--overwrite"]) == 0
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize("command", ["info", "verify"])
+    def test_a_problem_is_one_line_and_1(
+        self, tmp_path: Path, capsys: Capture, command: str
+    ) -> None:
+        (tmp_path / "a.h5").write_bytes(b"no HDF5" * 1000)
+        assert main([command, str(tmp_path / "a.h5")]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"cache: {tmp_path / 'a.h5'} cannot be read: it is no HDF5 file")
+        assert err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [[], ["mend"], ["info"], ["verify"], ["export", "a.h5"], ["export", "a", "--to", "xls"]],
+    )
+    def test_wrong_usage_is_2(self, capsys: Capture, arguments: list[str]) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: cache" in capsys.readouterr().err
+
+    def test_it_works_as_a_module_too(self, path: Path) -> None:
+        damage(path)
+        done = subprocess.run(
+            [sys.executable, "-m", "cache", "verify", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "a wrong checksum" in done.stdout
+        assert done.stderr == ""
+
+    def test_a_reader_that_goes_away_is_no_traceback(self, path: Path) -> None:
+        files = " ".join([str(path)] * 400)
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m cache info {files} | head -1"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr == ""
+        assert done.stdout.startswith("file ")

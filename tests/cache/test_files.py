@@ -1,0 +1,324 @@
+"""Locks, full disks and folders that cannot be written: made for real, told in plain words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import CacheLockedError, StorageError
+from cache.export import export
+from cache.files import exclusive, fsync, publish, storage_errors, write_text_atomically
+from cache.schema import Provenance
+from cache.store import open_cache, partial_path
+from cache.types import Status
+from cache.verify import verify
+from cache.writer import Block, Reuse, open_writer, write_cache
+from tests.helpers import make_features, make_manifest, make_spec, present, small_cache
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from cache.files import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    """Start a process that holds the lock of a path until its stdin is closed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Let a holder go and wait for it."""
+    process.communicate(timeout=20)
+
+
+class TestLock:
+    def test_a_second_process_is_refused_and_told_who_holds_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        process = hold(path)
+        with pytest.raises(CacheLockedError) as caught, exclusive(path):
+            pass
+        end(process)
+        assert str(caught.value) == (
+            f"{path} is being written by process {process.pid} on host {socket.gethostname()}. "
+            "Wait for it to end, or choose another --out."
+        )
+
+    def test_it_is_free_again_when_the_holder_ends(self, tmp_path: Path) -> None:
+        end(hold(tmp_path / "train.h5"))
+        with exclusive(tmp_path / "train.h5"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_it_is_free_again_when_the_holder_is_killed(self, tmp_path: Path) -> None:
+        process = hold(tmp_path / "train.h5")
+        process.send_signal(signal.SIGKILL)
+        end(process)
+        assert [p.name for p in tmp_path.iterdir()] == [".train.h5.lock"]
+        with exclusive(tmp_path / "train.h5"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_another_path_is_another_lock(self, tmp_path: Path) -> None:
+        with exclusive(tmp_path / "train.h5"), exclusive(tmp_path / "val.h5"):
+            pass
+
+    def test_a_holder_without_a_name_is_another_process(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        with exclusive(path):
+            (tmp_path / ".train.h5.lock").write_text("")
+            with (
+                pytest.raises(CacheLockedError, match=r"by another process\. Wait"),
+                exclusive(path),
+            ):
+                pass
+
+    def test_it_is_freed_by_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ZeroDivisionError), exclusive(tmp_path / "train.h5"):
+            raise ZeroDivisionError
+        with exclusive(tmp_path / "train.h5"):
+            pass
+
+    def test_no_two_ever_hold_it(self, tmp_path: Path) -> None:
+        inside, most, entered, failures = 0, 0, 0, []
+
+        def compete() -> None:
+            nonlocal inside, most, entered
+            for _ in range(300):
+                try:
+                    with exclusive(tmp_path / "train.h5"):
+                        inside += 1
+                        most = max(most, inside)
+                        entered += 1
+                        inside -= 1
+                except CacheLockedError:
+                    pass
+                except OSError as error:
+                    failures.append(error)
+
+        threads = [threading.Thread(target=compete) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert most == 1
+        assert entered > 10
+
+
+class TestPublishing:
+    def test_a_file_takes_its_place_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "final").write_text("old")
+        publish(tmp_path / "new", tmp_path / "final")
+        assert (tmp_path / "final").read_text() == "new"
+        assert not (tmp_path / "new").exists()
+
+    def test_text_is_written_whole_and_leaves_nothing_beside_it(self, tmp_path: Path) -> None:
+        write_text_atomically(tmp_path / "a.json", "ä")
+        write_text_atomically(tmp_path / "a.json", "b")
+        assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+        assert (tmp_path / "a.json").read_text(encoding="utf-8") == "b"
+
+    def test_folders_and_files_are_forced_to_the_disk(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("a")
+        fsync(tmp_path / "a")
+        fsync(tmp_path)
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("number", "words"),
+        [
+            (
+                errno.ENOSPC,
+                "the disk is full. What was written is kept; make room and give the same command "
+                "again.",
+            ),
+            (
+                errno.EDQUOT,
+                "the disk is full. What was written is kept; make room and give the same command "
+                "again.",
+            ),
+            (
+                errno.EACCES,
+                "no permission, or a read-only folder. Choose another one with --out.",
+            ),
+            (
+                errno.EROFS,
+                "no permission, or a read-only folder. Choose another one with --out.",
+            ),
+            (
+                errno.ENOTDIR,
+                "a file stands where a folder is needed. Choose another one with --out.",
+            ),
+            (
+                errno.EIO,
+                "Input/output error. What was written is kept; mend it and go on with the same "
+                "command.",
+            ),
+        ],
+    )
+    def test_the_systems_refusals_are_told_in_words(self, number: int, words: str) -> None:
+        with pytest.raises(StorageError) as caught, storage_errors(Path("out/train.h5")):
+            raise OSError(number, os.strerror(number))
+        assert str(caught.value) == f"out/train.h5 cannot be written: {words}"
+
+    def test_the_number_that_hdf5_hides_in_its_text_is_found(self) -> None:
+        text = "Can't write data (file write failed: time = x, errno = 28, error message = 'No'"
+        with pytest.raises(StorageError, match="the disk is full"), storage_errors(Path("a")):
+            raise OSError(text)
+
+    def test_an_error_without_a_number_is_not_hidden(self) -> None:
+        with pytest.raises(OSError, match="odd"), storage_errors(Path("a")):
+            raise OSError("odd")
+
+    def test_other_errors_pass(self) -> None:
+        with pytest.raises(KeyError), storage_errors(Path("a")):
+            raise KeyError
+
+
+def mount(target: Path, *options: str) -> None:
+    """Mount something for a test, or skip it where that is not allowed."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small disk needs root and the command mount")
+    command = ["mount", *options, str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no mounting allowed here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 512 KiB."""
+    target = tmp_path / "disk"
+    target.mkdir()
+    mount(target, "-t", "tmpfs", "-o", "size=512k", "tmpfs")
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", "-l", str(target)], check=True)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system that is mounted read-only, with a cache in it."""
+    target = tmp_path / "read-only"
+    target.mkdir()
+    mount(target, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    try:
+        small_cache(target / "train.h5")
+        mount(target, "-o", "remount,ro")
+        yield target
+    finally:
+        subprocess.run(["umount", "-l", str(target)], check=True)
+
+
+SPEC = make_spec(n_features=256)
+
+
+class TestFullDisk:
+    def test_a_cache_that_does_not_fit_says_so_before_any_work(self, disk: Path) -> None:
+        n = 2000
+        with pytest.raises(StorageError, match=r"train\.h5 cannot be written: the disk is full"):
+            open_writer(
+                disk / "train.h5", make_manifest(n), SPEC, present(n), Provenance(), Reuse()
+            )
+        assert list(disk.iterdir()) == []
+
+    def test_room_that_goes_during_the_work_costs_nothing(self, disk: Path) -> None:
+        n = 200
+        path, features = disk / "train.h5", make_features(n, SPEC)
+        writer = open_writer(path, make_manifest(n), SPEC, present(n), Provenance(), Reuse())
+        with writer:
+            fill_up(disk)
+            rows = np.arange(n)
+            ok, size = np.full(n, Status.OK, np.uint8), np.zeros((n, 2), np.int32)
+            writer.write(Block(rows, features, ok, size, {}))
+        assert np.array_equal(open_cache(partial_path(path), allow_partial=True).features, features)
+
+    def test_what_is_written_is_kept_and_the_same_command_goes_on(self, disk: Path) -> None:
+        n = 200
+        path, features, manifest = disk / "train.h5", make_features(n, SPEC), make_manifest(n)
+        writer = open_writer(path, manifest, SPEC, present(n), Provenance(), Reuse())
+        size = np.zeros((100, 2), np.int32)
+        first, second = np.arange(100), np.arange(100, 200)
+        ok, bad = np.full(100, Status.OK, np.uint8), np.full(100, Status.UNREADABLE, np.uint8)
+        writer.write(Block(first, features[first], ok, size, {}))
+        fill_up(disk)
+        reasons = {int(row): "broken " * 20 for row in second}
+        with pytest.raises(StorageError, match="the disk is full"), writer:
+            writer.write(Block(second, features[second], bad, size, reasons))
+        (disk / "filler").unlink()
+        writer = open_writer(path, manifest, SPEC, present(n), Provenance(), Reuse())
+        with writer:
+            assert writer.pending.tolist() == second.tolist()
+            writer.write(Block(second, features[second], ok, size, {}))
+            writer.finish()
+        assert np.array_equal(open_cache(path).features, features)
+        assert verify(path) == []
+
+    def test_an_export_that_does_not_fit_leaves_nothing(self, disk: Path, tmp_path: Path) -> None:
+        n = 2000
+        cache = write_cache(tmp_path / "a.h5", make_manifest(n), SPEC, make_features(n, SPEC))
+        with pytest.raises(StorageError, match=r"a\.npz cannot be written: the disk is full"):
+            export(cache, disk / "a.npz", "npz", overwrite=False)
+        assert list(disk.iterdir()) == []
+
+
+def fill_up(disk: Path) -> None:
+    """Take all the room that a disk has left."""
+    (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+    assert shutil.disk_usage(disk).free == 0
+
+
+class TestFoldersThatCannotBeWritten:
+    def test_a_read_only_folder_is_named(self, read_only: Path) -> None:
+        path = read_only / "val.h5"
+        words = f"{path} cannot be written: no permission, or a read-only folder. Choose another"
+        with pytest.raises(StorageError, match=re.escape(words)):
+            small_cache(path)
+        with (
+            pytest.raises(StorageError, match=re.escape(words)),
+            storage_errors(path),
+            exclusive(path),
+        ):
+            pass
+
+    def test_a_cache_in_a_read_only_folder_can_be_read(self, read_only: Path) -> None:
+        path = read_only / "train.h5"
+        assert verify(path) == []
+        assert open_cache(path).features[0].any()
+        spec, manifest = make_spec(), make_manifest(20)
+        facts = present(20)
+        for column in (facts.size_bytes, facts.mtime_ns):
+            column[:] = 0
+        assert open_writer(path, manifest, spec, facts, Provenance(), Reuse()) is None
+
+    def test_a_file_in_place_of_the_folder_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "features").write_text("")
+        words = "train.h5 cannot be written: a file stands where a folder is needed. Choose another"
+        with pytest.raises(StorageError, match=re.escape(words)):
+            small_cache(tmp_path / "features" / "train.h5")

@@ -1,0 +1,268 @@
+"""Every kind of damage, made for real, is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cache.errors import AestheticError, FormatError, IncompleteCacheError
+from cache.schema import row_crc32
+from cache.store import FeatureCache, open_cache
+from cache.types import Status
+from cache.verify import Finding, verify
+from cache.writer import write_cache
+from tests.helpers import make_features, make_manifest, make_spec, small_cache
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A sound cache of 20 photographs."""
+    return small_cache(tmp_path / "train.h5")
+
+
+def problems(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the rows of each kind of damage."""
+    return {finding.problem: finding.rows for finding in verify(path)}
+
+
+def flip(path: Path, dataset: str, byte: int, bit: int = 0) -> None:
+    """Turn over one bit of a dataset, counted from its first byte."""
+    with h5py.File(path, "r") as file:
+        place = file[dataset].id.get_offset() + byte
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def set_features(path: Path, row: int, value: float, at: int | slice = 0) -> None:
+    """Change features and mend the checksum, as a faulty extractor would have written them."""
+    with h5py.File(path, "r+") as file:
+        file["features"][row, 0, at] = value
+    cache = open_cache(path)
+    rows = np.array([row])
+    sums = cache.checksums(rows, np.asarray(cache.features[rows]))
+    with h5py.File(path, "r+") as file:
+        file["crc32"][row] = sums[0]
+
+
+@pytest.mark.parametrize("levels", [2, 10, 20, None])
+def test_a_sound_file_has_no_findings(tmp_path: Path, levels: int | None) -> None:
+    assert verify(small_cache(tmp_path / "train.h5", levels=levels)) == []
+
+
+def test_a_file_with_rejected_rows_is_sound(tmp_path: Path) -> None:
+    status = np.array([Status.OK, Status.MISSING, Status.UNREADABLE, Status.OK], np.uint8)
+    spec = make_spec()
+    path = write_cache(
+        tmp_path / "a.h5", make_manifest(4), spec, make_features(4, spec), status=status
+    )
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_features_is_found(path: Path, bit: int) -> None:
+    flip(path, "features", 7 * 16 + 3, bit)
+    assert problems(path)["a wrong checksum"] == (7,)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_votes_is_found(path: Path, bit: int) -> None:
+    flip(path, "votes", 11 * 28 + 4, bit)
+    assert problems(path)["a wrong checksum"] == (11,)
+
+
+@pytest.mark.parametrize("dataset", ["mean", "crc32"])
+def test_a_flipped_bit_in_means_and_sums_is_found(path: Path, dataset: str) -> None:
+    flip(path, dataset, 0)
+    assert problems(path) == {"a wrong checksum": (0,)}
+
+
+@pytest.mark.parametrize("dataset", ["group", "path"])
+def test_labels_that_no_rows_checksum_covers_are_compared_with_the_manifest(
+    path: Path, dataset: str
+) -> None:
+    with h5py.File(path, "r+") as file:
+        file[dataset][3] = b"x"
+    assert [str(finding) for finding in verify(path)] == [
+        "labels that do not match the manifest's SHA-256 (paths, groups, tags or challenges)"
+    ]
+
+
+def test_rows_that_changed_places_are_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for name in file:
+            file[name][:2] = file[name][:2][::-1]
+    assert list(problems(path)) == [
+        "labels that do not match the manifest's SHA-256 (paths, groups, tags or challenges)"
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_found(path: Path, value: float) -> None:
+    set_features(path, 3, value)
+    assert problems(path) == {"NaN or infinite features": (3,)}
+
+
+@pytest.mark.parametrize("value", [-0.001, 6.01, 1000])
+def test_features_outside_0_to_6_are_found(path: Path, value: float) -> None:
+    set_features(path, 4, value)
+    assert problems(path) == {"top features outside 0..6": (4,)}
+
+
+def test_0_and_6_themselves_are_within(path: Path) -> None:
+    set_features(path, 4, 0)
+    set_features(path, 5, 6)
+    assert verify(path) == []
+
+
+def test_lower_layers_may_be_negative_but_top_may_not(tmp_path: Path) -> None:
+    spec = replace(make_spec(), layers=(("block_0", 0, 3), ("top", 3, 8)))
+    features = make_features(4, spec)
+    features[1, 0, 0] = -20
+    path = write_cache(tmp_path / "a.h5", make_manifest(4), spec, features)
+    assert verify(path) == []
+    set_features(path, 2, -1, at=3)
+    assert problems(path) == {"top features outside 0..6": (2,)}
+
+
+def test_a_row_marked_ok_without_features_is_found(path: Path) -> None:
+    set_features(path, 9, 0, at=slice(None))
+    assert problems(path) == {"marked ok but without features": (9,)}
+
+
+def test_duplicated_ids_are_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["image_id"][8] = file["image_id"][2]
+    found = problems(path)
+    assert found == {"a wrong checksum": (8,), "duplicated ids": (8,)}
+
+
+def test_pending_rows_in_a_complete_file_are_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["status"][5:7] = Status.PENDING
+    assert problems(path) == {"rows that are still pending in a file marked complete": (5, 6)}
+
+
+def test_an_unknown_status_is_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["status"][5] = 9
+    assert problems(path)["rows of unknown status"] == (5,)
+
+
+def test_a_row_without_votes_is_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["votes"][5] = 0
+    assert problems(path) == {"a wrong checksum": (5,), "rows without votes": (5,)}
+
+
+def test_a_row_said_to_be_unreadable_that_was_not_is_found(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["status"][5] = Status.UNREADABLE
+    assert problems(path) == {"a wrong checksum": (5,)}
+
+
+def test_rows_of_later_blocks_are_looked_at_too(tmp_path: Path) -> None:
+    path = small_cache(tmp_path / "train.h5", 2500)
+    flip(path, "features", 2300 * 16)
+    assert problems(path) == {"a wrong checksum": (2300,)}
+
+
+def test_the_first_five_rows_are_shown_and_all_are_counted(path: Path) -> None:
+    for row in range(7):
+        flip(path, "features", row * 16)
+    (finding,) = verify(path)
+    assert str(finding) == "7 with a wrong checksum (rows 0, 1, 2, 3, 4, ...)"
+    assert str(Finding("a", 2, (1, 3))) == "2 with a (rows 1, 3)"
+
+
+@pytest.mark.parametrize("kept", [0.999, 0.6, 0.3])
+def test_a_truncated_file_is_named(path: Path, kept: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(FormatError, match=r"train\.h5 cannot be read: it is truncated\. Extract"):
+        verify(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "it is no HDF5 file. Extract"), (b"PK\x03\x04" * 600, "it is no HDF5 file, or damaged")],
+)
+def test_a_file_that_is_no_hdf5_is_named(path: Path, content: bytes, words: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=f"train.h5 cannot be read: {words}"):
+        verify(path)
+
+
+def test_a_folder_in_place_of_the_file_is_named(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FormatError, match=r"train\.h5 cannot be opened: Is a directory"):
+        verify(path)
+
+
+def test_another_version_is_refused(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("version", 2)
+    with pytest.raises(FormatError, match="has cache version 2; this program reads version 1"):
+        verify(path)
+
+
+def test_an_unfinished_file_is_not_verified(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("complete", 0)
+    with pytest.raises(IncompleteCacheError, match="is not finished"):
+        verify(path)
+
+
+COLUMNS: dict[str, Callable[[FeatureCache], object]] = {
+    "image_id": lambda cache: cache.image_id,
+    "path": lambda cache: cache.paths,
+    "group": lambda cache: cache.group,
+    "votes": lambda cache: cache.votes,
+    "mean": lambda cache: cache.mean,
+    "status": lambda cache: cache.status,
+    "features": lambda cache: cache.features,
+    "crc32": lambda cache: cache.crc32,
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound cache that no test changes."""
+    return small_cache(tmp_path_factory.mktemp("sound") / "train.h5", 6)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=st.sampled_from(sorted(COLUMNS)), place=st.floats(0, 0.999), bit=st.integers(0, 7))
+def test_no_flipped_bit_in_any_column_passes_as_sound(
+    sound: Path, name: str, place: float, bit: int
+) -> None:
+    with h5py.File(sound, "r") as file:
+        n_bytes = file[name].size * file[name].dtype.itemsize
+    damaged = sound.with_name("damaged.h5")
+    damaged.write_bytes(sound.read_bytes())
+    flip(damaged, name, int(place * n_bytes), bit)
+    try:
+        findings = verify(damaged)
+    except AestheticError:
+        return
+    same = np.array_equal(COLUMNS[name](open_cache(sound)), COLUMNS[name](open_cache(damaged)))
+    assert findings or same
+
+
+def test_checksums_do_not_depend_on_the_extractors_views(tmp_path: Path) -> None:
+    spec = make_spec(views=("center", "center flipped"), dtype="float32")
+    features = make_features(3, spec)
+    path = write_cache(tmp_path / "a.h5", make_manifest(3, levels=None), spec, features)
+    manifest = make_manifest(3, levels=None)
+    labels = b"photo-0001" + np.float64(manifest.mean[1]).tobytes()
+    assert open_cache(path).crc32[1] == row_crc32(features[1], labels)

@@ -1,0 +1,89 @@
+"""Labels, predictions and features made of numbers, for tests of stage two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.types import Scale, mean_of_votes
+from heads.targets import Labels, Prediction, distribution_mean
+
+
+def labels_of_votes(votes: object, threshold: str = "5", **columns: object) -> Labels:
+    """Labels of (n, K) votes; `group` and `challenge` may be given."""
+    counts = np.asarray(votes, np.int32)
+    n, levels = counts.shape
+    return Labels(
+        image_id=np.array([f"photo{i}" for i in range(n)]),
+        group=np.asarray(columns.get("group", [""] * n), dtype=np.str_),
+        votes=counts,
+        mean=mean_of_votes(counts),
+        scale=Scale(1, levels),
+        threshold=threshold,
+        challenge=columns.get("challenge"),
+    )
+
+
+def labels_of_means(means: object, threshold: str = "5", scale: Scale | None = None) -> Labels:
+    """Mean-only labels."""
+    values = np.asarray(means, np.float64)
+    return Labels(
+        image_id=np.array([f"photo{i}" for i in range(len(values))]),
+        group=np.full(len(values), ""),
+        votes=None,
+        mean=values,
+        scale=scale or Scale(1, 10),
+        threshold=threshold,
+    )
+
+
+def random_labels(n: int, levels: int = 10, seed: int = 0, **columns: object) -> Labels:
+    """Labels with 5 to 60 votes a photograph and means on both sides of the threshold."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(levels, 1.5), n)
+    votes = rng.multinomial(rng.integers(5, 60, n), shares)
+    return labels_of_votes(votes, threshold=str((levels + 1) / 2), **columns)
+
+
+def noisy_prediction(labels: Labels, noise: float = 0.5, seed: int = 1) -> Prediction:
+    """Distributions between the true ones and random ones; scores are their means."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.dirichlet(np.ones(labels.levels), len(labels))
+    distribution = (1 - noise) * labels.distribution + noise * wrong
+    score = distribution_mean(distribution)
+    p_beautiful = 1 / (1 + np.exp(labels.scale.middle - score))
+    return Prediction(score, p_beautiful, distribution)
+
+
+def constant_prediction(labels: Labels) -> Prediction:
+    """The same distribution for every photograph."""
+    n, levels = len(labels), labels.levels
+    return Prediction(
+        np.full(n, labels.scale.middle), np.full(n, 0.4), np.full((n, levels), 1 / levels)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """Features (n, V, D) float16 from which labels follow, for train, val and test."""
+
+    X: np.ndarray
+    labels: Labels
+
+    def part(self, start: int, stop: int) -> tuple[np.ndarray, Labels]:
+        """Features and labels of some rows."""
+        return self.X[start:stop], self.labels.take(slice(start, stop))
+
+
+def planted(n: int, width: int = 12, views: int = 2, levels: int = 7, seed: int = 0) -> Planted:
+    """Photographs whose mean rating is linear in their features, plus noise."""
+    rng = np.random.default_rng(seed)
+    base = rng.gamma(2.0, 0.5, (n, 1, width))
+    X = (base + 0.1 * rng.standard_normal((n, views, width))).astype(np.float16)
+    signal = (base[:, 0] - 1) @ rng.standard_normal(width) / np.sqrt(width)
+    centre = (levels + 1) / 2 + signal + 0.2 * rng.standard_normal(n)
+    away = np.arange(1, levels + 1) - centre[:, None]
+    shares = np.exp(-(away**2) / 3)
+    votes = rng.multinomial(50, shares / shares.sum(axis=1, keepdims=True))
+    return Planted(X, labels_of_votes(votes, threshold=str((levels + 1) / 2)))

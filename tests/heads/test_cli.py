@@ -1,0 +1,234 @@
+"""The `heads` command: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heads import cli
+from heads.cli_options import memory_size, widths
+from heads.registry import HEADS
+from heads.runs import read_config
+from tests.heads.planted import keras_saves
+
+pytestmark = keras_saves
+LIGHT = ["numpy", "pandas", "h5py", "joblib", "sklearn", "scipy", "keras", "tensorflow"]
+
+
+def heads(*arguments: object) -> int:
+    """Run the command in this process; wrong usage comes back as its exit code."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def test_train_prints_its_results_on_stdout_alone(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert heads("train", "ridge", "--features", planted, "--out", tmp_path) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert f"{tmp_path / 'ridge'}: ridge, trained on 600 photographs" in shown.out
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("srcc"))
+    assert line.split()[-3:] == ["beats", "its", "floor"]
+
+
+def test_train_passes_its_flags_on_and_tells_them_in_the_config(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--hidden 8,4 --dropout 0.1 --input-dropout 0.3 --l2 0.5 --lr 0.01 --batch-size 50"
+    flags += " --epochs 2 --patience 1 --optimizer sgd --views mean --seed 3 --limit 300"
+    done = heads("train", "emd", *flags.split(), "--features", planted, "--out", tmp_path, "--json")
+    assert done == 0
+    shown = json.loads(capfd.readouterr().out)
+    config = read_config(Path(shown["run"]))
+    settings = config.settings
+    assert settings is not None
+    assert (settings.hidden, settings.dropout, settings.input_dropout) == ((8, 4), 0.1, 0.3)
+    assert (settings.l2, settings.lr, settings.batch_size) == (0.5, 0.01, 50)
+    assert (settings.epochs, settings.patience) == (2, 1)
+    assert (settings.optimizer, settings.views) == ("sgd", "mean")
+    assert (config.seed, config.limit, config.splits["train"].n) == (3, 300, 300)
+    assert shown["metrics"]["n_train"] == 300
+    assert shown["reused"] is False
+
+
+def test_a_preset_gives_way_to_flags(planted: Path, tmp_path: Path) -> None:
+    arguments = ["--preset", "blog", "--epochs", "1", "--features", planted, "--out", tmp_path]
+    assert heads("train", "binary", *arguments) == 0
+    settings = read_config(tmp_path / "binary").settings
+    assert settings is not None
+    assert (settings.start, settings.l2, settings.epochs) == ("random", 0.1, 1)
+
+
+def test_a_config_file_repeats_a_run(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--epochs", "1", "--lr", "0.02", "--seed", "5", "--limit", "200"]
+    assert heads("train", "tanh", *flags, "--features", planted, "--out", tmp_path) == 0
+    config = tmp_path / "tanh" / "config.json"
+    assert heads("train", "--config", config, "--out", tmp_path) == 0
+    assert "is reused" in capfd.readouterr().err
+    assert heads("train", "--config", config, "--seed", "0", "--out", tmp_path / "other") == 0
+    repeated = read_config(tmp_path / "other" / "tanh")
+    assert (repeated.seed, repeated.limit) == (0, 200)
+    assert repeated.settings == read_config(tmp_path / "tanh").settings
+
+
+def test_a_config_of_another_head_is_refused(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    heads("train", "ridge", "--features", planted, "--out", tmp_path)
+    config = tmp_path / "ridge" / "config.json"
+    assert heads("train", "emd", "--config", config, "--out", tmp_path) == 1
+    assert "is of the head ridge, not emd" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "ridge", "--lr", "0.1"], "head ridge has no setting --lr"),
+        (["train", "ridge", "--preset", "blog"], "head ridge has no setting --preset"),
+        (["train", "emd", "--dropout", "1.5"], "--dropout must be in [0, 1); got 1.5"),
+        (["train", "--config", "no-such.json"], "--config no-such.json cannot be read"),
+        (["train", "ridge", "--features", "no-such"], "Make it with `extract --split train`"),
+        (["compare", "--features", "no-such"], "There is no cache no-such/train.h5"),
+    ],
+)
+def test_a_problem_is_one_line_on_stderr_and_exit_code_1(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert heads(*arguments) == 1
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert shown.err.startswith("heads: ")
+    assert said in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: COMMAND"),
+        (["dance"], "invalid choice"),
+        (["train"], "name a head (constant, mean-ratings"),
+        (["train", "forest"], "invalid choice: 'forest'"),
+        (["train", "emd", "--limit", "0"], "at least 1, not 0"),
+        (["train", "emd", "--seed", "-1"], "at least 0, not -1"),
+        (["train", "emd", "--hidden", "wide"], "widths such as 256 or 512,128"),
+        (["train", "emd", "--memory", "lots"], "a size such as 8G"),
+        (["compare", "--heads", "emd,forest"], "no head 'forest'; there are constant"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert heads(*arguments) == 2
+    assert said in capfd.readouterr().err
+
+
+def test_a_head_of_votes_on_means_is_said_plainly(
+    planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert heads("train", "emd", "--features", planted_means, "--out", tmp_path) == 1
+    assert "means only" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- compare and list -----------------------------------------------------------------------------
+
+
+def test_compare_prints_one_table_and_writes_the_leaderboard(
+    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = "ridge-dist,logistic,emd"
+    arguments = ["compare", "--heads", names, "--features", planted7, "--out", tmp_path]
+    assert heads(*arguments) == 0
+    first = capfd.readouterr()
+    assert first.out.startswith("Note: votes are simulated.")
+    assert "constant = floor" in first.out
+    assert "Logistic regression against each neural head" in first.out
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["head"] == "constant"
+    assert {row["head"] for row in rows} == {"constant", *names.split(",")}
+    assert heads(*arguments) == 0
+    again = capfd.readouterr()
+    assert again.out == first.out
+    assert again.err.count("is reused") == 4
+
+
+def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
+    planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--features", planted_means, "--out", tmp_path, "--json"]
+    assert heads("compare", *arguments) == 0
+    shown = capfd.readouterr()
+    assert "no vote counts: mean-ratings, ridge-dist, emd, columns." in shown.err
+    told = json.loads(shown.out)
+    assert told["leaderboard"] == str(tmp_path / "leaderboard.csv")
+    assert told["heads"][0]["head"] == "constant"
+    assert len(told["heads"]) == 6
+    assert told["heads"][1]["verdict"]["srcc"] == "beats its floor"
+
+
+def test_compare_refuses_a_head_that_was_asked_for_and_cannot_be(
+    planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--heads", "emd", "--features", planted_means, "--out", tmp_path]
+    assert heads("compare", *arguments) == 1
+    assert "means only" in capfd.readouterr().err
+
+
+def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
+    assert heads("list") == 0
+    text = capfd.readouterr().out
+    assert all(name in text for name in HEADS)
+    assert heads("list", "--json") == 0
+    rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)}
+    assert list(rows) == list(HEADS)
+    assert rows["ridge"]["settings"] is None
+    assert rows["emd"]["settings"]["epochs"] == 30
+
+
+def test_help_explains_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
+    assert heads("train", "--help") == 0
+    text = capfd.readouterr().out
+    for word in ("--hidden", "--preset", "(default: 0.2)", "examples:", "half a minute"):
+        assert word in text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list"]])
+def test_help_and_list_load_no_framework(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom heads.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "except SystemExit:\n    pass\nprint('LOADED', *sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(LIGHT).isdisjoint(done.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("8G", 8 * 10**9), ("500m", 5 * 10**8), ("1.5k", 1500), ("12", 12)]
+)
+def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
+    assert memory_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "0", "8GB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="a size such as 8G or 500M"):
+        memory_size(text)
+
+
+def test_widths_are_read_and_none_is_a_linear_head() -> None:
+    assert widths("512,128") == (512, 128)
+    assert widths("none") == ()

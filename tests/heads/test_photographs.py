@@ -1,0 +1,46 @@
+"""Blocks of features and their standardisation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heads.photographs import Photographs, spans, standardiser
+
+
+def test_blocks_hold_all_views_or_their_mean() -> None:
+    X = np.arange(24, dtype=np.float16).reshape(3, 2, 4)
+    every, mean = Photographs(X, mean_only=False), Photographs(X, mean_only=True)
+    np.testing.assert_array_equal(every.block(1, 3), X[1:].reshape(4, 4))
+    np.testing.assert_array_equal(mean.block(1, 3), X[1:].mean(axis=1))
+    np.testing.assert_array_equal(mean.whole(), X.mean(axis=1))
+    assert (every.nbytes, mean.nbytes) == (48, 24)
+    assert np.shares_memory(every.whole(), X)
+
+
+@pytest.mark.parametrize("mean_only", [False, True])
+def test_standardisation_equals_numpys_over_all_rows(mean_only: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = (rng.random((20_000, 2, 3)) * 6).astype(np.float16)
+    flat = X.mean(axis=1, dtype=np.float32) if mean_only else X.reshape(-1, 3).astype(np.float64)
+    measured = standardiser(Photographs(X, mean_only=mean_only))
+    np.testing.assert_allclose(measured.mean, flat.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(measured.deviation, flat.std(axis=0), rtol=1e-3)
+
+
+def test_features_that_hardly_vary_are_not_blown_up() -> None:
+    X = np.random.default_rng(0).standard_normal((1000, 1, 5))
+    X[:, 0, 3] = 2.0
+    X[:, 0, 4] *= 1e-6
+    measured = standardiser(Photographs(X.astype(np.float32), mean_only=False))
+    np.testing.assert_allclose(measured.deviation[3:], 0.01, rtol=0.1)
+    dead = standardiser(Photographs(np.full((10, 1, 2), 3.0, np.float32), mean_only=False))
+    np.testing.assert_array_equal(dead.deviation, [1, 1])
+
+
+@pytest.mark.parametrize(("n", "size", "count"), [(0, 3, 0), (3, 3, 1), (7, 3, 3)])
+def test_spans_cover_every_row_once(n: int, size: int, count: int) -> None:
+    pieces = spans(n, size)
+    assert len(pieces) == count
+    rows = [row for start, stop in pieces for row in range(start, stop)]
+    assert rows == list(range(n))
