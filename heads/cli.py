@@ -66,10 +66,16 @@ COMMANDS = {
         "Export a trained head with its backbone and all preprocessing as one model from 8-bit "
         "pixels to score and distribution.",
     ),
+    "predict": Command(
+        "heads.cli_predict",
+        "score a cached split again",
+        "Write a trained head's answers for a split of cached features, beside the truth.",
+    ),
     "list": Command(
         "heads.cli_list",
-        "name the heads and their default settings",
-        "Name every head, what it predicts and its default settings.",
+        "show the runs of a folder and name the heads",
+        "Show the finished runs of a folder, what each was trained on and how good it is; then "
+        "name every head and what it predicts.",
     ),
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,17 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, check, publish, and say how far the export is from the run."""
-    import sys
-
-    from heads.export import export, test_photographs
+    from heads.export import default_photographs, export
     from heads.score import load_run
     from heads.sources import Sources
 
     loaded = load_run(options.run)
-    if options.photos:
-        photographs = chain(Sources(options.photos, sys.stdin))
-    else:
-        photographs = chain(test_photographs(loaded))
+    named = Sources(options.photos, sys.stdin) if options.photos else None
+    photographs = named or default_photographs(loaded)
     done = export(loaded, options.to, photographs, options.out, options.weights)
     if options.json:
         print(json.dumps(asdict(done) | {"path": str(done.path)}))

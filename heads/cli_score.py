@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy-to",
         type=Path,
         metavar="DIR",
-        help="copy the ranked photographs there, their rank before their names",
+        help="copy the ranked photographs there, their rank before their names; with --group-by the "
+        "best of each item",
     )
     parser.add_argument(
         "--cache",
@@ -193,7 +194,7 @@ def _print_ranking(
     if options.copy_to:
         from heads.gallery import copy_ranked
 
-        console.note(copy_ranked(options.copy_to, ranked))
+        console.note(copy_ranked(options.copy_to, [item for item in ranked if item.best]))
 
 
 def _ranking(

@@ -21,7 +21,7 @@ from cache.errors import HeadError, NoPhotographsError
 from cache.types import FloatArray
 from heads.head import Float32Array, Head
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
-from heads.score import LoadedRun, Opinion
+from heads.score import BLIND_HEADS, LoadedRun, Opinion
 
 # What the mean of the cells is, for heads that are linear up to their last function.
 LINEAR_OUTPUT = {
@@ -31,7 +31,6 @@ LINEAR_OUTPUT = {
     "sigmoid": "logit of the score's place on the scale",
     "tanh": "output before tanh",
 }
-BLIND_HEADS = ("constant", "mean-ratings")
 # Pixels of the drawing: a photograph's longer side, the legend's height, and so on.
 DRAWN_SIDE, LEAST_WIDTH, GAP = 640, 560, 8
 STRIP, MARGIN, BAR, BAR_LENGTH = 66, 12, 14, 150

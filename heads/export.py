@@ -7,7 +7,6 @@ graph is in `export_graph`.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import tempfile
 import warnings
@@ -26,7 +25,7 @@ from cache.errors import AestheticError, EngineError, HeadError, RunError
 from cache.files import fsync, publish, storage_errors
 from cache.store import open_cache
 from heads.photos import Unreadable, open_extractor, upright_pixels
-from heads.score import LoadedRun
+from heads.score import BLIND_HEADS, LoadedRun
 from heads.targets import Prediction
 
 if TYPE_CHECKING:
@@ -99,6 +98,11 @@ def export(
         RunError: there is no photograph to check with.
         StorageError: it cannot be written.
     """
+    if run.head.name in BLIND_HEADS:
+        raise HeadError(
+            f"The head {run.head.name} says the same of every photograph: there is nothing to "
+            "export. Export another run, such as ridge."
+        )
     kind = FORMATS[to]
     _need(to, kind)
     samples = _samples(photographs)
@@ -138,7 +142,7 @@ def _need(to: str, kind: Format) -> None:
 # --- the check ------------------------------------------------------------------------------------
 
 
-def test_photographs(run: LoadedRun) -> Iterator[Path]:
+def default_photographs(run: LoadedRun) -> Iterator[Path]:
     """Yield photographs of a run's test split, evenly taken, that are still where they were.
 
     Raises:
@@ -238,7 +242,10 @@ def _load_keras(path: Path) -> Runner:
 
 
 def _write_onnx(graph: ExportGraph, path: Path) -> None:
-    graph.whole.export(str(path), format="onnx", verbose=False)
+    import tensorflow as tf
+
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels_u8")
+    graph.whole.export(str(path), format="onnx", verbose=False, input_signature=[pixels])
 
 
 def _load_onnx(path: Path) -> Runner:

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from cache.errors import HeadError
 from heads.head import Head
 from heads.photos import View, build_graph, views_of
 from heads.score import LoadedRun
@@ -42,7 +41,6 @@ def build(run: LoadedRun, *, weights: str = "auto") -> ExportGraph:
     """Build the model of a run.
 
     Raises:
-        HeadError: the head does not look at photographs.
         MismatchError, WeightsError: its features cannot be made here.
     """
     spec = run.config.extractor
@@ -123,16 +121,7 @@ def _build_answers(run: LoadedRun, backbone: Any, n_views: int) -> Any:
 
 
 def head_outputs(head: Head, features: Tensor) -> Outputs:
-    """Return a trained head's outputs for features (batch, D) float32, as `Head.predict` does.
-
-    Raises:
-        HeadError: the head does not look at photographs.
-    """
-    if head.name not in _DECODERS:
-        raise HeadError(
-            f"The head {head.name} says the same of every photograph: there is nothing to export. "
-            f"Export one of {', '.join(_DECODERS)}."
-        )
+    """Return a trained head's outputs for features (batch, D) float32, as `Head.predict` does."""
     arrays, values = head.state()
     if "kernel" in arrays:
         outputs = _linear(features, arrays["kernel"], arrays["bias"])

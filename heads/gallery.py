@@ -123,8 +123,7 @@ def _thumbnails(ranked: Sequence[Ranked]) -> Iterator[bytes | None]:
 
 def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Scorer) -> str:
     opinion, name = item.scored.opinions[0], Path(item.scored.path).name
-    lines = [f'<div class="name" title="{escape(item.scored.path)}">{escape(name)}</div>']
-    lines.append(f"{LABELS[opinion.beautiful]}, P {opinion.p_beautiful:.2f}")
+    lines = [f"{LABELS[opinion.beautiful]}, P {opinion.p_beautiful:.2f}"]
     others = zip(scorer.names[1:], item.scored.opinions[1:], strict=True)
     lines += [f"{escape(other)} {answer.score:.2f}" for other, answer in others]
     if item.group and item.best and item.group_size > 1:
@@ -139,6 +138,7 @@ def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Sc
         f"<span>#{place}</span></div>"
         f'<div class="bar" title="percentile {opinion.percentile:.0f}">'
         f'<span style="width:{opinion.percentile:.0f}%"></span></div>'
+        f'<div class="name" title="{escape(item.scored.path)}">{escape(name)}</div>'
         + "<br>".join(lines)
         + "</div></li>"
     )

@@ -22,6 +22,7 @@ SCATTER_POINTS = 1500
 DENSITY_CELLS, DENSITY_SHADES = 44, 6
 ROC_POINTS = 200
 SQUARE = 268.0
+DIGIT = 7.0  # width of a digit at the plots' font size
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -93,7 +94,7 @@ def score_histogram(true: FloatArray, predicted: FloatArray, span: Span, head: s
     """
     edges = np.linspace(span.lo, span.hi, BINS + 1)
     counts = [np.histogram(np.clip(v, span.lo, span.hi), edges)[0] for v in (true, predicted)]
-    frame = Frame(span, Span(0, 1.05 * max(int(c.max()) for c in counts)))
+    frame = _counting(span, max(int(c.max()) for c in counts))
     alt = (
         f"Histogram of {len(true):,} scores of {head}: predictions lie between "
         f"{predicted.min():.2f} and {predicted.max():.2f} with the median "
@@ -109,7 +110,7 @@ def means_histogram(true: FloatArray, span: Span, threshold: float) -> str:
     """Draw how many photographs have which true mean, with the threshold of beautiful."""
     edges = np.linspace(span.lo, span.hi, BINS + 1)
     counts = np.histogram(true, edges)[0]
-    frame = Frame(span, Span(0, 1.05 * int(counts.max())))
+    frame = _counting(span, int(counts.max()))
     x, share = float(frame.x(threshold)), float(np.mean(true > threshold))
     alt = (
         f"Histogram of {len(true):,} mean ratings between {true.min():.2f} and {true.max():.2f}, "
@@ -127,7 +128,7 @@ def label_histogram(p_beautiful: FloatArray, beautiful: BoolArray, head: str) ->
     """Draw the predicted probabilities apart for the two true labels."""
     edges = np.linspace(0, 1, 21)
     yes, no = (np.histogram(p_beautiful[mask], edges)[0] for mask in (beautiful, ~beautiful))
-    frame = Frame(Span(0, 1), Span(0, 1.05 * max(int(yes.max()), int(no.max()), 1)))
+    frame = _counting(Span(0, 1), max(int(yes.max()), int(no.max()), 1))
     half = frame.x(0.5)
     right = int(np.count_nonzero((p_beautiful > 0.5) == beautiful))
     alt = (
@@ -141,6 +142,11 @@ def label_histogram(p_beautiful: FloatArray, beautiful: BoolArray, head: str) ->
         _outline(frame, edges, no, "line truth"),
         line(half, frame.top, half, frame.height - frame.bottom, "floor"),
     )
+
+
+def _counting(span: Span, most: int) -> Frame:
+    """Return a frame for counts up to `most`, with room for their digits."""
+    return Frame(span, Span(0, 1.05 * most), left=max(44, 24 + DIGIT * len(f"{most:,}")))
 
 
 def _bars(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> str:
@@ -158,22 +164,22 @@ def _outline(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css
 
 
 def scatter(true: FloatArray, predicted: FloatArray, spans: tuple[Span, Span], head: str) -> str:
-    """Draw predictions over true means with the line of agreement.
+    """Draw predictions over true means; where both have one range, with the line of agreement.
 
     Above 1,500 photographs the drawing shows how many lie in each cell instead of each one.
     """
     frame = Frame(*spans, height=SQUARE)
-    both = Span(max(s.lo for s in spans), min(s.hi for s in spans))
-    ends = np.array([both.lo, both.hi])
-    agreement = path(zip(frame.x(ends), frame.y(ends), strict=True), "floor")
+    ends, agreement = np.array([spans[0].lo, spans[0].hi]), ""
+    if spans[0] == spans[1]:
+        agreement = path(zip(frame.x(ends), frame.y(ends), strict=True), "floor")
     if len(true) <= SCATTER_POINTS:
         marks = dots(frame.x(true), frame.y(predicted), "dot predicted")
     else:
         marks = _density(frame, true, predicted)
-    error = float(np.mean(np.abs(predicted - true)))
+    correlation = 0.0 if np.ptp(predicted) == 0 else float(np.corrcoef(true, predicted)[0, 1])
     alt = (
-        f"Predicted over true score of {len(true):,} photographs, {head}: {error:.2f} apart on "
-        "average; the dashed line is agreement."
+        f"Predicted score over true mean of {len(true):,} photographs, {head}: they correlate by "
+        f"{correlation:.3f}" + ("; the dotted line is agreement." if agreement else ".")
     )
     axes = frame.axes("true mean", "predicted score")
     return frame.svg(alt, axes, frame.window(marks + agreement))

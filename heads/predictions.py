@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +37,17 @@ class SplitPrediction:
 
 def write_predictions(path: Path, parts: Sequence[SplitPrediction]) -> None:
     """Write all parts below one header."""
-    levels = parts[0].labels.levels
-    header = [*FIRST, *(f"{x}{k}" for x in "rp" for k in range(1, levels + 1))]
     with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(header)
-        for part in parts:
-            lines.writerows(zip(*_columns(part, levels), strict=True))
+        write_rows(file, parts)
+
+
+def write_rows(file: TextIO, parts: Sequence[SplitPrediction]) -> None:
+    """Write the header and the rows of all parts to an open file."""
+    levels = parts[0].labels.levels
+    lines = csv.writer(file, lineterminator="\n")
+    lines.writerow([*FIRST, *(f"{x}{k}" for x in "rp" for k in range(1, levels + 1))])
+    for part in parts:
+        lines.writerows(zip(*_columns(part, levels), strict=True))
 
 
 def _columns(part: SplitPrediction, levels: int) -> list[list[Any]]:

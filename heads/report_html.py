@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from heads.intervals import BEATS, CANNOT_TELL, DOES_NOT
+from heads.intervals import BEATS, CANNOT_TELL, COVERAGE, DOES_NOT
 from heads.metrics import METRICS
 
 DASH = "–"
 MARKS = {BEATS: ("▲", "beats"), CANNOT_TELL: ("●", "cannot-tell"), DOES_NOT: ("▼", "does-not")}
+# "95 %" in one piece on a line.
+COVERED = f"{100 * COVERAGE:.0f}\u202f%"
 KEY_MARKS = (
     "<p class=key><span><span class=beats>▲</span> beats its floor</span>"
     "<span><span class=cannot-tell>●</span> cannot tell</span>"
@@ -47,7 +49,10 @@ class Table:
 
     def html(self) -> str:
         """Return the table; each row's first cell is its heading."""
-        head = "".join(f"<th scope=col>{heading}</th>" for heading in self.headings)
+        head = "".join(
+            f"<th scope=col{' class=left' if cell.css == 'left' else ''}>{heading}</th>"
+            for heading, cell in zip(self.headings, self.rows[0], strict=True)
+        )
         lines = []
         for k, (first, *others) in enumerate(self.rows):
             css = f' class="{self.row_css[k]}"' if self.row_css and self.row_css[k] else ""

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from heads.evaluate import Contest
-from heads.intervals import BEATS, CANNOT_TELL
+from heads.intervals import BEATS, CANNOT_TELL, COVERAGE, DRAWS
 from heads.metrics import METRICS
 from heads.report_data import RANKED_BY, ReportData, RunData, scale_text, title
 from heads.report_html import (
+    COVERED,
     Cell,
     Table,
     decimal,
@@ -137,7 +138,7 @@ def answer_section(data: ReportData) -> str:
         words = (
             f"Its scores put the {len(labels):,} test photographs most nearly in the order that "
             "people put them in: a rank correlation (SRCC) of "
-            f"{shown('srcc', best.value('srcc'))}, with a 95 % interval of "
+            f"{shown('srcc', best.value('srcc'))}, with a {COVERED} interval of "
             f"{interval_text('srcc', lo, hi)}. The floor has 0{ceiling}."
         )
     else:
@@ -205,9 +206,9 @@ def trust_section(data: ReportData) -> str:
         )
     return (
         "<section id=trust><h2>Can I trust that?</h2>\n"
-        f"<p>Every interval comes from 1,000 bootstrap draws of whole {unit}; the true value lies "
-        f"inside 95 times of 100.{width}The head on top was chosen by the very photographs it is "
-        "measured on, which flatters it a little.</p>\n"
+        f"<p>Every interval comes from {DRAWS:,} bootstrap draws of whole {unit}; the true value "
+        f"lies inside {100 * COVERAGE:.0f} times of 100.{width}The head on top was chosen by the "
+        "very photographs it is measured on, which flatters it a little.</p>\n"
         f"{_ceiling_words(data)}{_contest_table(data)}</section>"
     )
 
@@ -233,13 +234,13 @@ def _contest_table(data: ReportData) -> str:
     best = escape(data.best.name)
     rows = [_contest_row(name, contest) for name, contest in data.contests.items()]
     caption = f"SRCC of {best} minus that of the other head, on the same draws"
-    table = Table(caption, ("other head", "difference, 95 % interval", "better"), rows)
+    table = Table(caption, ("other head", f"difference, {COVERED} interval", "better"), rows)
     return f"<h3>Is {best} better than the others?</h3>{scroll(caption, table.html())}"
 
 
 def _contest_row(name: str, contest: Contest) -> tuple[Cell, ...]:
     ends = contest.difference, contest.lo, contest.hi
-    difference, low, high = (decimal(end, 3, sign=True) for end in ends)
+    difference, low, high = (decimal(end, 4, sign=True) for end in ends)
     return (
         Cell(escape(name), name),
         Cell(f"{difference}<small>{low} to {high}</small>", contest.difference),

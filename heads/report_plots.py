@@ -41,9 +41,15 @@ KEY_CURVES = (
     "<span class=c-predicted><i></i>val, and its best epoch</span>"
     "<span class=c-floor><i class=dots></i>floor: the constant head on val</span></p>"
 )
+KEY_SCATTER = "<p class=key><span class=c-floor><i class=dots></i>agreement</span></p>"
+KEY_ROC = (
+    "<p class=key><span class=c-predicted><i class=dot></i>probability 1/2</span>"
+    "<span class=c-floor><i class=dots></i>floor: no order</span></p>"
+)
 KEY_LABELS = (
     "<p class=key><span class=c-predicted><i class=fill></i>people: beautiful</span>"
-    "<span class=c-truth><i></i>people: not beautiful</span></p>"
+    "<span class=c-truth><i></i>people: not beautiful</span>"
+    "<span class=c-floor><i class=dots></i>probability 1/2</span></p>"
 )
 
 
@@ -66,7 +72,7 @@ def side_by_side(data: ReportData) -> str:
         f"<p class=muted>{escape(title(data))}.</p>",
         f"<h3>What people said and what the heads predict</h3>{KEY_HISTOGRAMS}",
         grid([_means_figure(data, span), *(histogram_figure(run, span) for run in data.runs)]),
-        "<h3>Predicted against true scores</h3>",
+        f"<h3>Predicted against true scores</h3>{KEY_SCATTER}",
         grid(scatter_figure(run, span) for run in ranking),
     ]
     if both:
@@ -74,7 +80,7 @@ def side_by_side(data: ReportData) -> str:
             f"<h3>Predicted against true labels</h3>{KEY_LABELS}",
             grid(_label_figures(ranking)),
         ]
-        parts += ["<h3>ROC curves</h3>", grid(roc_figure(run) for run in ranking)]
+        parts += [f"<h3>ROC curves</h3>{KEY_ROC}", grid(roc_figure(run) for run in ranking)]
     return "".join(parts) + "</section>"
 
 

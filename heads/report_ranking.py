@@ -9,7 +9,17 @@ from heads.metrics import METRICS
 from heads.plots import Interval, interval_axis, interval_bar
 from heads.registry import FLOOR
 from heads.report_data import RANKED_BY, ReportData, RunData
-from heads.report_html import DASH, KEY_MARKS, Cell, Table, interval_text, mark, scroll, shown
+from heads.report_html import (
+    COVERED,
+    DASH,
+    KEY_MARKS,
+    Cell,
+    Table,
+    interval_text,
+    mark,
+    scroll,
+    shown,
+)
 from heads.report_run import DEFAULTS, DIRECT, settings_words
 from heads.svg import Span
 
@@ -20,7 +30,8 @@ SRCC_TICKS = (0.0, 0.5, 1.0)
 def ranking_section(data: ReportData) -> str:
     """Return the ranking with intervals, and the table of every metric."""
     key = (
-        "<p class=key><span class=c-predicted><i class=dot></i>SRCC with its 95 % interval</span>"
+        "<p class=key><span class=c-predicted><i class=dot></i>"
+        f"SRCC with its {COVERED} interval</span>"
         "<span class=c-floor><i class=dots></i>floor</span>"
     )
     if data.ceiling is not None:
@@ -106,8 +117,8 @@ def _metrics_table(data: ReportData) -> str:
     arrows = {True: " ↑", False: " ↓", None: ""}
     headings = ["head", *(f"{m}{arrows[METRICS[m].higher_is_better]}" for m in names)]
     caption = (
-        "Every metric with its 95 % interval; ↑ higher is better, ↓ lower is better, bold is the "
-        "best, – does not apply"
+        f"Every metric with its {COVERED} interval; ↑ higher is better, ↓ lower is better, "
+        "bold is the best, – does not apply"
     )
     return Table(caption, headings, rows, css="sortable metrics").html()
 

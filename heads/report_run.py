@@ -34,7 +34,7 @@ def _run_row(run: RunData) -> tuple[Cell, ...]:
     config, seconds = run.config, run.metrics["fit_seconds"]
     return (
         Cell(escape(run.name), run.name),
-        Cell(escape(config.head), config.head),
+        Cell(escape(config.head), config.head, "left"),
         Cell(f"{run.metrics['n_train']:,}", run.metrics["n_train"]),
         Cell(decimal(seconds, 1), seconds),
         Cell(str(len(run.history)) if run.history else DASH, len(run.history) or ""),

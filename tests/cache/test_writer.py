@@ -330,6 +330,14 @@ class TestAnotherManifest:
         assert np.array_equal(cache.features[cache.ok_rows], FEATURES[cache.ok_rows])
         assert verify(path) == []
 
+    def test_rows_of_files_of_another_size_or_time_are_not_kept(self, tmp_path: Path) -> None:
+        path = fill(tmp_path / "train.h5")
+        facts = present(N)
+        facts.mtime_ns[3] += 1
+        facts.size_bytes[7] += 1
+        with opened(path, make_manifest(N, seed=5), facts) as writer:
+            assert writer.pending.tolist() == [3, 7]
+
     def test_a_partial_and_a_finished_file_both_give_their_rows(self, tmp_path: Path) -> None:
         path = tmp_path / "train.h5"
         with opened(path, take(MANIFEST, [0, 1, 2])) as writer:

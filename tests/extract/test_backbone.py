@@ -134,8 +134,8 @@ def torch_features(wheel: Weights, scaled: np.ndarray) -> np.ndarray:
 
 def test_torch_gives_the_known_features(wheel: Weights) -> None:
     top = torch_features(wheel, scaled_inputs())[:, -1280:]
-    np.testing.assert_allclose(top[:, 0], FIRST, atol=1e-6)
-    np.testing.assert_allclose(top[:, 1], SECOND, atol=1e-6)
+    np.testing.assert_allclose(top[:, 0], FIRST, atol=1e-5)
+    np.testing.assert_allclose(top[:, 1], SECOND, atol=1e-5)
 
 
 def test_all_layers_agree_with_torch_on_photographs(

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.helpers import assert_same_cache
 
 from cache.errors import EngineError
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from extract.cluster import extract_on_dask
 from tests.cheap import make_folder, settings_for
+from tests.helpers import assert_same_cache
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 

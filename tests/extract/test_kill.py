@@ -24,7 +24,7 @@ from tests.cheap import make_folder, make_weights
 from tests.helpers import assert_same_cache
 
 N = 200
-KILLS = 30
+KILLS = 20
 CHECKOUT = Path(__file__).parents[2]
 # A process that has everything imported forks one that extracts, so that kills fall into the
 # work and not into imports. It ends one after the given seconds, and says whether it was done.
@@ -219,7 +219,7 @@ def test_the_real_extraction_survives_kills(data: Path, tmp_path: Path) -> None:
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
-        arguments = arguments_for(data, out, "wheel")
+        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip"]
         return subprocess.Popen(
             [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True
         )

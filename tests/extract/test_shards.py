@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.helpers import assert_same_cache
 
 from cache.errors import (
     FormatError,
@@ -20,6 +19,7 @@ from cache.store import open_cache, partial_path
 from cache.writer import read_rejects
 from extract.run import FailurePolicy, Settings, Shard, extract
 from tests.cheap import Opener, make_folder, settings_for
+from tests.helpers import assert_same_cache
 
 N = 50
 

@@ -161,3 +161,8 @@ def test_larger_values_stand_higher_and_further_right() -> None:
 def test_numbers_are_short() -> None:
     assert (number(3.0), number(3.14159), tick_text(-0.5)) == ("3", "3.1", "−0.5")
     assert (tick_text(0.1 + 0.2 - 0.3), tick_text(25000)) == ("0", "25,000")
+
+
+def test_scores_that_only_rank_have_no_line_of_agreement() -> None:
+    assert 'class="floor"' in plots.scatter(TRUE, PREDICTED, (SPAN, SPAN), "emd")
+    assert 'class="floor"' not in plots.scatter(TRUE, PREDICTED, (SPAN, Span(0, 1)), "binary")

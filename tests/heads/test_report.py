@@ -155,7 +155,7 @@ def test_pictures_have_words_and_tables_have_captions_and_headers(page: str) -> 
 def test_the_best_head_is_named_with_its_interval_and_the_floor(page: str) -> None:
     answer = page[page.index("id=answer") : page.index("id=ranking")]
     assert "Use emd" in answer
-    assert re.search(r"a 95 % interval of 0\.\d{3} to 0\.\d{3}", answer)
+    assert re.search(r"a 95\u202f% interval of 0\.\d{3} to 0\.\d{3}", answer)
     assert "The floor has 0, the ceiling 0." in answer
     assert "beats its floor" in answer
 
@@ -425,3 +425,10 @@ def test_numbers_have_a_real_minus_and_never_a_negative_zero() -> None:
 def test_a_constant_prediction_has_an_end_of_every_list() -> None:
     labels = random_labels(20)
     assert len(choose(constant_prediction(labels), labels).rows()) <= 20
+
+
+def test_names_of_photographs_are_escaped() -> None:
+    name = 'a"><script>&.jpg'
+    picture = Album({name: b"jpeg"}).picture(name)
+    assert "<script>" not in picture
+    assert 'aria-label="photograph a&quot;&gt;&lt;script&gt;&amp;.jpg"' in picture
