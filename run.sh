@@ -119,7 +119,6 @@ claim() {
 pipeline() {
   "$python" -m extract --split all --data "$1" --out "$2"
   "$python" -m heads compare --features "$2" --out "$3"
-  "$python" -m heads report "$3"
   say "done. Report: $3/report.html; table: $3/leaderboard.csv; features: $2"
 }
 
@@ -143,7 +142,8 @@ run_data() {
 
 run_tests() {
   set_up offline,cpu,demo,dev
-  "$python" -m pytest "$@"
+  # Files of tests side by side, one a core.
+  "$python" -m pytest -n auto --dist loadfile "$@"
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -159,7 +159,7 @@ def test_the_tests_install_their_extras_once_and_serve_the_main_job_too(
 ) -> None:
     assert stand_in.run("test", "-k", "one").returncode == 0
     assert stand_in.calls("pip install")[0].endswith("-e .[offline,cpu,demo,dev]")
-    assert stand_in.calls("pytest") == ["pytest -k one"]
+    assert stand_in.calls("pytest") == ["pytest -n auto --dist loadfile -k one"]
     stand_in.run("test")
     assert stand_in.calls("pip install") == []
     stand_in.run()
@@ -190,7 +190,6 @@ def test_the_demo_runs_three_steps_in_its_own_folder(stand_in: Checkout) -> None
     ]
     assert stand_in.calls("heads") == [
         f"heads compare --features {demo}/features --out {demo}/runs",
-        f"heads report {demo}/runs",
     ]
     assert f"Report: {demo}/runs/report.html" in done.stderr
 
@@ -219,7 +218,7 @@ def test_two_data_folders_of_one_name_are_never_mixed(
     assert stand_in.calls("extract") == []
 
 
-@pytest.mark.parametrize("step", ["extract --split", "heads compare", "heads report"])
+@pytest.mark.parametrize("step", ["extract --split", "heads compare"])
 def test_a_step_that_fails_ends_the_run(stand_in: Checkout, step: str) -> None:
     done = stand_in.run(FAILS=step)
     assert done.returncode == 1
