@@ -108,8 +108,6 @@ def gpu_is_likely() -> bool:
 class KerasEngine:
     """MobileNetV2 in Keras, on the GPU where the backend sees one."""
 
-    parallel = 1
-
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_stderr():
@@ -120,6 +118,8 @@ class KerasEngine:
         device = _keras_device(settings.device)
         self._weights = weights
         self.batch_size = GPU_BATCH if device == "gpu" else CPU_BATCH
+        # On a GPU one batch is uploaded while another is computed; a processor has no such gap.
+        self.parallel = 2 if device == "gpu" else 1
         self._call = _compiled(
             build_extractor(
                 weights,

@@ -189,9 +189,9 @@ class CacheAgainstDict(RuleBasedStateMachine):
 
     # --- the imagined disk
 
-    @initialize(there=st.sets(st.sampled_from(IDS), min_size=3))
-    def some_photographs(self, there: set[str]) -> None:
-        self.disk = {image_id: Photograph(1, broken=False) for image_id in there}
+    @initialize(there=st.sets(st.sampled_from(IDS), min_size=3), broken=st.sampled_from(IDS[:6]))
+    def some_photographs(self, there: set[str], broken: str) -> None:
+        self.disk = {i: Photograph(1, broken=i == broken) for i in there | {broken}}
 
     @rule(image_id=st.sampled_from(IDS), broken=st.booleans())
     def a_photograph_comes_or_changes(self, image_id: str, broken: bool) -> None:
@@ -263,9 +263,9 @@ class CacheAgainstDict(RuleBasedStateMachine):
             return False
         for image_id, (status, version) in self.finished.rows.items():
             there = image_id in self.disk
-            if (status is Status.MISSING) == there:
+            if version != (self.disk[image_id].version if there else -1):
                 return False
-            if there and (self.disk[image_id].version != version):
+            if status is Status.MISSING and there:
                 return False
             if status is Status.UNREADABLE and retry:
                 return False
@@ -323,6 +323,13 @@ class CacheAgainstDict(RuleBasedStateMachine):
         with pytest.raises(StaleCacheError, match="interpolation"):
             open_writer(self.path, self.manifest(), OTHER_SPEC, self.facts(), Provenance(), Reuse())
 
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def write_all_and_finish(self) -> None:
+        while len(self.writer.pending):
+            self.write_a_block(5)
+        self.finish()
+
     # --- what always holds
 
     @invariant()
@@ -347,8 +354,9 @@ class CacheAgainstDict(RuleBasedStateMachine):
 
 
 CacheAgainstDict.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=25,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
