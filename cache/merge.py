@@ -14,10 +14,12 @@ import numpy as np
 
 from cache.errors import FormatError, MismatchError, StorageError
 from cache.files import exclusive, storage_errors
+from cache.rejects import read_rejects
+from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray, Manifest, Status
-from cache.writer import Block, CacheWriter, Reuse, now, open_writer, read_rejects
+from cache.writer import Block, CacheWriter, now
 
 BLOCK_ROWS = 2048
 

@@ -227,7 +227,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from cache.writer import Reuse
+    from cache.resume import Reuse
     from extract.engines import EngineSettings, resolved_precision
     from extract.labels import SPLITS
     from extract.run import FailurePolicy, Settings, Shard

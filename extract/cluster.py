@@ -13,9 +13,10 @@ from typing import Any
 from cache.console import note
 from cache.errors import EngineError
 from cache.merge import merge
+from cache.rejects import rejects_path
+from cache.resume import is_current
 from cache.store import open_cache
 from cache.types import Manifest, Status
-from cache.writer import is_current, rejects_path
 from extract.run import Plan, Settings, Shard, Summary, extract, plan, whole_name
 
 SHARDS_A_WORKER = 4

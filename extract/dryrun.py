@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.resume import count_pending
 from cache.schema import FileFacts
 from cache.types import ExtractorSpec, IntArray, Manifest
-from cache.writer import count_pending
 from extract.engines import open_engine
 from extract.pipeline import Account, Cutting, extract_blocks
 from extract.preprocess import views

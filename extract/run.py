@@ -19,10 +19,12 @@ import numpy as np
 from cache.console import note
 from cache.errors import LabelError, NoPhotographsError, TooManyFailuresError
 from cache.files import exclusive, storage_errors
+from cache.rejects import rejects_path
+from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import PARTIAL, open_cache, partial_path
 from cache.types import ExtractorSpec, Manifest, Status
-from cache.writer import Block, CacheWriter, Reuse, now, open_writer, rejects_path
+from cache.writer import Block, CacheWriter, now
 from extract.engines import Engine, EngineSettings, open_engine, resolved_precision
 from extract.images import MAX_PIXELS
 from extract.labels import LABELS_FILE, SPLITS, Labels, file_facts, read_labels_csv, read_note

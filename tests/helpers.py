@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cache.resume import write_cache
 from cache.schema import FileFacts
 from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, mean_of_votes
-from cache.writer import write_cache
 
 # The only attributes in which a resumed file may differ from an uninterrupted one.
 TIMES = {"created", "finished"}

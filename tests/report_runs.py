@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cache.resume import write_cache
 from cache.types import Manifest, SplitRule
-from cache.writer import write_cache
 from heads.dataset import load_splits
 from heads.fitting import Floor, TrainRequest, train_run
 from heads.runs import RunConfig, read_config, write_history, write_json

@@ -20,9 +20,10 @@ from zlib import crc32
 import numpy as np
 
 from cache.files import exclusive
+from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.types import Manifest, Status
-from cache.writer import Block, CacheWriter, Reuse, open_writer
+from cache.writer import Block, CacheWriter
 from tests.helpers import make_features, make_manifest, make_spec
 
 N, BLOCK = 40, 8

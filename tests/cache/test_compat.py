@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from cache.resume import Reuse, is_current, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache
 from cache.types import Scale, SplitRule, Status
 from cache.verify import verify
-from cache.writer import Reuse, is_current, open_writer
 
 V1 = Path(__file__).parent / "data" / "v1.h5"
 N = 12

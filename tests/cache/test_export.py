@@ -11,9 +11,9 @@ import pytest
 
 from cache.errors import IncompleteCacheError, MismatchError, StorageError
 from cache.export import export
+from cache.resume import write_cache
 from cache.store import open_cache
 from cache.types import Status
-from cache.writer import write_cache
 from tests.helpers import make_features, make_manifest, make_spec, small_cache
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None

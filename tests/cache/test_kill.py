@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.rejects import rejects_path
 from cache.schema import FileFacts
 from cache.store import open_cache, partial_path
 from cache.verify import verify
-from cache.writer import rejects_path
 from tests.cache.killed import MANIFEST, N, Task, facts_now, features_of, fill, task_line
 from tests.helpers import assert_same_cache, take
 

@@ -23,11 +23,12 @@ from hypothesis.stateful import (
 
 from cache.errors import FormatError, IncompleteCacheError, StaleCacheError
 from cache.files import exclusive
+from cache.resume import Reuse, count_pending, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, partial_path
 from cache.types import Manifest, Status
 from cache.verify import verify
-from cache.writer import Block, CacheWriter, Reuse, count_pending, open_writer
+from cache.writer import Block, CacheWriter
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, take
 
 SPEC = make_spec(n_features=4, views=("center", "center flipped"))

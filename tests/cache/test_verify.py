@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache.errors import AestheticError, FormatError, IncompleteCacheError
+from cache.resume import write_cache
 from cache.schema import row_crc32
 from cache.store import FeatureCache, open_cache
 from cache.types import Status
 from cache.verify import Finding, verify
-from cache.writer import write_cache
 from tests.helpers import make_features, make_manifest, make_spec, small_cache
 
 

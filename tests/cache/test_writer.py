@@ -13,20 +13,13 @@ import numpy as np
 import pytest
 
 from cache.errors import FormatError, StaleCacheError
+from cache.rejects import rejects_path
+from cache.resume import Reuse, count_pending, is_current, open_writer, write_cache
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Manifest, Status
 from cache.verify import verify
-from cache.writer import (
-    Block,
-    CacheWriter,
-    Reuse,
-    count_pending,
-    is_current,
-    open_writer,
-    rejects_path,
-    write_cache,
-)
+from cache.writer import Block, CacheWriter
 from tests.helpers import (
     assert_same_cache,
     make_features,

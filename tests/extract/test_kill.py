@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 import pytest
 
+from cache.rejects import read_rejects
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from cache.verify import verify
-from cache.writer import read_rejects
 from tests.cheap import make_folder, make_weights
 from tests.helpers import assert_same_cache
 

@@ -23,11 +23,12 @@ from cache.errors import (
     WeightsError,
 )
 from cache.files import exclusive
+from cache.rejects import read_rejects, rejects_path
+from cache.resume import Reuse
 from cache.schema import set_in_place
 from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Status
 from cache.verify import verify
-from cache.writer import Reuse, read_rejects, rejects_path
 from extract import pipeline, run
 from extract.engines import EngineSettings
 from extract.images import read_photograph

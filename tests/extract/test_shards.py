@@ -15,8 +15,8 @@ from cache.errors import (
     StorageError,
 )
 from cache.merge import merge
+from cache.rejects import read_rejects
 from cache.store import open_cache, partial_path
-from cache.writer import read_rejects
 from extract.run import FailurePolicy, Settings, Shard, extract
 from tests.cheap import Opener, make_folder, settings_for
 from tests.helpers import assert_same_cache

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.resume import write_cache
 from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, Status, mean_of_votes
-from cache.writer import write_cache
 
 # Keras 3 saves its variables through a numpy protocol that numpy 2 calls outdated.
 keras_saves = pytest.mark.filterwarnings(
@@ -86,7 +86,14 @@ def labels_of_quality(plan: Plan, quality: np.ndarray) -> tuple[np.ndarray | Non
     return votes, mean_of_votes(votes)
 
 
-def plant_split(path: Path, plan: Plan, split: str, ids: list[str], groups: list[str]) -> None:
+def plant_split(
+    path: Path,
+    plan: Plan,
+    split: str,
+    ids: list[str],
+    groups: list[str],
+    rule: str = "planted",
+) -> None:
     """Write one cache."""
     features, quality = features_and_quality(plan, len(ids), split)
     votes, mean = labels_of_quality(plan, quality)
@@ -101,7 +108,7 @@ def plant_split(path: Path, plan: Plan, split: str, ids: list[str], groups: list
         mean=mean,
         scale=plan.scale,
         threshold=plan.decimal_threshold,
-        split_rule=SplitRule(split, "planted", 0, 0.1, 0.2, 0),
+        split_rule=SplitRule(split, rule, 0, 0.1, 0.2, 0),
     )
     write_cache(path, manifest, spec(plan), features, status=status, label_note=plan.label_note)
 
@@ -112,4 +119,12 @@ def plant(folder: Path, plan: Plan = Plan()) -> Path:
     for split, n in SIZES.items():
         ids = [f"{split}{i}" for i in range(n)]
         plant_split(folder / f"{split}.h5", plan, split, ids, [""] * n)
+    return folder
+
+
+def plant_rule(folder: Path, plan: Plan, rule: str) -> Path:
+    """Write the three caches with another rule of splitting."""
+    for split, n in SIZES.items():
+        ids = [f"{split}{i}" for i in range(n)]
+        plant_split(folder / f"{split}.h5", plan, split, ids, [""] * n, rule)
     return folder

@@ -5,13 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cache.types import Scale, mean_of_votes
-from heads.evaluate import Sample, contest, measure, measures_to_dict, values_to_dict, verdicts
+from heads.evaluate import (
+    Sample,
+    contest,
+    deviations,
+    mean_sample,
+    measure,
+    measures_to_dict,
+    values_to_dict,
+    verdicts,
+)
 from heads.intervals import BEATS, CANNOT_TELL, DOES_NOT
 from heads.leaderboard import Entry, Title, csv_columns, ranked, render, table, write_csv
 from heads.metrics import METRICS
@@ -108,6 +118,40 @@ def test_a_contest_leaves_out_what_one_head_lacks() -> None:
     assert [c.metric for c in contest(("a", GOOD), ("b", RANKER), ("mse", "auc"))] == ["auc"]
 
 
+def test_the_mean_of_samples_is_that_of_values_and_draws() -> None:
+    samples = [GOOD, Sample.of(guess(0.9, shares=True), TRUTH)]
+    mean = mean_sample(samples)
+    values = [sample.bootstrap.values["srcc"] for sample in samples]
+    assert mean.bootstrap.values["srcc"] == pytest.approx(np.mean(values))
+    drawn = [sample.bootstrap.drawn["srcc"] for sample in samples]
+    np.testing.assert_allclose(mean.bootstrap.drawn["srcc"], np.mean(drawn, axis=0))
+    assert mean.bootstrap.values["confusion"][0][0] in range(N)
+    assert deviations(samples)["srcc"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert mean_sample([GOOD]) is GOOD
+    assert deviations([GOOD]) == {}
+
+
+def test_the_ceiling_and_the_order_within_challenges_are_told() -> None:
+    known = replace(TRUTH, challenge=np.repeat(np.arange(1, 5), N // 4).astype(np.int32))
+    rows = [entry("emd", Sample.of(guess(0.3, shares=True), known)), *ENTRIES[1:]]
+    text = render(TITLE, rows)
+    assert "Ceiling: even the true means would correlate with these votes by srcc 0.9" in text
+    assert "Within challenges, srcc: emd 0.9" in text
+    assert "Mean and standard deviation" not in text
+
+
+def test_several_runs_of_a_head_show_their_deviation(tmp_path: Path) -> None:
+    samples = [GOOD, Sample.of(guess(0.9, shares=True), TRUTH)]
+    mean, spread = mean_sample(samples), deviations(samples)
+    both = Entry("emd", "runs/emd", mean, measure(mean, FLOOR), 600, spread, 2)
+    assert "emd, 2 runs: srcc" in render(TITLE, [both, *ENTRIES[1:]])
+    write_csv(tmp_path / "leaderboard.csv", [both, *ENTRIES[1:]])
+    with (tmp_path / "leaderboard.csv").open() as file:
+        rows = {row["head"]: row for row in csv.DictReader(file)}
+    assert float(rows["emd"]["srcc_sd"]) == spread["srcc"]
+    assert (rows["emd"]["repeats"], rows["logistic"]["srcc_sd"]) == ("2", "")
+
+
 # --- the printed comparison -----------------------------------------------------------------------
 
 
@@ -155,7 +199,7 @@ def test_the_text_says_what_does_not_beat_the_floor() -> None:
 
 def test_logistic_is_set_against_each_neural_head() -> None:
     text = render(TITLE, ENTRIES)
-    rest = text[text.index("Logistic regression against each neural head") :]
+    rest = text[text.index("Neural heads against logistic (head minus logistic, paired)") :]
     assert "emd: srcc -0." in rest
     assert "emd is better" in rest
     assert "Logistic" not in render(TITLE, ENTRIES[:2])

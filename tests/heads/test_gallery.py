@@ -108,7 +108,7 @@ def test_copies_sort_by_rank_and_nothing_is_overwritten(scorer: Scorer, tmp_path
     assert [re.sub(r"^\d\d_", "", copy.name) for copy in copies] == [
         Path(item.scored.path).name for item in items
     ]
-    with pytest.raises(StorageError, match="already there; nothing was copied.*--copy-to"):
+    with pytest.raises(StorageError, match=r"already there; nothing was copied.*--copy-to"):
         copy_ranked(tmp_path / "best", items)
 
 

@@ -16,6 +16,7 @@ from heads.networks import (
     build_body,
     forward,
     load_model,
+    loss_of,
     model_from_state,
     model_state,
     save_model,
@@ -59,26 +60,44 @@ def test_l2_is_a_penalty_in_the_loss_except_with_decoupled_decay() -> None:
     assert float(sum(body.losses)) == pytest.approx(0.1 * penalty, rel=1e-4)
 
 
-def test_the_whole_model_standardises_raw_features() -> None:
+@pytest.mark.parametrize("scaler", [SCALER, replace(SCALER, root=True)])
+def test_the_whole_model_standardises_raw_features(scaler: Standardiser) -> None:
     body = build_body(DEEP, SHAPE, seed=0)
-    model = whole_model(body, SCALER)
-    np.testing.assert_allclose(forward(model, RAW), forward(body, SCALER.apply(RAW)), rtol=1e-5)
+    signed = RAW - 0.5
+    expected = forward(body, scaler.apply(signed))
+    np.testing.assert_allclose(forward(whole_model([body], scaler), signed), expected, rtol=1e-5)
+
+
+def test_the_whole_model_of_several_networks_is_their_mean() -> None:
+    bodies = [build_body(DEEP, SHAPE, seed=seed) for seed in (0, 10, 20)]
+    mean = np.mean([forward(body, SCALER.apply(RAW)) for body in bodies], axis=0)
+    np.testing.assert_allclose(forward(whole_model(bodies, SCALER), RAW), mean, rtol=1e-5)
+
+
+def test_a_root_at_zero_is_zero_and_finite() -> None:
+    scaler = Standardiser(np.zeros(4, np.float32), np.ones(4, np.float32), root=True)
+    body = build_body(replace(DEEP, hidden=()), SHAPE, seed=0)
+    nothing = np.zeros((1, 4), np.float32)
+    np.testing.assert_allclose(forward(whole_model([body], scaler), nothing), [[1 / 3] * 3])
 
 
 @keras_saves
-@pytest.mark.parametrize("scaler", [SCALER, None])
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("transform", ["root", "none"])
 def test_a_model_comes_back_from_its_state_and_its_file(
-    tmp_path: Path, scaler: Standardiser | None
+    tmp_path: Path, transform: str, n_members: int
 ) -> None:
-    model = whole_model(build_body(DEEP, SHAPE, seed=0), scaler)
+    settings = replace(DEEP, transform=transform, ensemble=n_members)
+    bodies = [build_body(settings, SHAPE, seed=10 * i) for i in range(n_members)]
+    model = whole_model(bodies, replace(SCALER, root=transform == "root"))
     expected = forward(model, RAW)
-    restored = model_from_state(DEEP, SHAPE, model_state(model))
+    restored = model_from_state(settings, SHAPE, model_state(model))
     np.testing.assert_array_equal(forward(restored, RAW), expected)
     save_model(model, tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(forward(loaded, RAW), expected)
     np.testing.assert_array_equal(
-        forward(model_from_state(DEEP, SHAPE, model_state(loaded)), RAW), expected
+        forward(model_from_state(settings, SHAPE, model_state(loaded)), RAW), expected
     )
 
 
@@ -104,3 +123,16 @@ def test_a_loss_is_one_value_a_photograph_and_lowest_at_the_truth(loss: str) -> 
     at_truth, beside = (np.asarray(LOSSES[loss](true, p)) for p in (true, off))
     assert at_truth.shape == beside.shape == (2,)
     assert (at_truth < beside).all()
+
+
+def test_cross_entropy_beside_the_squared_emd_has_its_weight() -> None:
+    true = np.array([[0.2, 0.8]], np.float32)
+    off = np.array([[0.6, 0.4]], np.float32)
+    plain, both = (
+        np.asarray(loss_of("emd", NetworkSettings(cross_entropy=weight))(true, off))
+        for weight in (0.0, 0.5)
+    )
+    np.testing.assert_allclose(plain, [0.08], rtol=1e-5)
+    entropy = -(0.2 * np.log(0.6) + 0.8 * np.log(0.4))
+    np.testing.assert_allclose(both, [0.08 + 0.5 * entropy], rtol=1e-5)
+    assert loss_of("mse", NetworkSettings()) is LOSSES["mse"]

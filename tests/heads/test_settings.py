@@ -26,6 +26,9 @@ from heads.settings import NEURAL_HEADS, NetworkSettings, blog, override, tuned
         ({"optimizer": "adagrad"}, "--optimizer must be one of adamw, adam, sgd; got adagrad"),
         ({"schedule": "step"}, "--schedule must be one of cosine, constant"),
         ({"views": "all"}, "--views must be one of random, mean"),
+        ({"ensemble": 0}, "--ensemble must be at least 1; got 0"),
+        ({"cross_entropy": -1.0}, "--cross-entropy must be 0 or more"),
+        ({"transform": "log"}, "--transform must be one of root, none; got log"),
         ({"start": "zero"}, "--start must be one of mean, random"),
     ],
 )
@@ -46,24 +49,39 @@ def test_an_unknown_setting_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "n", "features", "lr", "batch"),
+    ("head", "n", "features", "lr", "batch", "epochs"),
     [
-        ("emd", 235_000, 1280, 0.4 / 1280, 1024),
-        ("emd", 5_000, 1280, 0.4 / 1280, 50),
-        ("emd", 100, 1280, 0.4 / 1280, 32),
-        ("emd", 100, 4, 0.01, 32),
-        ("tanh", 100, 1280, 0.1 / 1280, 32),
+        ("emd", 235_000, 1280, 0.4 / 1280, 1024, 15),
+        ("emd", 50_000, 1280, 0.4 / 1280, 500, 15),
+        ("emd", 373, 1280, 0.4 / 1280, 256, 60),
+        ("emd", 100, 4, 0.01, 256, 120),
+        ("tanh", 100, 1280, 0.4 / 1280, 256, 120),
     ],
 )
-def test_rate_and_batch_follow_the_data(
-    head: str, n: int, features: int, lr: float, batch: int
+def test_rate_batch_and_epochs_follow_the_data(
+    head: str, n: int, features: int, lr: float, batch: int, epochs: int
 ) -> None:
     settings = NetworkSettings().resolved(head, n, features)
-    assert (settings.lr, settings.batch_size) == (pytest.approx(lr), batch)
+    assert (settings.batch_size, settings.epochs) == (batch, epochs)
+    assert settings.lr == pytest.approx(lr)
+
+
+def test_a_linear_tanh_gets_a_quarter_of_the_rate() -> None:
+    assert NetworkSettings(hidden=()).resolved("tanh", 100, 1280).lr == pytest.approx(0.1 / 1280)
+
+
+def test_dropout_falls_with_the_number_of_photographs() -> None:
+    shares = [NetworkSettings().resolved("emd", n, 9).dropout for n in (50, 1_000, 10_000, 10**6)]
+    assert shares == pytest.approx([0.5, 0.5, 1 / 3, 1 / 6])
+    linear = NetworkSettings(hidden=())
+    rates = [linear.resolved("emd", 500, width).input_dropout for width in (2784, 1280, 80)]
+    assert rates == pytest.approx([0.8, 0.8, 0.4])
 
 
 def test_a_given_rate_and_batch_stay() -> None:
-    settings = NetworkSettings(lr=0.5, batch_size=7)
+    settings = NetworkSettings(
+        lr=0.5, batch_size=7, epochs=3, dropout=0.1, input_dropout=0.0, ensemble=2
+    )
     assert settings.resolved("emd", 10_000, 10) == settings
 
 
@@ -71,4 +89,5 @@ def test_the_blogs_settings_start_at_random_on_raw_features() -> None:
     settings = blog("emd")
     assert (settings.start, settings.standardise, settings.optimizer) == ("random", False, "adam")
     assert (settings.lr, settings.batch_size, settings.l2) == (1e-3, 128, 0.0)
+    assert (settings.hidden, settings.transform, settings.cross_entropy) == ((), "none", 0.0)
     assert (blog("binary").batch_size, blog("binary").l2) == (64, 0.1)

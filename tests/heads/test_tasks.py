@@ -83,10 +83,10 @@ def test_tanh_scores_are_stretched_to_the_training_means_and_clipped() -> None:
     np.testing.assert_allclose(scores, [2, 5, 8, 8, 2])
 
 
-def test_tanh_outputs_that_are_all_equal_give_a_finite_score() -> None:
+def test_tanh_outputs_that_are_all_equal_score_the_training_mean() -> None:
     labels = means_only([2.0, 8.0])
     task = TASKS["tanh"].learn(labels).stretched(np.array([[0.2], [0.2]]))
-    np.testing.assert_array_equal(task.decode(np.array([[0.2]])).score, [2.0])
+    np.testing.assert_array_equal(task.decode(np.array([[0.2]])).score, [5.0])
 
 
 def test_columns_without_any_count_give_an_even_distribution() -> None:

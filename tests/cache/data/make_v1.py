@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.rejects import rejects_path
+from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, Status, mean_of_votes
-from cache.writer import Block, Reuse, open_writer, rejects_path
+from cache.writer import Block
 
 N, VIEWS, D = 12, ("center", "center flipped"), 16
 

@@ -1,0 +1,151 @@
+"""Folding keeps groups together, predicts every photograph once, and never on what it learned."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import HeadError
+from heads.cli import main
+from heads.dataset import load_splits
+from heads.folds import Fold, Folding, fold, pooled, predict_folds, predict_ways, write_folds
+from heads.settings import NetworkSettings
+from tests.heads.made import random_labels
+from tests.heads.planted import Plan, plant_rule
+
+GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
+QUICK = NetworkSettings(hidden=(), epochs=2)
+
+
+def test_every_photograph_is_tested_once_and_trained_on_otherwise() -> None:
+    folds = fold(GROUPED, 5, seed=0)
+    assert sorted(np.concatenate([part.test for part in folds]).tolist()) == list(range(200))
+    for part in folds:
+        rows = np.concatenate([part.train, part.val, part.test])
+        assert sorted(rows.tolist()) == list(range(200))
+        assert 35 <= len(part.test) <= 45
+        assert 10 <= len(part.val) <= 30
+
+
+def test_groups_stay_together() -> None:
+    for part in fold(GROUPED, 5, seed=3):
+        names = [set(GROUPED.group[rows]) - {""} for rows in (part.train, part.val, part.test)]
+        assert not names[0] & names[1]
+        assert not names[0] & names[2]
+        assert not names[1] & names[2]
+
+
+def test_another_seed_folds_otherwise_and_the_same_one_alike() -> None:
+    first, again, other = (fold(GROUPED, 4, seed=seed)[0].test for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_limit_bounds_what_each_fold_trains_on() -> None:
+    whole, limited = fold(GROUPED, 4, seed=1), fold(GROUPED, 4, seed=1, limit=50)
+    for all_of_it, part in zip(whole, limited, strict=True):
+        np.testing.assert_array_equal(part.train, all_of_it.train[:50])
+        np.testing.assert_array_equal(part.test, all_of_it.test)
+
+
+@pytest.mark.parametrize("k", [1, 90])
+def test_too_few_or_too_many_folds_are_refused(k: int) -> None:
+    labels = random_labels(60, group=[f"g{i % 30}" for i in range(60)])
+    with pytest.raises(HeadError, match=r"--folds must be from 2 to 29 for 60 .* 30 groups; got"):
+        fold(labels, k, seed=0)
+
+
+def test_all_splits_are_pooled_unless_the_test_list_is_official(
+    planted: Path, tmp_path: Path
+) -> None:
+    data = load_splits(planted)
+    assert pooled(data, None, None, 10**9).splits == ("train", "val", "test")
+    official = plant_rule(tmp_path, Plan(), "the official test list, the rest by hash")
+    pool = pooled(load_splits(official), None, None, 10**9)
+    assert pool.splits == ("train", "val")
+    assert len(pool.labels) == 750
+    assert not any(name.startswith("test") for name in pool.labels.image_id)
+
+
+@pytest.mark.parametrize("memory", [1, 10**9])
+def test_the_pool_gives_any_rows_of_all_splits_in_the_order_asked_for(
+    planted7: Path, memory: int
+) -> None:
+    data = load_splits(planted7)
+    whole = np.concatenate([np.asarray(part.X[:]) for part in data.values()])
+    pool = pooled(data, None, None, memory)
+    rows = np.array([900, 3, 610, 4, 0])
+    np.testing.assert_array_equal(np.asarray(pool.features(rows)[:]), whole[rows])
+    np.testing.assert_array_equal(np.asarray(pool.features(rows)[1:4]), whole[rows[1:4]])
+    assert pool.features(rows).shape == (5, 3, 32)
+    assert pooled(data, "center", None, memory).features(rows).shape == (5, 1, 32)
+
+
+def test_layers_that_the_cache_lacks_are_refused(planted: Path) -> None:
+    with pytest.raises(HeadError, match=r"holds the layer top alone\. Extract with --layers multi"):
+        pooled(load_splits(planted), None, "multi", 10**9)
+
+
+def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    folds = fold(pool.labels, 3, seed=0)
+    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    part = folds[1]
+    alone = predict_folds("ridge", None, pool, [Fold(part.train, part.val, part.test)], seed=0)
+    np.testing.assert_array_equal(joined.score[part.test], alone.score)
+    assert np.corrcoef(joined.score, pool.labels.mean)[0, 1] > 0.8
+
+
+def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    floor = predict_folds("constant", None, pool, fold(pool.labels, 3, seed=0), seed=0)
+    assert np.ptp(floor.score) == 0
+    assert floor.score[0] == pytest.approx(pool.labels.mean.mean())
+
+
+def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    ways = [fold(pool.labels, 2, seed=seed) for seed in (0, 1)]
+    folding = Folding(2, ways=2, seeds=2, seed=0, limit=None)
+    predictions = predict_ways("sigmoid", QUICK, pool, ways, folding)
+    assert len(predictions) == 4
+    assert not np.array_equal(predictions[0].score, predictions[2].score)
+    path = tmp_path / "sigmoid" / "predictions.csv"
+    write_folds(path, pool, ways, predictions[:2])
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 950
+    assert {row["fold"] for row in rows} == {"1.1", "1.2", "2.1", "2.2"}
+    scores = dict(zip(pool.labels.image_id, predictions[1].score, strict=True))
+    assert all(float(r["score"]) == scores[r["image_id"]] for r in rows if r["fold"][0] == "2")
+
+
+def test_compare_folds_and_tells_what_each_way_gave(
+    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--folds", "2", "--fold-seeds", "2", "--views", "center", "--heads", "ridge"]
+    given = [*flags, "--features", str(planted7), "--out", str(tmp_path)]
+    assert main(["compare", *given, "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    ridge = shown["heads"][1]
+    assert (ridge["head"], ridge["repeats"], ridge["n"]) == ("ridge", 2, 948)
+    assert ridge["deviation"]["srcc"] > 0
+    assert ridge["verdict"]["srcc"] == "beats its floor"
+    assert Path(shown["leaderboard"]) == tmp_path / "folds-2" / "leaderboard.csv"
+    assert main(["compare", *given]) == 0
+    text = capfd.readouterr().out
+    assert "1 views, 32 features" in text
+    assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
+    assert "Note: votes are simulated" in text
+
+
+@pytest.mark.parametrize(
+    "flags", [["--layers", "top"], ["--views", "center"], ["--fold-seeds", "2"]]
+)
+def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *flags]) == 1
+    assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err

