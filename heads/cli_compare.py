@@ -5,25 +5,36 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.errors import HeadError
 from heads import cli_options
-from heads.registry import FLOOR, HEADS
+from heads.registry import FLOOR, HEADS, Settings
+from heads.settings import blog, tuned
 
 if TYPE_CHECKING:
     from heads.dataset import SplitData
     from heads.fitting import Floor
+    from heads.folds import Fold, Folding, Pool
     from heads.leaderboard import Entry, Title
 
 EPILOG = """examples:
   heads compare                            all heads
   heads compare --heads logistic,emd,binary
   heads compare --limit 5000 --out runs-5000
-Writes leaderboard.csv and report.html beside the runs. The constant head
-is always among them: it is the floor.
+  heads compare --preset blog --limit 5000 --out runs-blog
+  heads compare --seeds 3                  mean and deviation over three seeds
+  heads compare --folds 5 --fold-seeds 3   every photograph predicted, in three ways
+  heads compare --folds 5 --layers top --views center   what layers and views buy
+Writes leaderboard.csv and report.html beside the runs; with --folds instead
+folds-K/leaderboard.csv and folds-K/HEAD/predictions.csv. The constant head is
+always among them: it is the floor.
 """
+VIEWS = ("center", "mean", "random")
+LAYERS = ("top", "multi")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +46,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help=f"which (default: all that the labels suffice for: {', '.join(HEADS)})",
     )
+    parser.add_argument(
+        "--preset", choices=("blog",), help="blog: the neural heads as the blog post trained them"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=cli_options.positive,
+        default=1,
+        metavar="N",
+        help="train each neural head with N seeds; the table shows mean and deviation",
+    )
+    parser.add_argument(
+        "--folds",
+        type=cli_options.positive,
+        metavar="K",
+        help="cross-validation over all photographs (train and val beside an official test list), "
+        "groups together; no models are kept",
+    )
+    parser.add_argument(
+        "--fold-seeds",
+        type=cli_options.positive,
+        default=1,
+        metavar="N",
+        help="fold in N ways and show means",
+    )
+    parser.add_argument(
+        "--views",
+        choices=VIEWS,
+        help="of a cache with several views: neural heads train on a random one or on their mean; "
+        "center, with --folds: only the first view is used by all heads",
+    )
+    parser.add_argument(
+        "--layers", choices=LAYERS, help="with --folds: the last layer alone, or all of them"
+    )
     cli_options.add_data_options(parser)
 
 
@@ -42,25 +86,38 @@ def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads import leaderboard
     from heads.dataset import load_splits
-    from heads.fitting import Floor
-    from heads.report import write_report
 
-    data = load_splits(options.features, limit=options.limit, memory_bytes=options.memory)
+    _check(options)
+    limit = None if options.folds else options.limit
+    data = load_splits(options.features, limit=limit, memory_bytes=options.memory)
     names = _names(options.heads, has_votes=data["train"].labels.votes is not None)
-    floor = Floor.of(data)
-    entries = [_entry(name, options, data, floor) for name in names]
-    path = options.out / "leaderboard.csv"
+    folder, title, entries = (_folds if options.folds else _runs)(options, data, names)
+    path = folder / "leaderboard.csv"
     leaderboard.write_csv(path, entries)
-    page = write_report(options.out, samples={Path(e.run).name: e.sample for e in entries})
+    files = {"leaderboard": str(path)}
+    if not options.folds:
+        files["report"] = str(_report(options, entries))
     if options.json:
         rows = leaderboard.ranked(entries)
-        files = {"leaderboard": str(path), "report": str(page)}
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
     else:
-        print(leaderboard.render(_title(options, data), entries))
+        print(leaderboard.render(title, entries))
         console.note(f"\n{path}: the same with every metric and interval.")
-        console.note(f"{page}: the same with plots and photographs, for a browser.")
+        if "report" in files:
+            console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return console.EXIT_OK
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.folds:
+        return
+    for flag in ("layers", "fold_seeds", "views"):
+        value = getattr(options, flag)
+        if value in ("center", *LAYERS) or (flag == "fold_seeds" and value > 1):
+            raise HeadError(
+                f"--{flag.replace('_', '-')} {value} needs --folds, where no model is kept. For "
+                "models of some layers or views, extract them with `extract --layers --views`."
+            )
 
 
 def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
@@ -74,16 +131,37 @@ def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
     return fitting
 
 
+def _settings(name: str, options: argparse.Namespace) -> Settings:
+    if not HEADS[name].neural:
+        return None
+    settings = blog(name) if options.preset == "blog" else tuned(name)
+    if options.views in ("mean", "random"):
+        settings = replace(settings, views=options.views)
+    return settings
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def _runs(
+    options: argparse.Namespace, data: Mapping[str, SplitData], names: Sequence[str]
+) -> tuple[Path, Title, list[Entry]]:
+    from heads.fitting import Floor
+
+    floor = Floor.of(data)
+    return options.out, _title(options, data), [_entry(n, options, data, floor) for n in names]
+
+
 def _entry(
     name: str, options: argparse.Namespace, data: Mapping[str, SplitData], floor: Floor
 ) -> Entry:
-    from heads.evaluate import measure
+    from heads.evaluate import deviations, mean_sample, measure
     from heads.fitting import TrainRequest, sample_of, train_run
     from heads.leaderboard import Entry
 
     request = TrainRequest(
         head=name,
-        settings=None,
+        settings=_settings(name, options),
         seed=options.seed,
         limit=options.limit,
         features_dir=options.features,
@@ -91,21 +169,26 @@ def _entry(
         overwrite=options.overwrite,
         memory_bytes=options.memory,
     )
-    done = train_run(request, data, floor)
-    if not done.reused:
-        console.note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
-    sample = sample_of(done, data)
-    return Entry(name, str(done.path), sample, measure(sample, floor.sample), len(data["train"]))
+    samples, paths = [], []
+    for i in range(options.seeds if HEADS[name].neural else 1):
+        # The first seed alone replaces an earlier run; the others lie beside it.
+        again = replace(request, seed=options.seed + i, overwrite=options.overwrite and i == 0)
+        done = train_run(again, data, floor)
+        if not done.reused:
+            console.note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
+        samples.append(sample_of(done, data))
+        paths.append(str(done.path))
+    sample = mean_sample(samples)
+    measures = measure(sample, floor.sample)
+    spread = deviations(samples)
+    return Entry(name, paths[0], sample, measures, len(data["train"]), spread, len(samples))
 
 
-def _json_row(entry: Entry) -> dict[str, object]:
-    from heads.evaluate import measures_to_dict
+def _report(options: argparse.Namespace, entries: Sequence[Entry]) -> Path:
+    from heads.report import write_report
 
-    return {
-        "head": entry.head,
-        "run": entry.run,
-        **measures_to_dict(entry.sample, entry.measures),
-    }
+    samples = {Path(e.run).name: e.sample for e in entries if e.repeats == 1}
+    return write_report(options.out, samples=samples)
 
 
 def _title(options: argparse.Namespace, data: Mapping[str, SplitData]) -> Title:
@@ -122,3 +205,84 @@ def _title(options: argparse.Namespace, data: Mapping[str, SplitData]) -> Title:
         n_train=len(data["train"]),
         groups=bool((test.labels.group != "").any()),
     )
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+def _folds(
+    options: argparse.Namespace, data: Mapping[str, SplitData], names: Sequence[str]
+) -> tuple[Path, Title, list[Entry]]:
+    from heads import folds
+    from heads.dataset import default_memory_bytes
+    from heads.evaluate import Sample, mean_sample
+
+    budget = options.memory or default_memory_bytes()
+    pool = folds.pooled(data, options.views, options.layers, budget)
+    folding = folds.Folding(
+        options.folds, options.fold_seeds, options.seeds, options.seed, options.limit
+    )
+    ways = [
+        folds.fold(pool.labels, folding.k, folding.seed + way, folding.limit)
+        for way in range(folding.ways)
+    ]
+    folder = options.out / f"folds-{folding.k}"
+    floor = mean_sample(
+        [Sample.of(p, pool.labels) for p in folds.predict_ways(FLOOR, None, pool, ways, folding)]
+    )
+    entries = [_fold_entry(name, options, pool, ways, folding, folder, floor) for name in names]
+    return folder, _fold_title(options, data, pool, ways[0]), entries
+
+
+def _fold_entry(
+    name: str,
+    options: argparse.Namespace,
+    pool: Pool,
+    ways: Sequence[Sequence[Fold]],
+    folding: Folding,
+    folder: Path,
+    floor: object,
+) -> Entry:
+    from heads import folds
+    from heads.evaluate import Sample, deviations, mean_sample, measure
+    from heads.leaderboard import Entry
+
+    predictions = folds.predict_ways(name, _settings(name, options), pool, ways, folding)
+    folds.write_folds(folder / name / "predictions.csv", pool, ways, predictions[: len(ways)])
+    samples = [Sample.of(prediction, pool.labels) for prediction in predictions]
+    sample = mean_sample(samples)
+    n_train = len(ways[0][0].train)
+    spread, place = deviations(samples), str(folder / name)
+    return Entry(name, place, sample, measure(sample, floor), n_train, spread, len(samples))
+
+
+def _fold_title(
+    options: argparse.Namespace, data: Mapping[str, SplitData], pool: Pool, folds: Sequence[Fold]
+) -> Title:
+    from heads.leaderboard import Title
+
+    cache = data["train"].cache
+    n_train = len(folds[0].train)
+    parts = [f"{pool.n_views} views", f"{pool.n_features} features"]
+    return Title(
+        features_dir=f"{options.features} ({', '.join(parts)})",
+        split=" + ".join(pool.splits),
+        threshold=pool.labels.threshold,
+        label_note=cache.label_note,
+        n=len(pool.labels),
+        n_train=n_train,
+        groups=bool((pool.labels.group != "").any()),
+        trained_on=f"about {n_train:,} in each of {len(folds)} folds (x {options.fold_seeds})",
+    )
+
+
+def _json_row(entry: Entry) -> dict[str, object]:
+    from heads.evaluate import measures_to_dict
+
+    return {
+        "head": entry.head,
+        "run": entry.run,
+        "repeats": entry.repeats,
+        "deviation": dict(entry.deviation),
+        **measures_to_dict(entry.sample, entry.measures),
+    }

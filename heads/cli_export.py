@@ -23,7 +23,7 @@ The input pixels_u8 is (batch, height, width, 3), 8-bit RGB, upright (a graph do
 resizing to 256 x 256, cropping and scaling are inside. The outputs are score, p_beautiful and,
 where the head has one, distribution. A saved model's signature serving_default takes encoded JPEG
 or PNG as image_bytes, and its signature pixels takes pixels_u8. Before it is published, each export
-is compared with the run on real photographs; a score more than 1 % of the scale apart is refused.
+is compared with the run on real photographs; a score more than 2 % of the scale apart is refused.
 onnx needs the extra packages of: pip install 'aesthetic-heads[export]'.
 """
 

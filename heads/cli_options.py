@@ -18,6 +18,7 @@ from heads.settings import NEURAL_HEADS, OPTIMIZERS, VIEW_USES, NetworkSettings,
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 # Flags whose names are those of NetworkSettings' fields.
 SETTING_FLAGS = (
+    "ensemble",
     "hidden",
     "dropout",
     "input_dropout",
@@ -94,23 +95,27 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "The defaults are tuned; linear heads have none of these.",
     )
     group.add_argument(
+        "--ensemble", type=positive, metavar="N", help="average N networks in one run (default: 1)"
+    )
+    group.add_argument(
         "--hidden",
         type=widths,
         metavar="W,W",
-        help="widths of hidden layers, such as 256 or 512,128 (default: none, a linear head); "
-        "256 often ranks better and takes about four times as long",
+        help="widths of hidden layers, such as 256 or 512,128, or none for a linear head "
+        f"(default: {','.join(map(str, default.hidden))})",
     )
     group.add_argument(
         "--dropout",
         type=float,
         metavar="P",
-        help=f"behind each hidden layer (default: {default.dropout})",
+        help="behind each hidden layer (default: 0.5 up to 1,000 photographs, falling to 0.17 at "
+        "100,000)",
     )
     group.add_argument(
         "--input-dropout",
         type=float,
         metavar="P",
-        help=f"on the features (default: {default.input_dropout}); more of it for few photographs",
+        help="on the features (default: the same; from 0.8 on for a linear head)",
     )
     group.add_argument(
         "--l2",
@@ -123,23 +128,26 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=float,
         metavar="X",
-        help="learning rate; falls to zero along a cosine (default: 0.4 / number of "
-        "features, a quarter of that for tanh)",
+        help="learning rate; falls to zero along a cosine (default: 0.4 / number of features)",
     )
     group.add_argument(
         "--batch-size",
         type=positive,
         metavar="N",
-        help="photographs in a step (default: a hundredth of all, from 32 to 1024)",
+        help="photographs in a step (default: a hundredth of all, from 256 to 1024)",
     )
     group.add_argument(
-        "--epochs", type=positive, metavar="N", help=f"at most (default: {default.epochs})"
+        "--epochs",
+        type=positive,
+        metavar="N",
+        help="passes over train (default: 15, more for few photographs)",
     )
     group.add_argument(
         "--patience",
         type=positive,
         metavar="N",
-        help=f"stop after N epochs without progress on val (default: {default.patience})",
+        help="stop after N epochs without progress on val and keep the best one (default: train "
+        "to the end of the schedule and keep that)",
     )
     group.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {default.optimizer})")
     group.add_argument(
@@ -217,6 +225,14 @@ def natural(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"at least 0, not {value}")
     return value
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse '1e-4,3e-4'."""
+    try:
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers such as 0.1,0.01, not {text!r}") from None
 
 
 def widths(text: str) -> tuple[int, ...]:

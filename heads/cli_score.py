@@ -67,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy-to",
         type=Path,
         metavar="DIR",
-        help="copy the ranked photographs there, their rank before their names; with --group-by the "
-        "best of each item",
+        help="copy the ranked photographs there, their rank before their names; with --group-by "
+        "the best of each item",
     )
     parser.add_argument(
         "--cache",

@@ -15,7 +15,8 @@ from heads.registry import HEADS
 
 EPILOG = """examples:
   heads train emd                          the vote distribution, from features/ to runs/emd/
-  heads train emd --hidden 256 --dropout 0.5
+  heads train emd --hidden none            a linear head, several times as fast
+  heads train emd --ensemble 5             one run that averages five networks
   heads train binary --preset blog         as the blog post trained it
   heads train ridge --limit 5000           on the first 5,000 photographs
   heads train --config runs/emd/config.json   the same run again

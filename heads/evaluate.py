@@ -6,9 +6,11 @@ Numpy and scipy only; the formulas are in `metrics`, the bootstrap in `intervals
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from heads.intervals import CANNOT_TELL, Bootstrap, Difference, bootstrap, verdict
 from heads.metrics import METRICS, Value, evaluate, for_json, srcc_within
@@ -39,16 +41,68 @@ Measures = dict[str, Measured]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A head's predictions measured on one split; keep it to compare heads in pairs."""
+    """A head's predictions measured on one split; keep it to compare heads in pairs.
+
+    `others` are further predictions of the same photographs, by other seeds or ways of folding:
+    `bootstrap` then holds means over all of them.
+    """
 
     prediction: Prediction
     labels: Labels
     bootstrap: Bootstrap
+    others: tuple[Prediction, ...] = ()
 
     @classmethod
     def of(cls, prediction: Prediction, labels: Labels) -> Sample:
         """Measure predictions of n photographs; 20,000 of them take a few seconds."""
         return cls(prediction, labels, bootstrap(prediction, labels, seed=BOOTSTRAP_SEED))
+
+    @property
+    def within(self) -> float | None:
+        """The mean SRCC within challenges; None where none are known."""
+        values = [srcc_within(p, self.labels) for p in (self.prediction, *self.others)]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+
+def mean_sample(samples: Sequence[Sample]) -> Sample:
+    """Return the mean of a head's samples of the same photographs: of values and of draws.
+
+    Every sample was drawn with the same seed, so that the mean of draws is a draw of the mean.
+    """
+    first = samples[0]
+    if len(samples) == 1:
+        return first
+    boots = [sample.bootstrap for sample in samples]
+    values = {name: _mean_value([b.values[name] for b in boots]) for name in first.bootstrap.values}
+    drawn = {
+        name: None if d is None else np.mean([b.drawn[name] for b in boots], axis=0)
+        for name, d in first.bootstrap.drawn.items()
+    }
+    others = tuple(sample.prediction for sample in samples[1:])
+    return Sample(first.prediction, first.labels, Bootstrap(values, drawn), others)
+
+
+def _mean_value(values: Sequence[Value]) -> Value:
+    if values[0] is None:
+        return None
+    mean = np.mean(np.array(values, np.float64), axis=0)
+    return mean.round().astype(int).tolist() if isinstance(values[0], list) else float(mean)
+
+
+def deviations(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the standard deviation of each metric over several samples; empty for one.
+
+    Undefined values and metrics that do not apply are left out. It divides by their number less 1.
+    """
+    if len(samples) < 2:
+        return {}
+    columns = {name: [s.bootstrap.values[name] for s in samples] for name in METRICS}
+    return {
+        name: float(np.std(np.array(column, np.float64), ddof=1))
+        for name, column in columns.items()
+        if all(isinstance(value, float) and math.isfinite(value) for value in column)
+    }
 
 
 def measure(sample: Sample, floor: Sample) -> Measures:
@@ -86,7 +140,7 @@ def measures_to_dict(sample: Sample, measures: Measures) -> dict[str, Any]:
     `intervals` are [lo, hi], `floor` the constant head's values, `difference` [head minus floor,
     lo, hi], `verdict` what that tells; null for what does not apply or is not defined.
     """
-    within = srcc_within(sample.prediction, sample.labels)
+    within = sample.within
     items = measures.items()
     return {
         "n": len(sample.labels),

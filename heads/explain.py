@@ -8,10 +8,8 @@ not import keras.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,18 +78,9 @@ class LinearOutput:
         arrays = head.state()[0]
         if "kernel" in arrays:
             return cls(arrays["kernel"][:, 0].astype(np.float64), float(arrays["bias"][0]))
-        if sum(name.startswith("weight_") for name in arrays) != 2:
+        if len(arrays) != 2 or head.settings.transform != "none":  # type: ignore[attr-defined]
             return None
-        return cls._unstandardised(arrays)
-
-    @classmethod
-    def _unstandardised(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> LinearOutput:
-        """((x - mean) / deviation) @ w + b = x @ (w / deviation) + (b - mean @ (w / deviation))."""
-        kernel, bias = arrays["weight_0"][:, 0].astype(np.float64), float(arrays["weight_1"][0])
-        if "mean" not in arrays:
-            return cls(kernel, bias)
-        kernel = kernel / np.sqrt(arrays["variance"].reshape(-1).astype(np.float64))
-        return cls(kernel, bias - float(arrays["mean"].reshape(-1).astype(np.float64) @ kernel))
+        return cls(arrays["weight_0"][:, 0].astype(np.float64), float(arrays["weight_1"][0]))
 
 
 def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Explanation:

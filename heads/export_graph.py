@@ -6,7 +6,7 @@ safe mode and converts to other formats. Owns the graph; reads and writes no fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from keras import ops
 from heads.head import Head
 from heads.photos import View, build_graph, views_of
 from heads.score import LoadedRun
+from heads.tasks import COLLAPSED
 
 Tensor = Any
 Outputs = dict[str, Tensor]
@@ -88,8 +89,14 @@ def _resized(
     rows = _resampling(ops.ones_like(planes[:, 0, :, 0]), box[1], box[3], size[1])
     columns = _resampling(ops.ones_like(planes[:, 0, 0, :]), box[0], box[2], size[0])
     across = ops.matmul(planes, ops.expand_dims(ops.transpose(columns, (0, 2, 1)), 1))
-    down = ops.matmul(ops.expand_dims(rows, 1), ops.round(across))
-    return ops.transpose(ops.round(down), (0, 2, 3, 1))
+    down = ops.matmul(ops.expand_dims(rows, 1), _rounded(across))
+    return ops.transpose(_rounded(down), (0, 2, 3, 1))
+
+
+def _rounded(values: Tensor) -> Tensor:
+    # Halves go up, as Pillow's do (`round` takes the even number), also those that float32 makes
+    # a little smaller.
+    return ops.floor(values + 0.5001)
 
 
 def _resampling(ones: Tensor, lo: float, hi: float, size: int) -> Tensor:
@@ -126,7 +133,7 @@ def head_outputs(head: Head, features: Tensor) -> Outputs:
     if "kernel" in arrays:
         outputs = _linear(features, arrays["kernel"], arrays["bias"])
     else:
-        outputs = _network(features, head.model_, arrays)  # type: ignore[attr-defined]
+        outputs = head.model_(features)  # type: ignore[attr-defined]
     learned = values.get("task", values)
     answers = _DECODERS[head.name](outputs, learned)
     platt = values.get("platt")
@@ -140,16 +147,6 @@ def _linear(features: Tensor, kernel: Any, bias: Any) -> Tensor:
     outputs = layer(features)
     layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return outputs
-
-
-def _network(features: Tensor, model: Any, arrays: Mapping[str, Any]) -> Tensor:
-    """Apply a head's network; its standardisation becomes constants, since ONNX takes no others."""
-    if "mean" in arrays:
-        features = (features - arrays["mean"]) / np.sqrt(arrays["variance"])
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            features = layer(features)
-    return features
 
 
 def _ridge(outputs: Tensor, learned: Any) -> Outputs:
@@ -188,7 +185,9 @@ def _sigmoid(outputs: Tensor, learned: Any) -> Outputs:
 
 def _tanh(outputs: Tensor, learned: Any) -> Outputs:
     lo, hi, out_lo = learned["mean_lo"], learned["mean_hi"], learned["out_lo"]
-    span = (learned["out_hi"] - out_lo) or 1.0
+    span = learned["out_hi"] - out_lo
+    if span <= COLLAPSED:
+        return {"score": 0.0 * outputs[:, 0] + learned["mean_score"]}
     share = (outputs[:, 0] - out_lo) / span
     return {"score": ops.clip(lo + share * (hi - lo), lo, hi)}
 

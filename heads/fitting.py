@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cache.console import note
 from cache.errors import RunError
+from cache.types import ExtractorSpec
 from heads import evaluate, runs
 from heads.dataset import SplitData
 from heads.evaluate import Sample
@@ -140,7 +141,7 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
     cache = data["train"].cache
     return RunConfig(
         head=request.head,
-        settings=request.settings or entry.default_settings,
+        settings=with_layers(request.settings or entry.default_settings, cache.spec),
         seed=request.seed,
         limit=request.limit,
         extractor=cache.spec,
@@ -149,6 +150,14 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         label_note=cache.label_note,
         library_versions=runs.library_versions(),
     )
+
+
+def with_layers(settings: Settings, extractor: ExtractorSpec) -> Settings:
+    """Return settings that know the widths of the extractor's layers, where it has several."""
+    if settings is None:
+        return None
+    widths = tuple(stop - start for _, start, stop in extractor.layers)
+    return replace(settings, layer_widths=widths if len(widths) > 1 else ())
 
 
 def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:

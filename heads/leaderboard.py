@@ -7,15 +7,18 @@ import math
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cache.files import publish, storage_errors
 from heads.evaluate import Measured, Measures, Sample, contest, verdicts
 from heads.intervals import BEATS, CANNOT_TELL, DOES_NOT
-from heads.metrics import METRICS, for_table
-from heads.registry import FLOOR, HEADS
+from heads.metrics import METRICS, for_table, reliability
+from heads.registry import BLIND, FLOOR, HEADS
+from heads.targets import Labels
 
 NO_VALUE = ""
 # (metric, heading, whether half the interval's width is shown behind the value)
@@ -31,9 +34,12 @@ SHOWN = (
     ("auc", "auc", True),
     ("spread", "spread", False),
 )
-# What logistic regression and a neural head are compared in: both order and classify.
-CONTESTED = ("srcc", "auc", "acc", "balanced_acc")
-RIVAL = "logistic"
+# Yardsticks: what each neural head is compared in with whom.
+RIVALS = (
+    ("ridge", ("srcc", "plcc", "mse")),
+    ("ridge-dist", ("srcc", "emd_r2")),
+    ("logistic", ("srcc", "auc", "acc", "balanced_acc")),
+)
 # Precision, recall and the finer metrics stand in leaderboard.csv; a verdict on each of the
 # eighteen would bury the answer.
 JUDGED = ("srcc", "plcc", "mse", "mae", "emd_r2", "acc", "balanced_acc", "f1", "auc")
@@ -42,13 +48,19 @@ WIDTH = 118
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One head of a comparison, measured on test beside the floor."""
+    """One head of a comparison, measured on test beside the floor.
+
+    `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
+    `measures` then hold; `repeats` is how many; `run` the (first) folder.
+    """
 
     head: str
     run: str
     sample: Sample
     measures: Measures
     n_train: int
+    deviation: Mapping[str, float] = field(default_factory=dict)
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,15 @@ class Title:
     n: int
     n_train: int
     groups: bool
+    trained_on: str = ""
 
     def text(self) -> str:
         """Return two or three lines."""
         unit = "whole groups" if self.groups else "photographs"
         lines = [
             f"{self.features_dir}: {self.n:,} photographs of {self.split}, trained on "
-            f"{self.n_train:,}; beautiful means a mean above {self.threshold}.",
+            f"{self.trained_on or f'{self.n_train:,}'}; beautiful means a mean above "
+            f"{self.threshold}.",
             f"± is half of the 95 % interval (1,000 bootstrap draws of {unit}); blank where a "
             "metric does not apply.",
         ]
@@ -86,11 +100,47 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def render(title: Title, entries: Sequence[Entry]) -> str:
-    """Return the title, the table, each head's verdict and logistic's contests as plain text."""
+    """Return the title, the table, what surrounds it, verdicts and contests as plain text."""
     rows = ranked(entries)
-    parts = [title.text(), table(rows), "\n".join(_verdict_lines(rows))]
-    contests = _contest_lines(rows)
-    return "\n\n".join([*parts, *(["\n".join(contests)] if contests else [])])
+    parts = [
+        [title.text()],
+        [table(rows)],
+        _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _verdict_lines(rows),
+        *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _ceiling_lines(labels: Labels) -> list[str]:
+    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
+        return []
+    known = reliability(labels, seed=0)
+    return _wrapped(
+        "Ceiling: ",
+        f"even the true means would correlate with these votes by srcc {known.srcc_ceiling:.3f} "
+        f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other).",
+    )
+
+
+def _within_lines(entries: Sequence[Entry]) -> list[str]:
+    known = [(entry.head, entry.sample.within) for entry in entries]
+    parts = [f"{head} {value:.3f}" for head, value in known if value is not None and value == value]
+    return _wrapped("Within challenges, srcc: ", ", ".join(parts)) if parts else []
+
+
+def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
+    lines = []
+    for entry in entries:
+        shown = [
+            f"{name} {_number(entry.measures[name].value):.{_decimals(name)}f} ± {deviation:.4f}"
+            for name, deviation in entry.deviation.items()
+            if name in JUDGED
+        ]
+        if shown and entry.head not in BLIND:
+            start = f"  {entry.head}, {entry.repeats} runs: "
+            lines += _wrapped(start, ", ".join(shown))
+    return ["Mean and standard deviation over runs:", *lines] if lines else []
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -143,22 +193,22 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _contest_lines(entries: Sequence[Entry]) -> list[str]:
+def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]) -> list[str]:
     named = {entry.head: entry for entry in entries}
-    rival = named.get(RIVAL)
-    neural = [entry for name, entry in named.items() if name in HEADS and HEADS[name].neural]
-    if rival is None or not neural:
-        return []
-    lines = [f"Logistic regression against each neural head ({RIVAL} minus head, paired):"]
-    for entry in neural:
-        results = contest((RIVAL, rival.sample), (entry.head, entry.sample), CONTESTED)
+    rival = named.get(name)
+    neural = [entry for head, entry in named.items() if head in HEADS and HEADS[head].neural]
+    lines = []
+    for entry in neural if rival is not None else []:
+        results = contest((entry.head, entry.sample), (name, rival.sample), metrics)
         parts = [
-            f"{r.metric} {r.difference:+.3f} [{r.lo:+.3f}, {r.hi:+.3f}] "
+            f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
+            f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
             + (CANNOT_TELL if r.winner == CANNOT_TELL else f"{r.winner} is better")
             for r in results
         ]
-        lines += _wrapped(f"  {entry.head}: ", "; ".join(parts))
-    return lines
+        if parts:
+            lines += _wrapped(f"  {entry.head}: ", "; ".join(parts))
+    return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
 
 
 def _wrapped(start: str, text: str) -> list[str]:
@@ -170,10 +220,11 @@ def _wrapped(start: str, text: str) -> list[str]:
 # --- leaderboard.csv ------------------------------------------------------------------------------
 
 
-def csv_columns() -> list[str]:
+def csv_columns(*, with_deviation: bool = False) -> list[str]:
     """Return the header of leaderboard.csv."""
     metrics = [name + end for name in METRICS for end in ("", "_lo", "_hi")]
-    return ["head", *metrics, "n", "n_train", "run"]
+    spread = ["repeats", *(f"{name}_sd" for name in METRICS)] if with_deviation else []
+    return ["head", *metrics, "n", "n_train", "run", *spread]
 
 
 def write_csv(path: Path, entries: Sequence[Entry]) -> None:
@@ -185,7 +236,9 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with storage_errors(path):
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            lines = csv.DictWriter(file, csv_columns(), lineterminator="\n")
+            repeated = any(entry.repeats > 1 for entry in entries)
+            columns = csv_columns(with_deviation=repeated)
+            lines = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
             lines.writeheader()
             lines.writerows(_csv_row(entry) for entry in ranked(entries))
         publish(temporary, path)
@@ -194,6 +247,8 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
 def _csv_row(entry: Entry) -> Mapping[str, Any]:
     row: dict[str, Any] = {"head": entry.head, "run": entry.run}
     row |= {"n": len(entry.sample.labels), "n_train": entry.n_train}
+    row |= {"repeats": entry.repeats}
+    row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
     for name, measured in entry.measures.items():
         row |= _csv_cells(name, measured)
     return row

@@ -6,8 +6,9 @@ features to outputs, not what the outputs mean; must not import scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ LOSSES: dict[str, Loss] = {
     "mse": keras.losses.mean_squared_error,
     "bce": keras.losses.binary_crossentropy,
 }
+
+
+def loss_of(name: str, settings: NetworkSettings) -> Loss:
+    """Return a loss by its name; "emd" with its share of cross-entropy."""
+    if name != "emd" or not settings.cross_entropy:
+        return LOSSES[name]
+    weight = settings.cross_entropy
+
+    def emd_and_cross_entropy(true: Any, predicted: Any) -> Any:
+        entropy = keras.losses.categorical_crossentropy(true, predicted)
+        return squared_emd(true, predicted) + weight * entropy
+
+    return emd_and_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -76,14 +90,54 @@ def start_at(body: Any, bias: FloatArray32) -> None:
     body.layers[-1].bias.assign(bias)
 
 
-def whole_model(body: Any, scaler: Standardiser | None) -> Any:
-    """Return the model from raw features to outputs; it shares the body's layers."""
-    layers: list[Any] = [keras.Input(body.input_shape[1:])]
-    if scaler is not None:
-        layers.append(
-            keras.layers.Normalization(mean=scaler.mean, variance=np.square(scaler.deviation))
-        )
-    return keras.Sequential([*layers, *body.layers], name="head")
+def whole_model(bodies: Sequence[Any], scaler: Standardiser) -> Any:
+    """Return the model from raw features (n, D) to outputs (n, width): the bodies' mean.
+
+    Standardisation is folded into each first kernel, so that it is built of nothing but the root,
+    dense layers and one average; it shares no weights with the bodies.
+    """
+    first = [folded(body.get_weights(), scaler) for body in bodies]
+    activations = [
+        layer.activation for layer in bodies[0].layers if isinstance(layer, keras.layers.Dense)
+    ]
+    return _assembled(scaler.root, activations, first)
+
+
+def folded(weights: Sequence[FloatArray32], scaler: Standardiser) -> list[FloatArray32]:
+    """Return weights that give from x what the given ones give from (x - mean) / deviation.
+
+    ((x - m) / s) W + b = x (W / s) + (b - (m / s) W)
+    """
+    kernel, bias, *rest = weights
+    scaled = kernel.astype(np.float64) / scaler.deviation[:, None]
+    moved = bias - scaler.mean.astype(np.float64) @ scaled
+    return [scaled.astype(np.float32), moved.astype(np.float32), *rest]
+
+
+def _assembled(
+    root: bool, activations: Sequence[Any], members: Sequence[Sequence[FloatArray32]]
+) -> Any:
+    inputs = keras.Input((members[0][0].shape[0],))
+    x = ops.sign(inputs) * ops.sqrt(ops.abs(inputs)) if root else inputs
+    outputs = []
+    for weights in members:
+        out = x
+        for activation, bias in zip(activations, weights[1::2], strict=True):
+            out = keras.layers.Dense(len(bias), activation=activation)(out)
+        outputs.append(out)
+    whole = keras.layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
+    model = keras.Model(inputs, whole, name="head")
+    # Keras sorts layers by depth, so the members' weights are set layer by layer.
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    for layer, weights in zip(dense, _by_depth(members), strict=True):
+        layer.set_weights(weights)
+    return model
+
+
+def _by_depth(members: Sequence[Sequence[FloatArray32]]) -> list[list[FloatArray32]]:
+    """First layers of all members, then their second layers, ...: kernel and bias each."""
+    depth = len(members[0]) // 2
+    return [list(member[2 * i : 2 * i + 2]) for i in range(depth) for member in members]
 
 
 def forward(model: Any, inputs: FloatArray32) -> FloatArray32:
@@ -93,25 +147,19 @@ def forward(model: Any, inputs: FloatArray32) -> FloatArray32:
 
 
 def model_state(model: Any) -> dict[str, npt.NDArray[Any]]:
-    """Return what a whole model holds: `weight_i` and, if it standardises, `mean`, `variance`."""
-    arrays = {f"weight_{i}": np.array(w) for i, w in enumerate(model.get_weights())}
-    first = model.layers[0]
-    if isinstance(first, keras.layers.Normalization):
-        arrays["mean"] = np.array(first.input_mean, np.float32)
-        arrays["variance"] = np.array(first.input_variance, np.float32)
-    return arrays
+    """Return a whole model's weights, `weight_0`, `weight_1`, ..."""
+    return {f"weight_{i}": np.array(w) for i, w in enumerate(model.get_weights())}
 
 
 def model_from_state(
     settings: NetworkSettings, shape: Shape, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> Any:
     """Rebuild a whole model from `model_state`."""
-    scaler = None
-    if "mean" in arrays:
-        scaler = Standardiser(arrays["mean"], np.sqrt(arrays["variance"]))
-    model = whole_model(build_body(settings, shape, seed=0), scaler)
-    n_weights = sum(name.startswith("weight_") for name in arrays)
-    model.set_weights([arrays[f"weight_{i}"] for i in range(n_weights)])
+    activations = ["relu"] * len(settings.hidden) + [shape.activation]
+    widths = [shape.n_features, *settings.hidden, shape.width]
+    blank = [np.zeros(size, np.float32) for a, b in pairwise(widths) for size in ((a, b), (b,))]
+    model = _assembled(settings.transform == "root", activations, [blank] * settings.ensemble)
+    model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays))])
     return model
 
 

@@ -19,11 +19,11 @@ from heads.calibration import fit_platt, platt_probability
 from heads.dataset import default_memory_bytes
 from heads.head import History, mean_of_views
 from heads.networks import (
-    LOSSES,
     Shape,
     build_body,
     forward,
     load_model,
+    loss_of,
     model_from_state,
     model_state,
     save_model,
@@ -46,6 +46,8 @@ PREDICT_ROWS = 8192
 # The history's figures on train are measured on so many photographs, without dropout, so that
 # they compare with those on val and cost little.
 MEASURED_ROWS = 5000
+# Between the seeds of an ensemble's members, so that runs with seeds 0, 1, 2, ... share none.
+SEED_STEP = 1_000_003
 
 
 class NeuralHead:
@@ -60,7 +62,7 @@ class NeuralHead:
         model_: Keras model from raw features (n, D) to outputs, standardisation inside.
         task_: what was learned of the labels.
         platt_: (a, b) of p_beautiful = sigmoid(a score + b), None where the head has its own.
-        best_epoch_: the epoch whose weights are kept; 0 is the start.
+        best_epoch_: the epoch whose weights the (first) network has.
     """
 
     def __init__(
@@ -71,45 +73,28 @@ class NeuralHead:
         self.memory_bytes = memory_bytes
 
     def fit(self, X: Any, labels: Labels, X_val: Any, labels_val: Labels, *, seed: int) -> History:
-        """Train on (n, V, D) features, choosing the epoch on val; return the history.
+        """Train on (n, V, D) features and return the history; val calibrates probabilities.
 
         Raises:
             HeadError: the labels do not suffice for this head, or training diverged.
         """
         _check_enough(self.name, labels, labels_val)
         task = TASKS[self.name].learn(labels)
-        targets = task.encode(labels)
         settings = self.settings.resolved(self.name, len(labels), X.shape[2])
         photographs = Photographs(X, mean_only=settings.views == "mean")
-        scaler = standardiser(photographs) if settings.standardise else None
-        shape = Shape(X.shape[2], targets.shape[1], task.activation)
-        body = build_body(settings, shape, seed)
-        if settings.start == "mean":
-            start_at(body, task.start_bias(targets))
-        learner = Learner(
-            body=body,
-            optimizer=make_optimizer(settings, len(photographs)),
-            loss=LOSSES[task.loss],
-            standardiser=scaler or Standardiser.identity(X.shape[2]),
-            settings=settings,
-        )
-        step = -(-len(photographs) // MEASURED_ROWS)
-        part = labels.take(np.arange(0, len(photographs), step))
-        training = Training(
-            photographs=photographs,
-            targets=targets,
-            memory_bytes=self.memory_bytes or default_memory_bytes(),
-            on_train=_Measured.of(task, learner, np.asarray(X[::step]), part),
-            on_val=_Measured.of(task, learner, X_val, labels_val),
-            label=self.name,
-        )
-        history, self.best_epoch_ = train(learner, training, seed=seed)
-        self.model_ = whole_model(body, scaler)
+        scaler = standardiser(photographs, settings)
+        lesson = _Lesson(self.name, task, settings, scaler, photographs, labels, X_val, labels_val)
+        taught = [
+            lesson.teach(self.memory_bytes or default_memory_bytes(), seed + SEED_STEP * i)
+            for i in range(settings.ensemble)
+        ]
+        self.model_ = whole_model([member.body for member in taught], scaler)
+        self.best_epoch_ = taught[0].best_epoch
         self.task_ = task
         if isinstance(task, SignedMeanTask):
             self.task_ = task.stretched(self._outputs(X))
         self.platt_ = self._platt(X_val, labels_val)
-        return history
+        return _mean_history([member.history for member in taught])
 
     def _platt(self, X_val: Any, labels_val: Labels) -> tuple[float, float] | None:
         if self.task_.ranking_only:
@@ -210,6 +195,58 @@ def _check_enough(head: str, labels: Labels, labels_val: Labels) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class _Taught:
+    body: Any
+    history: History
+    best_epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What every member of an ensemble is taught; `settings` are resolved."""
+
+    head: str
+    task: Task
+    settings: NetworkSettings
+    scaler: Standardiser
+    photographs: Photographs
+    labels: Labels
+    X_val: Any
+    labels_val: Labels
+
+    def teach(self, memory_bytes: int, seed: int) -> _Taught:
+        """Train one network."""
+        targets, n, X = self.task.encode(self.labels), len(self.photographs), self.photographs.X
+        body = build_body(
+            self.settings, Shape(X.shape[2], targets.shape[1], self.task.activation), seed
+        )
+        if self.settings.start == "mean":
+            start_at(body, self.task.start_bias(targets))
+        loss = loss_of(self.task.loss, self.settings)
+        learner = Learner(body, make_optimizer(self.settings, n), loss, self.settings)
+        step = -(-n // MEASURED_ROWS)
+        part = self.labels.take(np.arange(0, n, step))
+        training = Training(
+            photographs=self.photographs,
+            standardiser=self.scaler,
+            targets=targets,
+            memory_bytes=memory_bytes,
+            on_train=_Measured.of(self, learner, np.asarray(X[::step]), part),
+            on_val=_Measured.of(self, learner, self.X_val, self.labels_val),
+            label=self.head,
+        )
+        return _Taught(body, *train(learner, training, seed=seed))
+
+
+def _mean_history(histories: list[History]) -> History:
+    """Return the mean over the members of an ensemble, for the epochs that all of them have."""
+    return [
+        {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        for rows in zip(*histories, strict=False)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
 class _Measured:
     """Photographs whose loss, MSE of the mean and EMD are taken again and again."""
 
@@ -220,9 +257,9 @@ class _Measured:
     labels: Labels
 
     @classmethod
-    def of(cls, task: Task, learner: Learner, X: Any, labels: Labels) -> _Measured:
-        inputs = learner.standardiser.apply(mean_of_views(X))
-        return cls(task, learner, inputs, task.encode(labels), labels)
+    def of(cls, lesson: _Lesson, learner: Learner, X: Any, labels: Labels) -> _Measured:
+        inputs = lesson.scaler.apply(mean_of_views(X))
+        return cls(lesson.task, learner, inputs, lesson.task.encode(labels), labels)
 
     def __call__(self) -> dict[str, float]:
         """Return loss and, where the head has them, mse and emd_r2 as the network is now."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cache.errors import HeadError
+from cache.types import FloatArray
 from heads.head import mean_of_views
+from heads.settings import NetworkSettings
 
 BLOCK_ROWS = 8192
 # Deviations below this share of the median one are raised to it: a feature that is almost always
@@ -20,14 +24,39 @@ FloatArray32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Standardiser:
-    """Mean and deviation (D,) float32 of each feature on train."""
+    """Mean and deviation (D,) float32 of each feature on train, after the root if there is one.
+
+    `root`: each feature x first becomes sign(x) sqrt(|x|). Pooled activations are skewed, and the
+    root makes them less so (as Perronnin, Sanchez and Mensink, "Improving the Fisher Kernel",
+    2010, section 3.2, do with theirs).
+    """
 
     mean: FloatArray32
     deviation: FloatArray32
+    root: bool = False
 
     def apply(self, features: npt.NDArray[Any]) -> FloatArray32:
-        """Return (features - mean) / deviation, float32."""
-        return (features.astype(np.float32) - self.mean) / self.deviation
+        """Return (features - mean) / deviation of (n, D), float32, after the root."""
+        result = features.astype(np.float32)
+        if self.root:
+            result = signed_root(result)
+        result -= self.mean
+        result /= self.deviation
+        return result
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return bool(self.root or self.mean.any() or (self.deviation != 1).any())
+
+    def stored(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return `apply` in the type of the features, block by block: what an epoch gathers."""
+        if not self.changes:
+            return features
+        result = np.empty_like(features)
+        for start, stop in spans(len(features), BLOCK_ROWS):
+            result[start:stop] = self.apply(features[start:stop])
+        return result
 
     @classmethod
     def identity(cls, n_features: int) -> Standardiser:
@@ -74,18 +103,56 @@ def spans(n: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def standardiser(photographs: Photographs) -> Standardiser:
-    """Measure each feature's mean and deviation, block by block, in float64 sums."""
+def signed_root(values: FloatArray32) -> FloatArray32:
+    """Return sign(x) sqrt(|x|) of float32 values."""
+    return np.copysign(np.sqrt(np.abs(values)), values)
+
+
+def standardiser(photographs: Photographs, settings: NetworkSettings) -> Standardiser:
+    """Measure each feature's mean and deviation as the settings ask, in float64 sums.
+
+    Raises:
+        HeadError: the layers' widths are not those of the features.
+    """
+    width = int(photographs.X.shape[2])
+    root = settings.transform == "root"
+    if not settings.standardise:
+        return replace(Standardiser.identity(width), root=root)
+    mean, deviation = _moments(photographs, root=root)
+    floor = SMALLEST_DEVIATION * float(np.median(deviation))
+    deviation = np.maximum(deviation, floor) if floor > 0 else np.where(deviation > 0, deviation, 1)
+    deviation = deviation / layer_gains(settings.layer_widths or (width,), width)
+    return Standardiser(mean.astype(np.float32), deviation.astype(np.float32), root)
+
+
+def _moments(photographs: Photographs, *, root: bool) -> tuple[FloatArray, FloatArray]:
     total: Any = 0.0
     squares: Any = 0.0
     for start, stop in spans(len(photographs), BLOCK_ROWS):
         # Sums of 8,192 values below some tens keep six digits in float32.
         block = photographs.block(start, stop).astype(np.float32)
+        if root:
+            block = signed_root(block)
         total = total + block.sum(axis=0, dtype=np.float64)
         squares = squares + np.einsum("nd,nd->d", block, block).astype(np.float64)
     rows = len(photographs) * photographs.n_views
     mean = total / rows
-    deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0.0))
-    floor = SMALLEST_DEVIATION * float(np.median(deviation))
-    deviation = np.maximum(deviation, floor) if floor > 0 else np.where(deviation > 0, deviation, 1)
-    return Standardiser(mean.astype(np.float32), deviation.astype(np.float32))
+    return mean, np.sqrt(np.maximum(squares / rows - mean**2, 0.0))
+
+
+def layer_gains(widths: Sequence[int], n_features: int) -> FloatArray:
+    """Return (D,) factors width ** -1/4 of each feature's layer, with the mean square 1.
+
+    Between no scaling, where a layer counts by its width, and width ** -1/2, where all layers
+    count alike.
+
+    Raises:
+        HeadError: the widths do not sum to the number of features.
+    """
+    if sum(widths) != n_features:
+        raise HeadError(
+            f"The layers' widths {list(widths)} sum to {sum(widths)}, and a photograph has "
+            f"{n_features} features. Leave layer_widths out of the configuration."
+        )
+    gains = np.repeat(np.array(widths, np.float64) ** -0.25, widths)
+    return np.asarray(gains / np.sqrt(np.mean(gains**2)), np.float64)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from heads.head import Head
 
 FLOOR = "constant"
+# They look at no photograph.
+BLIND = (FLOOR, "mean-ratings")
 Settings = NetworkSettings | None
 
 
@@ -75,7 +77,7 @@ def make_head(name: str, settings: Settings = None, memory_bytes: int | None = N
     """
     entry = find_head(name)
     if entry.neural:
-        _load_keras()
+        load_keras()
         from heads.neural import NeuralHead
 
         return NeuralHead(name, settings or tuned(name), memory_bytes)
@@ -96,7 +98,7 @@ def restore_head(
     """
     entry = find_head(name)
     if entry.neural:
-        _load_keras()
+        load_keras()
         from heads.neural import NeuralHead
 
         return NeuralHead.from_state(settings or tuned(name), arrays, values)
@@ -112,7 +114,7 @@ def load_neural_head(settings: NetworkSettings, model: Path, values: Mapping[str
     Raises:
         RunError: the file is missing or no Keras model.
     """
-    _load_keras()
+    load_keras()
     from heads.neural import NeuralHead
 
     return NeuralHead.load_model(settings, model, values)
@@ -127,7 +129,7 @@ def _refuse_settings(entry: HeadEntry, settings: Settings) -> None:
         )
 
 
-def _load_keras() -> None:
+def load_keras() -> None:
     """Import Keras and its backend without the backend's greetings on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():

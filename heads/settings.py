@@ -5,6 +5,7 @@ Standard library only, so that the command line can show them without loading a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -17,7 +18,19 @@ SCHEDULES = ("cosine", "constant")
 VIEW_USES = ("random", "mean")
 STARTS = ("mean", "random")
 
+TRANSFORMS = ("root", "none")
+
 OUTPUT_STEP, MAX_LR = 0.4, 0.01
+# A schedule passes over the photographs so often, and oftener until it has made so many steps: a
+# few hundred photographs are seen 60 times.
+EPOCHS, LEAST_STEPS = 15, 120
+# Dropout falls from its full strength at FEW photographs to a third of it at MANY, along the
+# logarithm: what it gains falls with the size of the data (Srivastava et al., "Dropout", 2014,
+# section 7.4).
+FEW, MANY, LEAST_DROPOUT = 1_000, 100_000, 1 / 3
+DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
+# Features are dropped less where there are few: there is no other that tells the same.
+USUAL_FEATURES = 1280
 
 
 @dataclass(frozen=True)
@@ -26,44 +39,57 @@ class NetworkSettings:
 
     `hidden` are widths of hidden layers, () for a linear head; `dropout` acts behind each hidden
     layer, `input_dropout` on the standardised features. `l2` pulls kernels towards zero: decoupled
-    weight decay with adamw, else a penalty l2 * sum(w^2) in the loss. `schedule` cosine lets `lr`
-    fall to zero over `epochs`. `views` random trains on a random view of each photograph in each
-    epoch, mean on the mean of its views. `standardise` scales features by the mean and deviation
-    of train. `start` mean begins at the constant head: zero output kernel and a bias that gives
-    the mean target. `lr` and `batch_size` None are chosen by `resolved`.
+    weight decay with adamw, else a penalty l2 * sum(w^2) in the loss. `cross_entropy` is the weight
+    of cross-entropy beside the squared EMD, for the head emd alone. `schedule` cosine lets `lr`
+    fall to zero over `epochs`. `patience` None trains through the schedule and keeps its end; a
+    number stops early and keeps the epoch that did best on val. `views` random trains on a random
+    view of each photograph in each epoch, mean on the mean of its views. `transform` root takes
+    the signed square root of each feature; `standardise` then scales by mean and deviation of
+    train. `layer_widths` are those of a cache with several layers, in order: each layer's features
+    are scaled by width ** -1/4, so that wide layers do not drown narrow ones. `start` mean begins
+    at the constant head: zero output kernel and a bias that gives the mean target. `ensemble`
+    networks from as many seeds are averaged. `resolved` chooses what is None, but for `patience`.
 
     Raises:
         HeadError: a value is out of range; the message names it and what it may be.
     """
 
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.0
-    input_dropout: float = 0.2
+    hidden: tuple[int, ...] = (256,)
+    dropout: float | None = None
+    input_dropout: float | None = None
     l2: float = 0.01
     lr: float | None = None
     batch_size: int | None = None
-    epochs: int = 30
-    patience: int = 5
+    epochs: int | None = None
+    patience: int | None = None
     optimizer: str = "adamw"
+    cross_entropy: float = 0.3
     schedule: str = "cosine"
     views: str = "random"
+    transform: str = "root"
     standardise: bool = True
+    layer_widths: tuple[int, ...] = ()
     start: str = "mean"
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
         for name in ("dropout", "input_dropout"):
-            _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
-        for name in ("epochs", "patience"):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        size, lr = self.batch_size, self.lr
-        _require("batch_size", size, size is None or size >= 1, "at least 1")
-        _require("lr", lr, lr is None or 0 < lr < float("inf"), "above 0")
-        _require("l2", self.l2, 0 <= self.l2 < float("inf"), "0 or more")
+            value = getattr(self, name)
+            _require(name, value, value is None or 0 <= value < 1, "in [0, 1)")
+        for name in ("epochs", "patience", "batch_size"):
+            value = getattr(self, name)
+            _require(name, value, value is None or value >= 1, "at least 1")
+        _require("ensemble", self.ensemble, self.ensemble >= 1, "at least 1")
+        _require("lr", self.lr, self.lr is None or 0 < self.lr < float("inf"), "above 0")
+        for name in ("l2", "cross_entropy"):
+            value = getattr(self, name)
+            _require(name, value, 0 <= value < float("inf"), "0 or more")
         _require("hidden", self.hidden, all(width >= 1 for width in self.hidden), "widths from 1")
         for name, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("views", VIEW_USES),
+            ("transform", TRANSFORMS),
             ("start", STARTS),
         ):
             value = getattr(self, name)
@@ -73,18 +99,29 @@ class NetworkSettings:
         """Return the settings with numbers in place of None, for n photographs of D features.
 
         One step of Adam moves each of D weights by about lr, and so the output by up to lr D on
-        standardised features: lr = 0.4 / D keeps that the same for any D. For tanh, whose slope is
-        four times that of a sigmoid, it is a quarter. The batch is a hundredth of the photographs,
-        within 32..1024: small sets need the steps, large ones the speed.
+        standardised features: lr = 0.4 / D keeps that the same for any D. For a linear tanh, whose
+        slope is four times that of a sigmoid, it is a quarter. The batch is a hundredth of the
+        photographs, within 256..1024: small sets need the steps, large ones the speed.
         """
-        step = OUTPUT_STEP / 4 if head == "tanh" else OUTPUT_STEP
-        lr = min(step / n_features, MAX_LR) if self.lr is None else self.lr
-        size = min(max(n // 100, 32), 1024) if self.batch_size is None else self.batch_size
-        return replace(self, lr=lr, batch_size=size)
+        step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
+        size = self.batch_size or min(max(n // 100, 256), 1024)
+        least = -(-LEAST_STEPS // -(-n // size))
+        share = _dropout_share(n)
+        first = DROPOUT if self.hidden else LINEAR_INPUT_DROPOUT
+        first *= min((n_features / USUAL_FEATURES) ** 0.25, 1.0)
+        return replace(
+            self,
+            lr=min(step / n_features, MAX_LR) if self.lr is None else self.lr,
+            batch_size=size,
+            epochs=self.epochs or max(EPOCHS, least),
+            dropout=DROPOUT * share if self.dropout is None else self.dropout,
+            input_dropout=first * share if self.input_dropout is None else self.input_dropout,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        lists = {"hidden": list(self.hidden), "layer_widths": list(self.layer_widths)}
+        return asdict(self) | lists
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkSettings:
@@ -109,9 +146,15 @@ def override(settings: NetworkSettings, values: Mapping[str, Any]) -> NetworkSet
             f"A neural head has no setting {', '.join(unknown)}; it has {', '.join(known)}."
         )
     plain = dict(values)
-    if "hidden" in plain:
-        plain["hidden"] = tuple(int(width) for width in plain["hidden"])
+    for name in ("hidden", "layer_widths"):
+        if name in plain:
+            plain[name] = tuple(int(width) for width in plain[name])
     return replace(settings, **plain)
+
+
+def _dropout_share(n: int) -> float:
+    way = math.log(max(n, 1) / FEW) / math.log(MANY / FEW)
+    return 1 - (1 - LEAST_DROPOUT) * min(max(way, 0.0), 1.0)
 
 
 def _require(name: str, value: object, right: bool, expected: str) -> None:
@@ -124,6 +167,8 @@ def _require(name: str, value: object, right: bool, expected: str) -> None:
 _TUNED = {name: NetworkSettings() for name in NEURAL_HEADS}
 
 _BLOG = NetworkSettings(
+    hidden=(),
+    dropout=0.0,
     input_dropout=0.0,
     l2=0.0,
     lr=1e-3,
@@ -131,8 +176,10 @@ _BLOG = NetworkSettings(
     epochs=50,
     patience=5,
     optimizer="adam",
+    cross_entropy=0.0,
     schedule="constant",
     views="mean",
+    transform="none",
     standardise=False,
     start="random",
 )

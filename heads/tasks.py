@@ -19,6 +19,8 @@ from heads.targets import Labels, distribution_mean, ranking_score
 # Start biases stay finite where a target's mean touches the end of the activation's range: a
 # rating that nobody gave, a column that is constant, a set that is beautiful throughout.
 EDGE = 1e-4
+# Outputs of tanh on train that differ by no more than float32 rounds are the same.
+COLLAPSED = 1e-6
 
 FloatArray = npt.NDArray[np.float64]
 TargetArray = npt.NDArray[np.float32]
@@ -118,7 +120,8 @@ class SignedMeanTask:
 
     A tanh trained with MSE shrinks towards 0, so scores are stretched: the range `out_lo..out_hi`
     of the outputs on train is mapped to the range `mean_lo..mean_hi` of the training means, and
-    clipped to it (the blog's method).
+    clipped to it (the blog's method). Outputs that are all the same have no range to stretch: the
+    score is then `mean_score`, the mean of the training means.
     """
 
     activation: ClassVar[str] = "tanh"
@@ -128,6 +131,7 @@ class SignedMeanTask:
     hi: float
     mean_lo: float
     mean_hi: float
+    mean_score: float
     out_lo: float
     out_hi: float
 
@@ -136,7 +140,8 @@ class SignedMeanTask:
         """Learn the scale and the range of means; outputs are taken to span the same range."""
         lo, hi = labels.scale.lo, labels.scale.hi
         ends = [float(labels.mean.min()), float(labels.mean.max())]
-        return cls(lo, hi, *ends, *(2 * (end - lo) / (hi - lo) - 1 for end in ends))
+        middle = float(labels.mean.mean())
+        return cls(lo, hi, *ends, middle, *(2 * (end - lo) / (hi - lo) - 1 for end in ends))
 
     def encode(self, labels: Labels) -> TargetArray:
         """Return 2 (mean - lo) / (hi - lo) - 1."""
@@ -150,7 +155,9 @@ class SignedMeanTask:
     def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
         """Stretch the outputs' range to that of the training means, and clip."""
         span = self.out_hi - self.out_lo
-        share = (outputs[:, 0].astype(np.float64) - self.out_lo) / (span if span > 0 else 1.0)
+        if span <= COLLAPSED:
+            return Decoded(np.full(len(outputs), self.mean_score))
+        share = (outputs[:, 0].astype(np.float64) - self.out_lo) / span
         score = self.mean_lo + share * (self.mean_hi - self.mean_lo)
         return Decoded(np.clip(score, self.mean_lo, self.mean_hi))
 

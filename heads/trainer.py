@@ -7,7 +7,7 @@ not what is learned; must not import scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,7 +35,8 @@ Loss = Callable[[Any, Any], Any]
 class Pass:
     """The order in which a block is seen, and its noise.
 
-    `rows` (n,) int32 are rows of the block's features, `photos` (n,) int32 the rows of its targets.
+    `rows` (n,) int32 are rows of the block's standardised features, `photos` (n,) int32 the rows of
+    its targets.
     `pool` (P,) float32 holds 0 or 1 / keep, `offsets` (steps,) int32 where each step's mask starts;
     both are empty without input dropout.
     """
@@ -47,14 +48,14 @@ class Pass:
 
 
 class Epoch(Protocol):
-    """Makes one pass over a block: features (m, D), targets (n, width)."""
+    """Makes one pass over a block: standardised features (m, D), targets (n, width)."""
 
     def __call__(self, features: Any, targets: Any, order: Pass) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """What a pass changes and how: the network behind the standardised inputs.
+    """What a pass changes and how: the network behind standardised inputs.
 
     `settings` are resolved: no None in them.
     """
@@ -62,13 +63,17 @@ class Learner:
     body: Any
     optimizer: Any
     loss: Loss
-    standardiser: Standardiser
     settings: NetworkSettings
 
     @property
     def batch_size(self) -> int:
         """Photographs in a step."""
         return int(self.settings.batch_size or 0)
+
+    @property
+    def epochs(self) -> int:
+        """Passes over all photographs."""
+        return int(self.settings.epochs or 0)
 
 
 def make_epoch(learner: Learner) -> Epoch:
@@ -79,12 +84,10 @@ def make_epoch(learner: Learner) -> Epoch:
 
 
 def tensorflow_epoch(learner: Learner) -> Epoch:
-    """Return a pass that is one TensorFlow graph: gather, standardise, mask, step."""
+    """Return a pass that is one TensorFlow graph: gather, mask, step."""
     import tensorflow as tf
 
     body, optimizer, size = learner.body, learner.optimizer, learner.batch_size
-    mean = tf.constant(learner.standardiser.mean)
-    scale = tf.constant(1 / learner.standardiser.deviation)
     variables = body.trainable_variables
 
     @tf.function(reduce_retracing=True)
@@ -92,7 +95,7 @@ def tensorflow_epoch(learner: Learner) -> Epoch:
         n = tf.shape(rows)[0]
         for step in tf.range((n + size - 1) // size):
             a, b = step * size, tf.minimum((step + 1) * size, n)
-            x = (tf.cast(tf.gather(features, rows[a:b]), tf.float32) - mean) * scale
+            x = tf.cast(tf.gather(features, rows[a:b]), tf.float32)
             if offsets.shape[0] != 0:
                 window = pool[offsets[step] : offsets[step] + tf.size(x)]
                 x *= tf.reshape(window, tf.shape(x))
@@ -115,7 +118,7 @@ def neutral_epoch(learner: Learner) -> Epoch:
     def epoch(features: Any, targets: Any, order: Pass) -> None:
         features, targets = ops.convert_to_numpy(features), ops.convert_to_numpy(targets)
         for step, (a, b) in enumerate(spans(len(order.rows), learner.batch_size)):
-            x = learner.standardiser.apply(features[order.rows[a:b]])
+            x = features[order.rows[a:b]].astype(np.float32)
             if len(order.offsets):
                 start = order.offsets[step]
                 x *= order.pool[start : start + x.size].reshape(x.shape)
@@ -132,10 +135,11 @@ class Training:
     """Everything that a training run is given.
 
     `targets` (n, width) float32 belong to `photographs`. `on_train` and `on_val` are called after
-    each epoch for the figures of the history; the `loss` on val decides which epoch is best.
+    each epoch for the figures of the history.
     """
 
     photographs: Photographs
+    standardiser: Standardiser
     targets: FloatArray32
     memory_bytes: int
     on_train: Callable[[], dict[str, float]]
@@ -152,7 +156,7 @@ def make_optimizer(settings: NetworkSettings, n: int) -> Any:
     """Return the optimizer with its learning rate's course over all epochs on n photographs."""
     lr: Any = settings.lr
     if settings.schedule == "cosine":
-        steps = settings.epochs * -(-n // int(settings.batch_size or 1))
+        steps = int(settings.epochs or 1) * -(-n // int(settings.batch_size or 1))
         lr = keras.optimizers.schedules.CosineDecay(settings.lr, steps)
     if settings.optimizer == "sgd":
         return keras.optimizers.SGD(lr, momentum=0.9)
@@ -165,20 +169,21 @@ def make_optimizer(settings: NetworkSettings, n: int) -> Any:
 
 
 def train(learner: Learner, training: Training, *, seed: int) -> tuple[list[dict[str, float]], int]:
-    """Train with early stopping; the body ends with its best weights.
+    """Train through the schedule, or with `patience` until val no longer gains.
 
     Returns:
-        The history, one row an epoch, and the number of the best epoch; 0 is the start.
+        The history, one row an epoch, and the number of the epoch whose weights the body has in
+        the end: the last one, or with `patience` the one with the lowest loss on val. Never the
+        start: a head that learned nothing is to show it.
 
     Raises:
         HeadError: the loss is no longer finite.
     """
     learner.optimizer.build(learner.body.trainable_variables)
     epoch, rng = make_epoch(learner), np.random.default_rng(seed)
-    best_loss, best_epoch = training.measure()["val_loss"], 0
-    best, history = _weights(learner.body), []
-    bar = tqdm(range(1, learner.settings.epochs + 1), training.label, disable=None, leave=False)
-    with bar, _Blocks(training, learner.batch_size) as blocks:
+    kept, history = _Kept(learner), list[dict[str, float]]()
+    bar = tqdm(range(1, learner.epochs + 1), training.label, disable=None, leave=False)
+    with bar, Blocks(training, learner.batch_size) as blocks:
         for number in bar:
             for features, targets in blocks.shuffled(rng):
                 epoch(features, targets, draw_pass(learner, training, len(targets), rng))
@@ -186,13 +191,30 @@ def train(learner: Learner, training: Training, *, seed: int) -> tuple[list[dict
             history.append(row)
             _check_finite(row, training.label, learner.settings)
             bar.set_postfix(val_loss=f"{row['val_loss']:.5f}")
-            if row["val_loss"] < best_loss:
-                best_loss, best_epoch, best = row["val_loss"], number, _weights(learner.body)
-            elif number - best_epoch >= learner.settings.patience:
+            if kept.have_patience_ended(number, row["val_loss"]):
                 break
-    for variable, value in zip(learner.body.trainable_variables, best, strict=True):
-        variable.assign(value)
-    return history, best_epoch
+    return history, kept.restored() or len(history)
+
+
+class _Kept:
+    """The best weights so far, kept only where there is a patience."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._body, self._patience = learner.body, learner.settings.patience
+        self._loss, self._epoch, self._weights = np.inf, 0, []
+
+    def have_patience_ended(self, number: int, loss: float) -> bool:
+        if self._patience is None:
+            return False
+        if loss < self._loss:
+            self._loss, self._epoch, self._weights = loss, number, self._body.get_weights()
+        return number - self._epoch >= self._patience
+
+    def restored(self) -> int:
+        """Put the best weights back; return their epoch, 0 where none were kept."""
+        if self._weights:
+            self._body.set_weights(self._weights)
+        return self._epoch
 
 
 def draw_pass(learner: Learner, training: Training, n: int, rng: np.random.Generator) -> Pass:
@@ -204,31 +226,34 @@ def draw_pass(learner: Learner, training: Training, n: int, rng: np.random.Gener
         rows = photos * np.int32(n_views) + rng.integers(n_views, size=n, dtype=np.int32)
     if not dropout:
         return Pass(rows, photos, np.zeros(0, np.float32), np.zeros(0, np.int32))
-    batch = min(n, learner.batch_size) * len(learner.standardiser.mean)
+    batch = min(n, learner.batch_size) * int(training.photographs.X.shape[2])
     kept = rng.random(POOL_BATCHES * batch, dtype=np.float32) >= dropout
     steps = -(-n // learner.batch_size)
     offsets = rng.integers((POOL_BATCHES - 1) * batch + 1, size=steps, dtype=np.int32)
     return Pass(rows, photos, kept.astype(np.float32) / np.float32(1 - dropout), offsets)
 
 
-class _Blocks:
-    """Blocks of train: the whole, kept by the backend, or pieces read anew each epoch."""
+class Blocks:
+    """Standardised blocks of train: the whole, kept, or pieces read anew each epoch."""
 
     def __init__(self, training: Training, batch_size: int) -> None:
         self._training = training
         self._batch_size = batch_size
         self._resident: Any = None
 
-    def __enter__(self) -> _Blocks:
+    def __enter__(self) -> Blocks:
         if self._training.photographs.nbytes <= self._training.memory_bytes:
             self._resident = (
-                ops.convert_to_tensor(self._training.photographs.whole()),
+                ops.convert_to_tensor(self._stored(self._training.photographs.whole())),
                 ops.convert_to_tensor(self._training.targets),
             )
         return self
 
     def __exit__(self, *error: object) -> None:
         self._resident = None
+
+    def _stored(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return self._training.standardiser.stored(block)
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
         if self._resident is not None:
@@ -241,7 +266,7 @@ class _Blocks:
         pieces = spans(len(photographs), size)
         for piece in rng.permutation(len(pieces)):
             start, stop = pieces[piece]
-            block = ops.convert_to_tensor(photographs.block(start, stop))
+            block = ops.convert_to_tensor(self._stored(photographs.block(start, stop)))
             yield block, ops.convert_to_tensor(targets[start:stop])
 
 
@@ -249,10 +274,6 @@ def mean_loss(loss: Loss, targets: FloatArray32, outputs: FloatArray32) -> float
     """Return a loss's mean over photographs."""
     value = loss(ops.convert_to_tensor(targets), ops.convert_to_tensor(outputs))
     return float(ops.convert_to_numpy(ops.mean(value)))
-
-
-def _weights(body: Any) -> Sequence[npt.NDArray[Any]]:
-    return [np.array(variable.numpy()) for variable in body.trainable_variables]
 
 
 def _check_finite(row: dict[str, float], head: str, settings: NetworkSettings) -> None:

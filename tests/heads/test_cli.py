@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from heads import cli
 from heads.cli_options import memory_size, widths
 from heads.registry import HEADS
-from heads.runs import read_config
+from heads.runs import find_runs, read_config, read_json
+from heads.settings import blog
 from tests.heads.planted import keras_saves
 
 pytestmark = keras_saves
@@ -154,7 +156,7 @@ def test_compare_prints_one_table_and_writes_the_leaderboard(
     first = capfd.readouterr()
     assert first.out.startswith("Note: votes are simulated.")
     assert "constant = floor" in first.out
-    assert "Logistic regression against each neural head" in first.out
+    assert "Neural heads against logistic (head minus logistic, paired)" in first.out
     with (tmp_path / "leaderboard.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["head"] == "constant"
@@ -177,6 +179,31 @@ def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
     assert told["heads"][0]["head"] == "constant"
     assert len(told["heads"]) == 6
     assert told["heads"][1]["verdict"]["srcc"] == "beats its floor"
+
+
+def test_compare_over_seeds_shows_mean_and_deviation(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "sigmoid,ridge", "--features", planted, "--out", tmp_path]
+    assert heads("compare", *given, "--seeds", "2", "--json") == 0
+    rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)["heads"]}
+    assert (rows["sigmoid"]["repeats"], rows["ridge"]["repeats"]) == (2, 1)
+    each = [read_json(run / "metrics.json") for run in find_runs(tmp_path) if "sig" in run.name]
+    values = [metrics["srcc"] for metrics in each]
+    assert len(set(values)) == 2
+    assert rows["sigmoid"]["srcc"] == pytest.approx(np.mean(values))
+    assert rows["sigmoid"]["deviation"]["srcc"] == pytest.approx(np.std(values, ddof=1))
+    assert rows["ridge"]["deviation"] == {}
+
+
+def test_compare_with_the_blogs_settings_shows_what_they_do(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "emd", "--features", planted, "--out", tmp_path, "--limit", "100"]
+    assert heads("compare", "--preset", "blog", *given) == 0
+    assert "Neural heads" not in capfd.readouterr().out
+    settings = read_config(tmp_path / "emd").settings
+    assert settings == blog("emd")
 
 
 def test_compare_refuses_a_head_that_was_asked_for_and_cannot_be(

@@ -118,7 +118,7 @@ def test_an_export_is_checked_and_put_in_its_place(to: str, tmp_path: Path) -> N
     assert done.path == tmp_path / "run" / "export" / FORMATS[to].file
     assert done.photographs == 3
     assert done.score_difference < 0.01
-    assert done.allowed == pytest.approx(0.06)
+    assert done.allowed == pytest.approx(0.12)
     assert [p.name for p in done.path.parent.iterdir()] == [FORMATS[to].file]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from cache.errors import HeadError
 from heads.cli import main
 from heads.dataset import load_splits
+from heads.fitting import with_layers
 from heads.folds import Fold, Folding, fold, pooled, predict_folds, predict_ways, write_folds
 from heads.settings import NetworkSettings
 from tests.heads.made import random_labels
-from tests.heads.planted import Plan, plant_rule
+from tests.heads.planted import Plan, plant_rule, spec
 
 GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
 QUICK = NetworkSettings(hidden=(), epochs=2)
@@ -149,3 +151,12 @@ def test_compare_folds_and_tells_what_each_way_gave(
 def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *flags]) == 1
     assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err
+
+
+def test_settings_know_the_widths_of_several_layers_alone() -> None:
+    one = spec(Plan())
+    several = replace(one, layers=(("low", 0, 12), ("top", 12, 32)))
+    assert with_layers(QUICK, one) == QUICK
+    assert with_layers(QUICK, several) == replace(QUICK, layer_widths=(12, 20))
+    assert with_layers(replace(QUICK, layer_widths=(5,)), one) == QUICK
+    assert with_layers(None, several) is None

@@ -1,0 +1,121 @@
+"""`heads curve`: what more photographs bring."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from cache import console
+from cache.errors import HeadError
+from heads import cli_options
+from heads.registry import HEADS
+
+EPILOG = """examples:
+  heads curve ridge --sizes 1000,5000,20000,all
+  heads curve emd --sizes 100,200,all --out runs
+Each size is an ordinary run on the first so many photographs of train, which
+lie in hash order: smaller sizes are part of larger ones. Writes
+OUT/curve-HEAD.csv.
+"""
+SHOWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads curve`."""
+    parser.epilog = EPILOG
+    parser.add_argument("head", choices=tuple(HEADS), metavar="HEAD", help=", ".join(HEADS))
+    parser.add_argument(
+        "--sizes",
+        type=sizes,
+        default=(1000, 5000, 20000, None),
+        metavar="N,N,all",
+        help="how many photographs to train on (default: 1000,5000,20000,all)",
+    )
+    cli_options.add_data_options(parser)
+    cli_options.add_setting_options(parser)
+
+
+def sizes(text: str) -> tuple[int | None, ...]:
+    """Parse '1000,5000,all'; None is all."""
+    try:
+        return tuple(
+            None if part == "all" else cli_options.positive(part) for part in text.split(",")
+        )
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"sizes such as 1000,5000,all, not {text!r}") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train at each size, print the table, write it as CSV."""
+    from heads.dataset import load_splits
+    from heads.sweep_page import write_text
+
+    if options.limit is not None:
+        raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
+    whole = load_splits(options.features, memory_bytes=options.memory)
+    available = len(whole["train"])
+    rows = []
+    for size in dict.fromkeys(options.sizes):
+        if size is not None and size > available:
+            console.note(f"Left out: {size:,} photographs; train has {available:,}.")
+            continue
+        rows.append(_row(options, size))
+    path = options.out / f"curve-{options.head}.csv"
+    write_text(path, _csv(rows))
+    if options.json:
+        print(json.dumps({"curve": str(path), "sizes": rows}))
+        return console.EXIT_OK
+    print(table(rows))
+    console.note(f"{path}: the same with full precision and intervals.")
+    return console.EXIT_OK
+
+
+def _row(options: argparse.Namespace, size: int | None) -> dict[str, Any]:
+    from heads.dataset import load_splits
+    from heads.fitting import TrainRequest, train_run
+
+    request = TrainRequest(
+        head=options.head,
+        settings=cli_options.chosen_settings(options, options.head),
+        seed=options.seed,
+        limit=size,
+        features_dir=options.features,
+        out=options.out,
+        overwrite=False,
+        memory_bytes=options.memory,
+    )
+    data = load_splits(options.features, limit=size, memory_bytes=options.memory)
+    done = train_run(request, data)
+    row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
+    for name in SHOWN:
+        lo, hi = done.metrics["intervals"][name] or (None, None)
+        row |= {name: done.metrics[name], f"{name}_lo": lo, f"{name}_hi": hi}
+    return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(Path(done.path))}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return one line a size."""
+    lines = [f"{'n_train':>9}" + "".join(f"{name:>17}" for name in SHOWN) + f"{'seconds':>9}"]
+    for row in rows:
+        cells = "".join(f"{_cell(row, name):>17}" for name in SHOWN)
+        lines.append(f"{row['n_train']:>9,}{cells}{row['fit_seconds']:9.1f}")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    value, lo, hi = (row[name + end] for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    lines = csv.DictWriter(text, list(rows[0]) if rows else ["n_train"], lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,295 @@
+"""How fast stage two is at AVA's size, in one run on one machine.
+
+    python tests/benchmarks/stage_two.py [--around FEATURES] [--photographs 235000]
+        [--parts read,epoch,train,compare,sweep]
+
+Makes caches of so many photographs: real features of FEATURES (a folder with train.h5), or
+gamma-distributed ones, each with noise, and votes whose mean follows some of the features. Times,
+each in a process of its own:
+
+- read: all features through the cache, beside reading the same bytes of the bare file;
+- epoch: one epoch of `model.fit` and one of ours, the same recipe and batch size, float16
+  features in memory, with the losses that both come to;
+- train: `heads train emd` to the end of its schedule;
+- compare: `heads compare`, all heads, and the most memory it took;
+- sweep: 16 settings of a linear head beside one.
+
+Nothing is asserted: a number is no test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CORES = len(os.sched_getaffinity(0))
+PARTS = ("read", "epoch", "train", "compare", "sweep")
+LEVELS, BLOCK = 10, 4096
+ROUNDS = 3
+
+
+# --- caches ---------------------------------------------------------------------------------------
+
+
+def make_caches(folder: Path, n: int, around: Path | None) -> None:
+    """Write train.h5 of n photographs, val.h5 and test.h5 of a tenth each."""
+    base = _base(around)
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal(base.shape[1]) * (rng.random(base.shape[1]) < 0.2)
+    for split, size in (("train", n), ("val", n // 20), ("test", n // 12)):
+        _make(folder / f"{split}.h5", split, size, base, kernel, rng)
+
+
+def _base(around: Path | None) -> np.ndarray:
+    if around is None:
+        return np.random.default_rng(1).gamma(0.6, 0.8, (2000, 1280)).astype(np.float32)
+    from cache.store import open_cache
+
+    cache = open_cache(around / "train.h5")
+    features = cache.features[:, 0][cache.ok_rows]
+    return np.asarray(features[:, -1280:], np.float32)
+
+
+def _make(
+    path: Path, split: str, n: int, base: np.ndarray, kernel: np.ndarray, rng: np.random.Generator
+) -> None:
+    from cache.resume import write_cache
+    from cache.types import Manifest, Scale, SplitRule, mean_of_votes
+    from tests.heads.planted import Plan, spec
+
+    width = base.shape[1]
+    features = np.empty((n, 1, width), np.float16)
+    signal = np.empty(n)
+    scale = base.std(axis=0)
+    for start in range(0, n, BLOCK):
+        rows = slice(start, min(start + BLOCK, n))
+        mixed = base[rng.integers(0, len(base), rows.stop - start)]
+        mixed = mixed + scale * rng.standard_normal(mixed.shape, np.float32)
+        features[rows, 0] = np.clip(mixed, 0, 6)
+        signal[rows] = np.tanh(mixed) @ kernel
+    signal = (signal - signal.mean()) / signal.std() + rng.standard_normal(n)
+    away = np.arange(1, LEVELS + 1) - (5.5 + 0.6 * signal)[:, None]
+    shares = np.exp(-0.5 * (away / 1.4) ** 2)
+    votes = rng.multinomial(200, shares / shares.sum(axis=1, keepdims=True)).astype(np.int32)
+    ids = np.char.add(split, np.arange(n).astype(str))
+    manifest = Manifest(
+        image_id=ids,
+        path=np.char.add(ids, ".jpg"),
+        group=np.full(n, ""),
+        votes=votes,
+        mean=mean_of_votes(votes),
+        scale=Scale(1, LEVELS),
+        threshold="5",
+        split_rule=SplitRule(split, "made", 0, 0.1, 0.1, 0),
+    )
+    write_cache(path, manifest, spec(Plan(n_features=width)), features, label_note="made up")
+
+
+# --- what is timed --------------------------------------------------------------------------------
+
+
+def read(folder: Path) -> None:
+    """Read every feature through the cache and bare."""
+    from heads.dataset import load_splits
+
+    start = time.perf_counter()
+    X = load_splits(folder, splits=("train",))["train"].X
+    print(f"open train.h5 with its labels: {time.perf_counter() - start:.2f} s")
+
+    def ours() -> None:
+        for start in range(0, len(X), BLOCK):
+            np.add.reduce(X[start : start + BLOCK].reshape(-1).view(np.uint16), dtype=np.uint64)
+
+    def bare() -> None:
+        whole = np.memmap(folder / "train.h5", np.uint16, "r")
+        step = BLOCK * 1280
+        for start in range(0, len(whole), step):
+            np.add.reduce(whole[start : start + step], dtype=np.uint64)
+
+    bare()
+    seconds = {
+        name: min(_timed(call) for _ in range(ROUNDS))
+        for name, call in (("through the cache", ours), ("bare memory-map", bare))
+    }
+    size = (folder / "train.h5").stat().st_size / 1e9
+    for name, took in seconds.items():
+        print(f"read {size:.2f} GB, {name}: {took:.2f} s, {size / took:.1f} GB/s")
+
+
+def epoch(folder: Path) -> None:
+    """Time an epoch of model.fit and of ours, the same recipe, linear and hidden."""
+    from heads.settings import tuned
+
+    for hidden in ((), (256,)):
+        for batch_size in (256, 1024):
+            settings = replace(tuned("emd"), hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
+            _both_epochs(folder, settings)
+
+
+def _both_epochs(folder: Path, settings: Any) -> None:
+    from heads.dataset import load_splits
+    from heads.photographs import Photographs, standardiser
+    from heads.tasks import TASKS
+    from heads.trainer import Training
+
+    train = load_splits(folder, splits=("train",))["train"]
+    settings = settings.resolved("emd", len(train), train.X.shape[2])
+    task = TASKS["emd"].learn(train.labels)
+    photographs = Photographs(train.X, mean_only=False)
+    scaler = standardiser(photographs, settings)
+    targets = task.encode(train.labels)
+    training = Training(photographs, scaler, targets, 2**40, dict, dict, "emd")
+    bias = task.start_bias(targets)
+    mine = _our_epochs(training, settings, bias)
+    fitted = _fitted_epochs(training, settings, bias)
+    fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
+    shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
+    print(
+        f"epoch, hidden {settings.hidden}, batch {settings.batch_size}: ours {fast:.2f} s, "
+        f"model.fit {slow:.2f} s ({slow / fast:.1f} x); losses ours {shown[0]}, "
+        f"model.fit {shown[1]}"
+    )
+
+
+def _learner(training: Any, settings: Any, bias: np.ndarray) -> Any:
+    from heads.networks import Shape, build_body, loss_of, start_at
+    from heads.trainer import Learner, make_optimizer
+
+    body = build_body(settings, Shape(training.photographs.X.shape[2], LEVELS, "softmax"), seed=0)
+    start_at(body, bias)
+    optimizer = make_optimizer(settings, len(training.photographs))
+    return Learner(body, optimizer, loss_of("emd", settings), settings)
+
+
+def _loss(learner: Any, training: Any) -> float:
+    """Return the loss of some photographs, without dropout."""
+    inputs = training.standardiser.apply(training.photographs.block(0, 20_000))
+    outputs = learner.body.predict(inputs, 4096, verbose=0)
+    return float(np.mean(learner.loss(training.targets[:20_000], outputs)))
+
+
+def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+    from heads.trainer import Blocks, draw_pass, make_epoch
+
+    learner, rng, rows = _learner(training, settings, bias), np.random.default_rng(0), []
+    learner.optimizer.build(learner.body.trainable_variables)
+    step = make_epoch(learner)
+    with Blocks(training, learner.batch_size) as blocks:
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            for block, targets in blocks.shuffled(rng):
+                step(block, targets, draw_pass(learner, training, len(targets), rng))
+            rows.append((time.perf_counter() - start, _loss(learner, training)))
+    return rows
+
+
+def _fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+    """Train as one would by hand: float16 features in memory, all else layers of the model."""
+    import keras
+    from keras import ops
+
+    learner, scaler = _learner(training, settings, bias), training.standardiser
+    inputs = keras.Input(scaler.mean.shape, dtype="float16")
+    x = ops.cast(inputs, "float32")
+    x = ops.sign(x) * ops.sqrt(ops.abs(x))
+    x = keras.layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
+    x = keras.layers.Dropout(settings.input_dropout)(x)
+    model = keras.Model(inputs, learner.body(x))
+    model.compile(learner.optimizer, loss=learner.loss)
+    features, rows = training.photographs.whole(), []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        model.fit(features, training.targets, learner.batch_size, epochs=1, verbose=0)
+        rows.append((time.perf_counter() - start, _loss(learner, training)))
+    return rows
+
+
+def train(folder: Path) -> None:
+    """Time heads train emd."""
+    with tempfile.TemporaryDirectory() as out:
+        _command("heads train emd", "train", "emd", "--features", str(folder), "--out", out)
+
+
+def compare(folder: Path) -> None:
+    """Time heads compare."""
+    with tempfile.TemporaryDirectory() as out:
+        _command("heads compare, all heads", "compare", "--features", str(folder), "--out", out)
+
+
+def sweep(folder: Path) -> None:
+    """Time 16 settings of a linear head in one pass beside one."""
+    from heads.dataset import load_splits
+    from heads.registry import load_keras
+    from heads.settings import tuned
+
+    load_keras()
+    from heads.sweep import Grid, Lessons
+    from heads.sweep import sweep as swept
+
+    data = load_splits(folder, splits=("train", "val"))
+    train, val = data["train"], data["val"]
+    lessons = Lessons(train.X, train.labels, val.X, val.labels)
+    base = replace(tuned("emd"), hidden=(), epochs=5)
+    one = Grid((3e-4,), (0.01,), (0.2,), 1)
+    grid = Grid((1e-4, 3e-4, 1e-3, 3e-3), (0.001, 0.01, 0.1, 1.0), (0.2,), 1)
+    took = [_timed(lambda g=g: swept("emd", base, g, lessons, 0)) for g in (one, grid)]
+    print(f"sweep: one {took[0]:.1f} s, 16 settings {took[1]:.1f} s ({took[1] / took[0]:.1f} x)")
+
+
+def _command(title: str, *arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("heads")), *arguments]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    took = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    print(f"{title}: {took:.0f} s, at most {peak:.1f} GB of memory")
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+# --- the run --------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Make the caches and time each part in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--around", type=Path, metavar="FEATURES")
+    parser.add_argument("--photographs", type=int, default=235_000)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--caches", type=Path, help="keep the caches there, and use them again")
+    parser.add_argument("--only", choices=PARTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        {"read": read, "epoch": epoch, "train": train, "compare": compare, "sweep": sweep}[
+            options.only
+        ](options.caches)
+        return
+    print(f"{CORES} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.caches or Path(temporary)
+        if not (folder / "test.h5").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            make_caches(folder, options.photographs, options.around)
+        for part in options.parts.split(","):
+            command = [sys.executable, __file__, "--caches", str(folder), "--only", part]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
