@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -178,12 +179,22 @@ def _compiled(model: Any, device: str) -> Any:
     return lambda pixels: keras.ops.convert_to_numpy(model([pixels], training=False))
 
 
+def import_openvino() -> Any:
+    """Import OpenVINO without the part that reports every conversion to its makers.
+
+    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 class OpenVinoEngine:
     """The same graph, converted once and run by OpenVINO, one stream a core."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         if settings.precision == "float16":
             raise EngineError(
@@ -248,8 +259,7 @@ def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
-    import openvino
-
+    openvino = import_openvino()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _scratch_folder(final.parent) as folder:
         exported = Path(folder) / final.name

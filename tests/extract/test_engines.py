@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -348,3 +351,26 @@ def test_a_gpu_that_the_backend_does_not_see_is_an_error(
         "--device gpu: Keras' backend tensorflow sees no GPU. Install the CUDA libraries with: "
         "pip install 'aesthetic-heads[gpu]', or choose --device cpu."
     )
+
+
+@pytest.mark.slow
+def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    program = (
+        "import sys; from extract.engines import *; from extract.weights import find_weights;"
+        "OpenVinoEngine(EngineSettings(), find_weights('wheel'));"
+        "sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "HOME")}
+    kept = {name: value for name, value in kept.items() if name != "XDG_CACHE_HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**kept, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".cache" / "aesthetic-heads").is_dir()
+    # Where OpenVINO notes whom it counts.
+    assert not (tmp_path / "intel").exists()
