@@ -50,7 +50,8 @@ def run(folder: Path, *more: str) -> tuple[str, float, float]:
     """Run the cheap `extract`; return stdout, seconds and megabytes at the peak."""
     # VmHWM is the program's own peak; what getrusage says includes the parent before exec.
     report = "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    program = f"import re,sys;from tests.cheap import main;code=main(sys.argv[1:]);{report};sys.exit(code)"
+    work = "import re,sys;from tests.cheap import main;code=main(sys.argv[1:])"
+    program = f"{work};{report};sys.exit(code)"
     command = [
         sys.executable, "-c", program, "--split", "all", "--data", str(folder),
         "--out", str(folder / "features"), "--weights", make_weights(folder), "--json", *more,
