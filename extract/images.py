@@ -182,10 +182,9 @@ def _from_integers(image: Image.Image) -> Image.Image:
 
 def _crops(image: Image.Image, views: tuple[View, ...]) -> npt.NDArray[np.uint8]:
     """Resize and crop to (V, 224, 224, 3)."""
-    pixels = np.empty((len(views), *CROP, 3), np.uint8)
     if len(views) == 1:
-        pixels[0] = _resized_box(image, views[0])
-        return pixels
+        return _resized_box(image, views[0])[None]
+    pixels = np.empty((len(views), *CROP, 3), np.uint8)
     whole = np.asarray(image.resize(RESIZE, BILINEAR))
     for view, target in zip(views, pixels, strict=True):
         left, top = round(view.box[0] * RESIZE[0]), round(view.box[1] * RESIZE[1])

@@ -32,8 +32,9 @@ COMMANDS = {
     "train": Command(
         "heads.cli_train",
         "train one head",
-        "Train one head on cached features, choose its epoch or penalty on val, measure it on test "
-        "and write runs/HEAD/. 235,000 photographs take about half a minute on two cores.",
+        "Train one head on cached features, choose its penalty and calibrate its probabilities on "
+        "val, measure it on test and write runs/HEAD/. 235,000 photographs take about a minute on "
+        "two cores.",
     ),
     "compare": Command(
         "heads.cli_compare",

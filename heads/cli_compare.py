@@ -17,8 +17,9 @@ from heads.settings import blog, tuned
 
 if TYPE_CHECKING:
     from heads.dataset import SplitData
+    from heads.evaluate import Sample
     from heads.fitting import Floor
-    from heads.folds import Fold, Folding, Pool
+    from heads.folds import Folding
     from heads.leaderboard import Entry, Title
 
 EPILOG = """examples:
@@ -215,64 +216,58 @@ def _folds(
 ) -> tuple[Path, Title, list[Entry]]:
     from heads import folds
     from heads.dataset import default_memory_bytes
-    from heads.evaluate import Sample, mean_sample
+    from heads.evaluate import Sample
 
     budget = options.memory or default_memory_bytes()
     pool = folds.pooled(data, options.views, options.layers, budget)
-    folding = folds.Folding(
-        options.folds, options.fold_seeds, options.seeds, options.seed, options.limit
+    ways = tuple(
+        tuple(folds.fold(pool.labels, options.folds, options.seed + way, options.limit))
+        for way in range(options.fold_seeds)
     )
-    ways = [
-        folds.fold(pool.labels, folding.k, folding.seed + way, folding.limit)
-        for way in range(folding.ways)
+    folding = folds.Folding(pool, ways, options.seeds, options.seed)
+    folder = options.out / f"folds-{options.folds}"
+    constant = folds.predict_folds(FLOOR, None, pool, ways[0], options.seed)
+    floor = Sample.of(constant, pool.labels)
+    entries = [
+        _fold_entry(name, _settings(name, options), folding, folder, floor) for name in names
     ]
-    folder = options.out / f"folds-{folding.k}"
-    floor = mean_sample(
-        [Sample.of(p, pool.labels) for p in folds.predict_ways(FLOOR, None, pool, ways, folding)]
-    )
-    entries = [_fold_entry(name, options, pool, ways, folding, folder, floor) for name in names]
-    return folder, _fold_title(options, data, pool, ways[0]), entries
+    return folder, _fold_title(options, data, folding), entries
 
 
 def _fold_entry(
-    name: str,
-    options: argparse.Namespace,
-    pool: Pool,
-    ways: Sequence[Sequence[Fold]],
-    folding: Folding,
-    folder: Path,
-    floor: object,
+    name: str, settings: Settings, folding: Folding, folder: Path, floor: Sample
 ) -> Entry:
     from heads import folds
     from heads.evaluate import Sample, deviations, mean_sample, measure
     from heads.leaderboard import Entry
 
-    predictions = folds.predict_ways(name, _settings(name, options), pool, ways, folding)
-    folds.write_folds(folder / name / "predictions.csv", pool, ways, predictions[: len(ways)])
-    samples = [Sample.of(prediction, pool.labels) for prediction in predictions]
+    predictions = folds.predict_ways(name, settings, folding)
+    first = predictions[: len(folding.ways)]
+    folds.write_folds(folder / name / "predictions.csv", folding, first)
+    samples = [Sample.of(prediction, folding.pool.labels) for prediction in predictions]
     sample = mean_sample(samples)
-    n_train = len(ways[0][0].train)
+    n_train = len(folding.ways[0][0].train)
     spread, place = deviations(samples), str(folder / name)
     return Entry(name, place, sample, measure(sample, floor), n_train, spread, len(samples))
 
 
 def _fold_title(
-    options: argparse.Namespace, data: Mapping[str, SplitData], pool: Pool, folds: Sequence[Fold]
+    options: argparse.Namespace, data: Mapping[str, SplitData], folding: Folding
 ) -> Title:
     from heads.leaderboard import Title
 
-    cache = data["train"].cache
-    n_train = len(folds[0].train)
-    parts = [f"{pool.n_views} views", f"{pool.n_features} features"]
+    pool, n_train = folding.pool, len(folding.ways[0][0].train)
+    ways = f", folded in {len(folding.ways)} ways" if len(folding.ways) > 1 else ""
+    views = "1 view" if pool.n_views == 1 else f"{pool.n_views} views"
     return Title(
-        features_dir=f"{options.features} ({', '.join(parts)})",
+        features_dir=f"{options.features} ({views}, {pool.n_features} features)",
         split=" + ".join(pool.splits),
         threshold=pool.labels.threshold,
-        label_note=cache.label_note,
+        label_note=data["train"].cache.label_note,
         n=len(pool.labels),
         n_train=n_train,
         groups=bool((pool.labels.group != "").any()),
-        trained_on=f"about {n_train:,} in each of {len(folds)} folds (x {options.fold_seeds})",
+        trained_on=f"about {n_train:,} in each of {folding.k} folds{ways}",
     )
 
 

@@ -140,7 +140,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--epochs",
         type=positive,
         metavar="N",
-        help="passes over train (default: 15, more for few photographs)",
+        help="passes over train (default: 10, more for few photographs)",
     )
     group.add_argument(
         "--patience",

@@ -241,39 +241,42 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Folding:
-    """How often to fold and into how many; `seeds` train each head anew on each way."""
+    """A pool and the ways in which it is folded; `seeds` train each head anew on each way."""
 
-    k: int
-    ways: int
+    pool: Pool
+    ways: tuple[tuple[Fold, ...], ...]
     seeds: int
     seed: int
-    limit: int | None
+
+    @property
+    def k(self) -> int:
+        """How many folds each way has."""
+        return len(self.ways[0])
 
 
-def write_folds(
-    path: Path, pool: Pool, ways: Sequence[Sequence[Fold]], predictions: Sequence[Prediction]
-) -> None:
-    """Write predictions.csv of one head: `split` is test, `fold` counts from 1, or WAY.FOLD."""
+def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction]) -> None:
+    """Write predictions.csv of one head, a prediction for each way.
+
+    `split` is test, `fold` counts from 1, or is WAY.FOLD where there are several ways.
+    """
     parts = []
-    for way, (folds, prediction) in enumerate(zip(ways, predictions, strict=True), 1):
+    for way, (folds, prediction) in enumerate(zip(folding.ways, predictions, strict=True), 1):
         for number, part in enumerate(folds, 1):
-            name = str(number) if len(ways) == 1 else f"{way}.{number}"
-            rows = part.test
-            labels = pool.labels.take(rows)
-            parts.append(SplitPrediction("test", name, labels, prediction.take(rows)))
+            name = str(number) if len(folding.ways) == 1 else f"{way}.{number}"
+            labels = folding.pool.labels.take(part.test)
+            parts.append(SplitPrediction("test", name, labels, prediction.take(part.test)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(path, parts)
 
 
-def predict_ways(
-    name: str, settings: Settings, pool: Pool, ways: Sequence[Sequence[Fold]], folding: Folding
-) -> list[Prediction]:
+def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
     """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
     seeds = folding.seeds if settings is not None else 1
     predictions = [
-        predict_folds(name, settings, pool, folds, folding.seed + s)
+        predict_folds(name, settings, folding.pool, folds, folding.seed + s)
         for s in range(seeds)
-        for folds in ways
+        for folds in folding.ways
     ]
-    note(f"{name}: trained {0 if name in BLIND else len(predictions) * folding.k} times.")
+    if name not in BLIND:
+        note(f"{name}: trained {len(predictions) * folding.k} times.")
     return predictions

@@ -23,13 +23,13 @@ TRANSFORMS = ("root", "none")
 OUTPUT_STEP, MAX_LR = 0.4, 0.01
 # A schedule passes over the photographs so often, and oftener until it has made so many steps: a
 # few hundred photographs are seen 60 times.
-EPOCHS, LEAST_STEPS = 15, 120
+EPOCHS, LEAST_STEPS = 10, 120
 # Dropout falls from its full strength at FEW photographs to a third of it at MANY, along the
 # logarithm: what it gains falls with the size of the data (Srivastava et al., "Dropout", 2014,
 # section 7.4).
 FEW, MANY, LEAST_DROPOUT = 1_000, 100_000, 1 / 3
 DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
-# Features are dropped less where there are few: there is no other that tells the same.
+# Where there are fewer features, they are dropped less: there is no other that tells the same.
 USUAL_FEATURES = 1280
 
 
@@ -99,8 +99,9 @@ class NetworkSettings:
         """Return the settings with numbers in place of None, for n photographs of D features.
 
         One step of Adam moves each of D weights by about lr, and so the output by up to lr D on
-        standardised features: lr = 0.4 / D keeps that the same for any D. For a linear tanh, whose
-        slope is four times that of a sigmoid, it is a quarter. The batch is a hundredth of the
+        standardised features: lr = 0.4 / D keeps that the same up to the usual 1,280. More are
+        several layers, which tell much the same, and keep the rate. For a linear tanh, whose slope
+        is four times that of a sigmoid, it is a quarter. The batch is a hundredth of the
         photographs, within 256..1024: small sets need the steps, large ones the speed.
         """
         step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
@@ -111,7 +112,7 @@ class NetworkSettings:
         first *= min((n_features / USUAL_FEATURES) ** 0.25, 1.0)
         return replace(
             self,
-            lr=min(step / n_features, MAX_LR) if self.lr is None else self.lr,
+            lr=min(step / min(n_features, USUAL_FEATURES), MAX_LR) if self.lr is None else self.lr,
             batch_size=size,
             epochs=self.epochs or max(EPOCHS, least),
             dropout=DROPOUT * share if self.dropout is None else self.dropout,

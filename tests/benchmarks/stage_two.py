@@ -132,10 +132,9 @@ def epoch(folder: Path) -> None:
     """Time an epoch of model.fit and of ours, the same recipe, linear and hidden."""
     from heads.settings import tuned
 
-    for hidden in ((), (256,)):
-        for batch_size in (256, 1024):
-            settings = replace(tuned("emd"), hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
-            _both_epochs(folder, settings)
+    for hidden, batch_size in (((), 256), ((), 1024), ((256,), 1024)):
+        settings = replace(tuned("emd"), hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
+        _both_epochs(folder, settings)
 
 
 def _both_epochs(folder: Path, settings: Any) -> None:
@@ -287,7 +286,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             make_caches(folder, options.photographs, options.around)
         for part in options.parts.split(","):
-            command = [sys.executable, __file__, "--caches", str(folder), "--only", part]
+            command = [sys.executable, "-u", __file__, "--caches", str(folder), "--only", part]
             subprocess.run(command, check=True)
 
 

@@ -111,13 +111,13 @@ def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
 
 def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path) -> None:
     pool = pooled(load_splits(planted), None, None, 10**9)
-    ways = [fold(pool.labels, 2, seed=seed) for seed in (0, 1)]
-    folding = Folding(2, ways=2, seeds=2, seed=0, limit=None)
-    predictions = predict_ways("sigmoid", QUICK, pool, ways, folding)
+    ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
+    folding = Folding(pool, ways, seeds=2, seed=0)
+    predictions = predict_ways("sigmoid", QUICK, folding)
     assert len(predictions) == 4
     assert not np.array_equal(predictions[0].score, predictions[2].score)
     path = tmp_path / "sigmoid" / "predictions.csv"
-    write_folds(path, pool, ways, predictions[:2])
+    write_folds(path, folding, predictions[:2])
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 950
@@ -140,7 +140,7 @@ def test_compare_folds_and_tells_what_each_way_gave(
     assert Path(shown["leaderboard"]) == tmp_path / "folds-2" / "leaderboard.csv"
     assert main(["compare", *given]) == 0
     text = capfd.readouterr().out
-    assert "1 views, 32 features" in text
+    assert "(1 view, 32 features)" in text
     assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
     assert "Note: votes are simulated" in text
 
