@@ -19,7 +19,8 @@ from cache.errors import HeadError, NoPhotographsError
 from cache.types import FloatArray
 from heads.head import Float32Array, Head
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
-from heads.score import BLIND_HEADS, LoadedRun, Opinion
+from heads.registry import BLIND
+from heads.score import LoadedRun, Opinion
 
 # What the mean of the cells is, for heads that are linear up to their last function.
 LINEAR_OUTPUT = {
@@ -91,7 +92,7 @@ def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Expla
         NoPhotographsError: the photograph cannot be read.
         MismatchError, WeightsError, EngineError: its features cannot be made here.
     """
-    if run.config.head in BLIND_HEADS:
+    if run.config.head in BLIND:
         raise HeadError(
             f"The head {run.config.head} says the same of every photograph: there is nothing to "
             "explain. Explain another run, such as ridge."

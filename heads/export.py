@@ -25,7 +25,8 @@ from cache.files import fsync, publish, storage_errors
 from cache.store import open_cache
 from heads.export_formats import FORMATS, Answers, Format, Sample
 from heads.photos import Unreadable, open_extractor, upright_pixels
-from heads.score import BLIND_HEADS, LoadedRun
+from heads.registry import BLIND
+from heads.score import LoadedRun
 from heads.targets import Prediction
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
@@ -67,7 +68,7 @@ def export(
         RunError: there is no photograph to check with.
         StorageError: it cannot be written.
     """
-    if run.head.name in BLIND_HEADS:
+    if run.head.name in BLIND:
         raise HeadError(
             f"The head {run.head.name} says the same of every photograph: there is nothing to "
             "export. Export another run, such as ridge."

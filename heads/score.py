@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # Heads answer so many photographs at once.
 ROWS = 256
-# They say the same of every photograph, so there is nothing to explain or to export.
-BLIND_HEADS = ("constant", "mean-ratings")
 
 FeatureStream = Callable[[Iterable[PhotographSource]], Iterator[Extracted]]
 
