@@ -40,7 +40,7 @@ COMMANDS = {
         "heads.cli_compare",
         "train several heads and compare them",
         "Train every head that is not there yet, and print one table with the floor beside them "
-        "and 95 %% intervals. All ten heads on 235,000 photographs take about five minutes on two "
+        "and 95 % intervals. All ten heads on 235,000 photographs take about five minutes on two "
         "cores; on 10,000 well under one.",
     ),
     "sweep": Command(
