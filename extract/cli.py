@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cache import console
 
 if TYPE_CHECKING:
-    from extract.run import Settings
+    from extract.settings import Settings
 
 DESCRIPTION = """\
 Push every labelled photograph through a frozen ImageNet MobileNetV2, once, and store the pooled
@@ -205,7 +205,8 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.error("--shards goes with --dask; on one machine use --shard i/n")
     if not 0 <= options.max_failure_rate <= 1:
         parser.error("--max-failure-rate is a share, from 0 to 1")
-    from extract.run import describe, extract
+    from extract.run import extract
+    from extract.summary import describe
 
     settings = _settings(options)
     if options.dry_run:
@@ -230,7 +231,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     from cache.resume import Reuse
     from extract.engines import EngineSettings, resolved_precision
     from extract.labels import SPLITS
-    from extract.run import FailurePolicy, Settings, Shard
+    from extract.settings import FailurePolicy, Settings, Shard
     from extract.splits import SplitSettings
 
     return Settings(

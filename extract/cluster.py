@@ -17,7 +17,10 @@ from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
 from cache.types import Manifest, Status
-from extract.run import Plan, Settings, Shard, Summary, extract, plan, whole_name
+from extract.plan import Plan, plan
+from extract.run import extract
+from extract.settings import Settings, Shard, whole_name
+from extract.summary import Summary
 
 SHARDS_A_WORKER = 4
 

@@ -16,10 +16,11 @@ import numpy as np
 from cache.resume import count_pending
 from cache.schema import FileFacts
 from cache.types import ExtractorSpec, IntArray, Manifest
-from extract.engines import open_engine
+from extract.engines import OpenEngine, open_engine
 from extract.pipeline import Account, Cutting, extract_blocks
+from extract.plan import Plan, plan
 from extract.preprocess import views
-from extract.run import OpenEngine, Plan, Settings, plan
+from extract.settings import Settings
 
 MEASURED_PHOTOGRAPHS = 96
 

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +60,10 @@ class EngineSettings:
     precision: str = "float32"
     layers: str = "top"
     cores: int = 1
+
+
+# How an engine is opened: `open_engine`, or what stands in for it.
+OpenEngine = Callable[[EngineSettings, Weights], Engine]
 
 
 def full_batch(engine: Engine, pixels_u8: Pixels) -> FeatureBatch:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from extract.engines import EngineSettings
 from extract.layers import layer_slices
-from extract.run import Settings
+from extract.settings import Settings
 from extract.weights import Weights
 
 GRID = 14

@@ -73,7 +73,8 @@ def obvious_way(folder: Path) -> float:
 def our_way(folder: Path, engine: str, precision: str) -> float:
     """Images a second of `extract`, from the first decode to the last write."""
     from extract.engines import EngineSettings
-    from extract.run import Settings, extract
+    from extract.run import extract
+    from extract.settings import Settings
 
     with tempfile.TemporaryDirectory() as out:
         summaries = extract(

@@ -14,7 +14,7 @@ import pytest
 
 from cache.store import open_cache
 from extract import cli
-from extract.run import Settings
+from extract.settings import Settings
 from tests import cheap
 from tests.cheap import make_folder, make_weights
 

@@ -10,7 +10,8 @@ import pytest
 
 from cache.errors import StaleCacheError
 from extract.dryrun import dry_run
-from extract.run import Settings, Shard, extract
+from extract.run import extract
+from extract.settings import Settings, Shard
 from tests.cheap import Opener, make_folder, settings_for
 
 N = 40

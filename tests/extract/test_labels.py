@@ -9,7 +9,7 @@ import pytest
 
 from cache.errors import LabelError
 from extract.labels import Labels, file_facts, read_labels_csv, read_note
-from extract.run import read_labels
+from extract.plan import read_labels
 
 
 def read(tmp_path: Path, text: str) -> Labels:

@@ -29,12 +29,15 @@ from cache.schema import set_in_place
 from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Status
 from cache.verify import verify
-from extract import pipeline, run
+from extract import pipeline, plan
 from extract.engines import EngineSettings
 from extract.images import read_photograph
+from extract.labels import SPLITS
 from extract.preprocess import views
-from extract.run import FailurePolicy, Settings, Summary, describe, extract
+from extract.run import extract
+from extract.settings import FailurePolicy, Settings
 from extract.splits import SplitSettings
+from extract.summary import Summary, describe
 from tests.cheap import (
     CheapEngine,
     Opener,
@@ -135,7 +138,7 @@ def test_all_three_splits_are_made_with_one_engine(settings: Settings) -> None:
         opened.append(engine)
         return CheapEngine()
 
-    summaries = extract(replace(settings, splits=run.SPLITS), opener)
+    summaries = extract(replace(settings, splits=SPLITS), opener)
     assert [summary.path.name for summary in summaries] == ["train.h5", "val.h5", "test.h5"]
     assert sum(summary.ok for summary in summaries) == N
     assert len(opened) == 1
@@ -471,15 +474,15 @@ def other_weights(settings: Settings, _: pytest.MonkeyPatch) -> Settings:
 
 def constant(name: str, value: object) -> Callable[..., Settings]:
     def change(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-        patch.setattr(run, name, value)
+        patch.setattr(plan, name, value)
         return settings
 
     return change
 
 
 def other_scaling(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-    real = run.find_weights
-    patch.setattr(run, "find_weights", lambda *a: replace(real(*a), scaling="torch"))
+    real = plan.find_weights
+    patch.setattr(plan, "find_weights", lambda *a: replace(real(*a), scaling="torch"))
     return settings
 
 
@@ -513,7 +516,7 @@ def test_another_extractor_is_refused_with_the_field_and_both_values(
         path.rename(partial_path(path))
         path = partial_path(path)
     changed = CHANGES[name](settings, monkeypatch)
-    mine = run.make_spec(changed, run.find_weights(changed.weights)).to_dict()[name]
+    mine = plan.make_spec(changed, plan.find_weights(changed.weights)).to_dict()[name]
     content = path.read_bytes()
     with pytest.raises(StaleCacheError) as caught:
         do(changed)
@@ -557,7 +560,7 @@ def test_auto_weights_are_those_of_the_other_splits(
         asked.append((choice, wanted))
         raise WeightsError("stop here")
 
-    monkeypatch.setattr(run, "find_weights", find)
+    monkeypatch.setattr(plan, "find_weights", find)
     own = open_cache(settings.out / "train.h5").spec.weights_sha256
     for changed in (
         replace(settings, weights="auto"),
@@ -578,8 +581,8 @@ def test_auto_weights_look_at_unfinished_files_and_shards_too(
     own = open_cache(path).spec.weights_sha256
     path.rename(settings.out / name)
     asked = []
-    monkeypatch.setattr(run, "find_weights", lambda *arguments: asked.append(arguments))
-    run.wanted_weights(replace(settings, weights="auto"))
+    monkeypatch.setattr(plan, "find_weights", lambda *arguments: asked.append(arguments))
+    plan.wanted_weights(replace(settings, weights="auto"))
     assert asked == [("auto", own)]
 
 
@@ -674,7 +677,7 @@ def test_the_closing_line_says_how_fast_and_what_bound_it() -> None:
 
 
 def test_the_real_set_is_extracted_whole(oasis: Path, tmp_path: Path) -> None:
-    settings = replace(settings_for(tmp_path), data=oasis, splits=run.SPLITS)
+    settings = replace(settings_for(tmp_path), data=oasis, splits=SPLITS)
     summaries = extract(settings, Opener())
     assert sum(summary.ok for summary in summaries) == 519
     assert sum(summary.unreadable + summary.missing for summary in summaries) == 0
@@ -686,7 +689,7 @@ def test_the_real_set_is_extracted_whole(oasis: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_torso_of_ava_is_extracted_and_its_missing_counted(ava: Path, tmp_path: Path) -> None:
-    settings = replace(settings_for(tmp_path), data=ava, splits=run.SPLITS)
+    settings = replace(settings_for(tmp_path), data=ava, splits=SPLITS)
     summaries = extract(settings, Opener())
     assert sum(summary.ok for summary in summaries) == 9
     assert sum(summary.missing for summary in summaries) == 87_080 - 9

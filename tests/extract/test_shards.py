@@ -17,7 +17,8 @@ from cache.errors import (
 from cache.merge import merge
 from cache.rejects import read_rejects
 from cache.store import open_cache, partial_path
-from extract.run import FailurePolicy, Settings, Shard, extract
+from extract.run import extract
+from extract.settings import FailurePolicy, Settings, Shard
 from tests.cheap import Opener, make_folder, settings_for
 from tests.helpers import assert_same_cache
 

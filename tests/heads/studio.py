@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from extract.engines import EngineSettings
-from extract.run import Settings, extract
+from extract.run import extract
+from extract.settings import Settings
 from heads.dataset import load_splits
 from heads.fitting import TrainRequest, train_run
 from tests.cheap import Opener, make_weights
