@@ -1,7 +1,7 @@
 """Heads without a network: ridge in closed form, logistic by scikit-learn, and the floors' names.
 
-The only module that uses scikit-learn, which is imported where it is needed: other heads calibrate
-here without it. Never imports keras.
+The only module that uses scikit-learn, which is imported where it is needed: the other heads here
+train without it. Never imports keras.
 """
 
 from __future__ import annotations
@@ -53,13 +53,7 @@ class RidgeHead:
         self.settings = settings
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Fit all penalties, choose one and calibrate on val; nothing is drawn from the seed.
 
@@ -115,13 +109,7 @@ class RidgeDistHead:
         self.settings = settings
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Fit all penalties, choose one and calibrate on val; nothing is drawn from the seed.
 
@@ -175,13 +163,7 @@ class LogisticHead:
         self.settings = settings
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Fit from the strongest penalty on, until val grows worse; no draws from the seed.
 

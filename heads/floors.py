@@ -32,13 +32,7 @@ class ConstantHead:
         self.settings = settings
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Average the labels; the features are not looked at."""
         need_training(labels, self.name)
@@ -80,13 +74,7 @@ class MeanRatingsHead:
         self.settings = settings
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Pool the votes; the features are not looked at. Raises HeadError without votes."""
         need_training(labels, self.name)

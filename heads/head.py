@@ -43,13 +43,7 @@ class Head(Protocol):
     name: str
 
     def fit(
-        self,
-        X: FeatureRows,
-        labels: Labels,
-        X_val: FeatureRows,
-        labels_val: Labels,
-        *,
-        seed: int,
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Learn from (n, V, D) features and n labels; choose and calibrate on val.
 
