@@ -1,6 +1,7 @@
 """Photographs as the backbone wants them: decoded, turned upright, 8-bit RGB, cropped.
 
-Owns Pillow. Whatever is wrong with a file ends as `Unreadable` with a reason in words.
+Owns Pillow. Whatever is wrong with a file ends as `Unreadable` with a reason in words; what is
+wrong with this program does not.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -65,21 +67,43 @@ def read_photograph(
     """Decode a photograph once and cut all its views.
 
     Raises:
-        Unreadable: missing, empty, truncated, no image, too large, or pixels without a range.
+        Unreadable: missing, empty, truncated, no image, no pixels, too large, or pixels without a
+            range.
     """
     return _opened(source, lambda image: _cut(image, views, max_pixels))
 
 
 def _opened(source: Path | Image.Image, use: Callable[[Image.Image], Made]) -> Made:
-    """Open a photograph, and turn whatever goes wrong with it into a reason."""
+    """Open a photograph and use it.
+
+    Raises:
+        Unreadable: there is none, or `use` raises it, or has not the memory.
+    """
     try:
         if isinstance(source, Image.Image):
             return use(source)
-        if os.stat(source).st_size == 0:  # noqa: PTH116  (twice as fast as Path.stat here)
-            raise Unreadable("the file is empty (0 bytes)")
-        with Image.open(source, formats=FORMATS) as image:
+        with _opened_file(source) as image:
             return use(image)
-    except Unreadable:
+    except MemoryError:
+        raise Unreadable("larger than the memory at hand") from None
+
+
+def _opened_file(path: Path) -> Image.Image:
+    with _reasons():
+        if os.stat(path).st_size:  # noqa: PTH116  (twice as fast as Path.stat here)
+            return Image.open(path, formats=FORMATS)
+    raise Unreadable("the file is empty (0 bytes)")
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn what Pillow and the system raise on a bad file into a reason.
+
+    Holds their calls and nothing else, or it would hide bugs.
+    """
+    try:
+        yield
+    except MemoryError:
         raise
     except FileNotFoundError:
         raise Vanished("no such file") from None
@@ -97,12 +121,15 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
     """
 
     def small(image: Image.Image) -> bytes:
-        _refuse_bombs(image, MAX_PIXELS)
-        image.draft(None, (2 * pixels, 2 * pixels))
-        upright = upright_rgb(image).copy()  # `thumbnail` changes it in place
-        upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+        _refuse_sizes(image, MAX_PIXELS)
         buffer = io.BytesIO()
-        upright.save(buffer, "JPEG", quality=quality)
+        with _reasons():
+            image.draft(None, (2 * pixels, 2 * pixels))
+        upright = upright_rgb(image)
+        with _reasons():
+            upright = upright.copy()  # `thumbnail` changes it in place
+            upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+            upright.save(buffer, "JPEG", quality=quality)
         return buffer.getvalue()
 
     return _opened(source, small)
@@ -116,7 +143,7 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     """
 
     def whole(image: Image.Image) -> npt.NDArray[np.uint8]:
-        _refuse_bombs(image, MAX_PIXELS)
+        _refuse_sizes(image, MAX_PIXELS)
         return np.array(upright_rgb(image))
 
     return _opened(source, whole)
@@ -124,9 +151,10 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
 
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
     width, height = image.size
-    _refuse_bombs(image, max_pixels)
+    _refuse_sizes(image, max_pixels)
     if image.format in ("JPEG", "MPO"):
-        image.draft(None, DRAFT_SIZE)
+        with _reasons():
+            image.draft(None, DRAFT_SIZE)
     # Nothing up to here decodes: asking a PNG for its EXIF would.
     if image.size[0] * image.size[1] > HEAVY_PIXELS:
         return _heavy_thread.submit(_decode, image, views, (width, height)).result()
@@ -134,42 +162,44 @@ def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photog
 
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:
-    image.load()  # a TIFF turns itself upright here
     upright_size = size[::-1] if _orientation(image) in QUARTER_TURNS else size
     return Photograph(_crops(upright_rgb(image), views), upright_size)
 
 
-def _refuse_bombs(image: Image.Image, max_pixels: int) -> None:
+def _refuse_sizes(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
+    if width * height == 0:
+        raise Unreadable(f"{width} x {height} pixels: there is nothing to see")
     if width * height > max_pixels:
         raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said."""
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
+    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said. Decodes the image."""
+    with _reasons():
+        image.load()  # a TIFF turns itself upright here
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Return an image as 8-bit RGB, turned as its EXIF orientation says, alpha on white.
 
     Raises:
-        Unreadable: 32-bit pixels, whose range nobody knows.
+        Unreadable: damaged, or 32-bit pixels, whose range nobody knows.
     """
-    image.load()  # a TIFF turns itself upright here
     if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
+        with _reasons():
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         return _from_integers(image)
     if image.mode == "F":
         raise Unreadable("pixels are 32-bit floating point, which have no known range")
-    if image.has_transparency_data or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+    with _reasons():
+        if not image.has_transparency_data:
+            return image if image.mode == "RGB" else image.convert("RGB")
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _from_integers(image: Image.Image) -> Image.Image:

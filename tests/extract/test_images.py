@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 
 from extract import images
 from extract.images import Photograph, Unreadable, Vanished, read_photograph, thumbnail_jpeg
@@ -155,6 +157,94 @@ def test_integers_beyond_16_bit_are_refused(tmp_path: Path, value: int) -> None:
     assert reason(tmp_path / "wide.tiff") == (
         "pixels are 32-bit integers beyond 0..65535, which have no known range"
     )
+
+
+def test_a_picture_without_pixels_is_refused() -> None:
+    with pytest.raises(Unreadable, match=r"^0 x 5 pixels: there is nothing to see$"):
+        read(Image.new("RGB", (0, 5)))
+
+
+# --- damage is a reason, a bug is not ------------------------------------------------------------
+
+DAMAGE = [
+    OSError("odd"),
+    SyntaxError("odd"),
+    ValueError("odd"),
+    EOFError("odd"),
+    struct.error("odd"),
+    zlib.error("odd"),
+    IndexError("odd"),
+    TypeError("odd"),
+    AttributeError("odd"),
+    AssertionError("odd"),
+    OverflowError("odd"),
+    Image.DecompressionBombError("odd"),
+]
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["load", "getexif", "draft", "convert"])
+@pytest.mark.parametrize("error", DAMAGE, ids=lambda error: type(error).__name__)
+def test_whatever_pillow_raises_on_a_file_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+) -> None:
+    quarters().convert("L").save(tmp_path / "a.jpg")
+    monkeypatch.setattr(JpegImageFile, call, failing(error))
+    assert reason(tmp_path / "a.jpg") == f"{type(error).__name__}: odd"
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "gif", "bmp", "tiff"])
+def test_a_damaged_file_never_raises_anything_else(tmp_path: Path, ending: str, seed: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a.{ending}"
+    quarters((32, 24)).save(path, exif=exif)
+    dice, content = np.random.default_rng(seed), bytearray(path.read_bytes())
+    for place in dice.integers(0, len(content), 4).tolist():
+        content[place] = int(dice.integers(0, 256))
+    path.write_bytes(content)
+    with contextlib.suppress(Unreadable):
+        assert read(path).pixels_u8.shape == (1, 224, 224, 3)
+
+
+def test_a_file_that_goes_while_it_is_decoded_has_vanished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(JpegImageFile, "load", failing(FileNotFoundError("a.jpg")))
+    with pytest.raises(Vanished, match=r"^no such file$"):
+        read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "place", ["PIL.JpegImagePlugin.JpegImageFile.load", "extract.images._crops"]
+)
+def test_a_photograph_that_needs_too_much_memory_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(place, failing(MemoryError()))
+    assert reason(tmp_path / "a.jpg") == "larger than the memory at hand"
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("a bug"), NameError("a bug"), ValueError("a bug")]
+)
+@pytest.mark.parametrize("place", ["_cut", "_decode", "_crops", "_resized_box", "upright_rgb"])
+def test_an_error_of_this_program_is_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(images, place, failing(error))
+    with pytest.raises(type(error), match="a bug"):
+        read(tmp_path / "a.jpg")
 
 
 # --- what is read as it should be ----------------------------------------------------------------

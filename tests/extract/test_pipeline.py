@@ -125,6 +125,19 @@ def test_an_error_of_the_engine_is_raised_to_the_consumer() -> None:
     assert threading.active_count() == before
 
 
+def test_an_error_in_decoding_that_is_no_photographs_fault_is_raised_to_the_consumer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> Photograph:
+        raise AttributeError("a bug")
+
+    before = threading.active_count()
+    monkeypatch.setattr(pipeline, "read_photograph", broken)
+    with pytest.raises(AttributeError, match="a bug"):
+        list(stream(map(photograph, range(500)), CENTER, CheapEngine(), Account()))
+    assert threading.active_count() == before
+
+
 def test_an_error_of_the_sources_is_raised_to_the_consumer() -> None:
     def sources() -> Iterator[Image.Image]:
         yield from map(photograph, range(70))
