@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import cache.cli
+import heads.cli
 
 HEAVY = (
     "pandas",
@@ -40,6 +44,8 @@ COMMANDS = (
     ("heads", "explain"),
     ("heads", "report"),
     ("heads", "export"),
+    ("heads", "predict"),
+    ("heads", "list"),
 )
 # Aimed at is 0.3 s; a busy machine gets three times that before the test says so.
 MAX_SECONDS = 0.9
@@ -73,6 +79,16 @@ def test_help_loads_no_framework(command: tuple[str, ...]) -> None:
     help_text, modules = loaded_by_help(command)
     assert "usage:" in help_text.lower()
     assert modules.isdisjoint(HEAVY), sorted(modules.intersection(HEAVY))
+
+
+@pytest.mark.parametrize(
+    "parser",
+    [cache.cli.build_parser(), heads.cli.build_parser([])],
+    ids=lambda parser: parser.prog,
+)
+def test_every_subcommand_is_looked_at(parser: argparse.ArgumentParser) -> None:
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert {(parser.prog, name) for name in commands.choices} <= set(COMMANDS)
 
 
 def test_the_probe_sees_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

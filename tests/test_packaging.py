@@ -13,6 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+DATA_ENDINGS = (".css", ".js", ".html", ".svg", ".json", ".md")
 SOURCES = ("extract", "cache", "heads", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -72,9 +73,20 @@ def test_the_wheel_holds_every_module_and_no_test(wheel: Path, checkout: Path) -
         }
         assert wanted <= names
         assert f"{package} = {package}.cli:main" in scripts
-    assert "cache/FORMAT.md" in names
     assert not [name for name in names if name.startswith("tests/")]
     assert "Private :: Do Not Upload" in metadata
+
+
+def test_the_wheel_holds_what_is_not_python_too(wheel: Path, checkout: Path) -> None:
+    data = {
+        path.relative_to(checkout).as_posix()
+        for package in ("extract", "cache", "heads")
+        for path in (checkout / package).rglob("*")
+        if path.suffix in DATA_ENDINGS
+    }
+    assert {"cache/FORMAT.md", "heads/report.css", "heads/report.js"} <= data
+    with zipfile.ZipFile(wheel) as archive:
+        assert data <= set(archive.namelist())
 
 
 @pytest.mark.parametrize("module", ["extract", "cache", "heads", "extract.demo"])
