@@ -16,7 +16,9 @@ from cache.types import ExtractorSpec, Manifest
 from extract.ava import LABELS_FILE as AVA_FILE
 from extract.ava import read_ava
 from extract.engines import resolved_precision
-from extract.labels import LABELS_FILE, SPLITS, Labels, file_facts, read_labels_csv
+from extract.labels import SPLITS, Labels, file_facts
+from extract.labels_csv import LABELS_FILE as CSV_FILE
+from extract.labels_csv import read_labels_csv
 from extract.layers import layer_slices
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.settings import Settings
@@ -76,15 +78,15 @@ def read_labels(data: Path) -> Labels:
     Raises:
         LabelError: neither is there, or both, or the file is not right.
     """
-    is_ava, is_csv = (data / AVA_FILE).is_file(), (data / LABELS_FILE).is_file()
+    is_ava, is_csv = (data / AVA_FILE).is_file(), (data / CSV_FILE).is_file()
     if is_ava and is_csv:
         raise LabelError(
-            f"{data} holds both {AVA_FILE} and {LABELS_FILE}; move one of them away, so that it "
+            f"{data} holds both {AVA_FILE} and {CSV_FILE}; move one of them away, so that it "
             "is clear which votes are meant."
         )
     if not is_ava and not is_csv:
         raise LabelError(
-            f"{data} holds neither {AVA_FILE} (the AVA dataset as released) nor {LABELS_FILE} "
+            f"{data} holds neither {AVA_FILE} (the AVA dataset as released) nor {CSV_FILE} "
             "(your own photographs: a column `file`, and votes r1..rK or mean, scale_min, "
             "scale_max). Name the folder with --data."
         )
