@@ -18,7 +18,7 @@ LABELS_FILE = "AVA.txt"
 LISTS_FOLDER = "aesthetics_image_lists"
 TEST_LIST = "generic_test.jpgl"
 N_FIELDS, N_LEVELS = 15, 10
-MAX_COUNT = 2**31 - 1
+MAX_NUMBER = 2**31 - 1
 
 
 def read_ava(data: Path) -> Labels:
@@ -79,11 +79,15 @@ def _parse(line: str) -> list[int]:
     fields = line.split()
     if len(fields) != N_FIELDS:
         raise ValueError(f"{len(fields)} fields instead of {N_FIELDS}")
+    # `int` alone takes 1_000, +5 and digits of other alphabets; the file is read as ASCII.
+    if not "".join(fields).isdecimal():
+        wrong = next(field for field in fields if not field.isdecimal())
+        raise ValueError(f"{wrong!r} is not a whole number in plain digits")
     row = [int(field) for field in fields]
-    if row[1] <= 0:
-        raise ValueError(f"the image id {row[1]} is not positive")
-    if min(row[2:]) < 0 or max(row[2:]) > MAX_COUNT:
-        raise ValueError("a count, tag or challenge is negative or too large")
+    if max(row) > MAX_NUMBER:
+        raise ValueError(f"a number is larger than {MAX_NUMBER}")
+    if row[1] == 0:
+        raise ValueError("the image id is 0")
     if not any(row[2:12]):
         raise ValueError("no votes")
     return row
@@ -98,7 +102,7 @@ def _read_test_list(data: Path) -> frozenset[str] | None:
     path = data / LISTS_FOLDER / TEST_LIST
     if not path.is_file():
         return None
-    ids = path.read_text(encoding="utf-8", errors="replace").split()
+    ids = path.read_text(encoding="ascii", errors="replace").split()
     if not ids or not all(image_id.isdecimal() for image_id in ids):
         raise LabelError(f"{path} is not a list of image ids, one a line; fetch it again.")
     return frozenset(str(int(image_id)) for image_id in ids)

@@ -16,6 +16,7 @@ from cache.types import MAX_LEVELS, MIN_LEVELS, Scale
 from extract.labels import SPLITS, BadRows, Labels, PhotographIndex
 
 LABELS_FILE = "labels.csv"
+MAX_COUNT = 2**31 - 1
 
 
 def read_labels_csv(data: Path) -> Labels:
@@ -119,10 +120,12 @@ def _parse(values: Mapping[str, str | None], columns: _Columns) -> _Row:
 
 
 def _count(name: str, text: str | None) -> int:
-    value = _number(name, text)
-    if value < 0 or value != int(value) or value >= 2**31:
-        raise ValueError(f"{name} is {text}, expected a whole number of votes")
-    return int(value)
+    # `int` alone takes 1_000, +5 and digits of other alphabets.
+    if text and text.isascii() and text.isdecimal() and (count := int(text)) <= MAX_COUNT:
+        return count
+    raise ValueError(
+        f"{name} is {text!r}, expected a whole number of votes in plain digits, at most {MAX_COUNT}"
+    )
 
 
 def _number(name: str, text: str | None) -> float:

@@ -46,14 +46,18 @@ def test_a_row_is_read_field_by_field(tmp_path: Path) -> None:
     [
         ("1 2 3", "3 fields instead of 15"),
         (GOOD + " 7", "16 fields instead of 15"),
-        (GOOD.replace("38", "3.8"), "invalid literal"),
-        (GOOD.replace("38", "x"), "invalid literal"),
-        (GOOD.replace("38", "-1"), "negative"),
-        (GOOD.replace("38", "4294967296"), "too large"),
-        (GOOD.replace("953619", "0"), "the image id 0 is not positive"),
-        (GOOD.replace("953619", "-5"), "not positive"),
+        (GOOD.replace("38", "3.8"), "'3.8' is not a whole number in plain digits"),
+        (GOOD.replace("38", "x"), "'x' is not a whole number in plain digits"),
+        (GOOD.replace("38", "-1"), "'-1' is not a whole number in plain digits"),
+        (GOOD.replace("38", "+38"), "'+38' is not a whole number in plain digits"),
+        (GOOD.replace("38", "1_000"), "'1_000' is not a whole number in plain digits"),
+        (GOOD.replace("38", "٣"), "is not a whole number in plain digits"),
+        (GOOD.replace("38", "4294967296"), "a number is larger than 2147483647"),
+        (GOOD.replace("953619", "9" * 30), "a number is larger than 2147483647"),
+        (GOOD.replace("953619", "0"), "the image id is 0"),
+        (GOOD.replace("953619", "-5"), "'-5' is not a whole number in plain digits"),
         (row(7), "no votes"),
-        ("ä" + GOOD, "invalid literal"),
+        ("ä" + GOOD, "is not a whole number in plain digits"),
     ],
 )
 def test_a_bad_row_is_counted_with_its_line_and_reason(
@@ -119,7 +123,7 @@ def test_the_official_test_list_is_read(tmp_path: Path) -> None:
     assert labels.official_test == {"2", "77"}
 
 
-@pytest.mark.parametrize("content", ["", "\n", "1\nx\n", "1.jpg\n"])
+@pytest.mark.parametrize("content", ["", "\n", "1\nx\n", "1.jpg\n", "1\n٣\n"])
 def test_a_damaged_test_list_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(LabelError, match="is not a list of image ids, one a line; fetch it again"):
         read_ava(folder(tmp_path, row(1, 5), test=content))

@@ -64,6 +64,9 @@ def test_names_of_any_language_are_kept(tmp_path: Path) -> None:
     assert labels.image_id.tolist() == ["März, 雪.jpg"]
 
 
+EXPECTED = "expected a whole number of votes in plain digits, at most 2147483647"
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -72,12 +75,18 @@ def test_names_of_any_language_are_kept(tmp_path: Path) -> None:
         ("b.jpg,g,dev,1,1", "split is 'dev', expected train, val or test"),
         ("b.jpg,g,,1,1", "split is ''"),
         ("b.jpg,g,train,0,0", "no votes"),
-        ("b.jpg,g,train,1.5,1", "r1 is 1.5, expected a whole number of votes"),
-        ("b.jpg,g,train,-1,1", "r1 is -1, expected a whole number of votes"),
-        ("b.jpg,g,train,2147483648,1", "expected a whole number of votes"),
-        ("b.jpg,g,train,,1", "r1 is '', expected a number"),
-        ("b.jpg,g,train,many,1", "r1 is 'many', expected a number"),
-        ("b.jpg,g,train,nan,1", "r1 is nan, expected a finite number"),
+        ("b.jpg,g,train,1.5,1", f"r1 is '1.5', {EXPECTED}"),
+        ("b.jpg,g,train,5.0,1", f"r1 is '5.0', {EXPECTED}"),
+        ("b.jpg,g,train,-1,1", f"r1 is '-1', {EXPECTED}"),
+        ("b.jpg,g,train,+5,1", f"r1 is '+5', {EXPECTED}"),
+        ("b.jpg,g,train,1_000,1", f"r1 is '1_000', {EXPECTED}"),
+        ("b.jpg,g,train, 5 ,1", f"r1 is ' 5 ', {EXPECTED}"),
+        ("b.jpg,g,train,٣,1", f"r1 is '٣', {EXPECTED}"),
+        ("b.jpg,g,train,²,1", f"r1 is '²', {EXPECTED}"),
+        ("b.jpg,g,train,2147483648,1", f"r1 is '2147483648', {EXPECTED}"),
+        ("b.jpg,g,train,,1", f"r1 is '', {EXPECTED}"),
+        ("b.jpg,g,train,many,1", f"r1 is 'many', {EXPECTED}"),
+        ("b.jpg,g,train,nan,1", f"r1 is 'nan', {EXPECTED}"),
         ("b.jpg,g,train,1", "another number of fields than the first line"),
         ("b.jpg,g,train,1,1,1", "another number of fields than the first line"),
         ("b\0.jpg,g,train,1,1", "file holds a NUL character"),
@@ -93,6 +102,21 @@ def test_a_bad_row_is_counted_with_its_line_and_reason(
     line, found = labels.bad.first[0]
     assert line == 3
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("mean", "reason"),
+    [
+        ("", "mean is '', expected a number"),
+        ("many", "mean is 'many', expected a number"),
+        ("nan", "mean is nan, expected a finite number"),
+    ],
+)
+def test_a_mean_that_is_no_number_is_a_bad_row(tmp_path: Path, mean: str, reason: str) -> None:
+    text = f"file,mean,scale_min,scale_max\na.jpg,{mean},1,5\nb.jpg,5,1,5\n"
+    labels = read(tmp_path, text)
+    assert labels.image_id.tolist() == ["b.jpg"]
+    assert labels.bad.first == [(2, reason)]
 
 
 def test_a_mean_outside_its_scale_is_a_bad_row(tmp_path: Path) -> None:
