@@ -31,14 +31,14 @@ def read_labels_csv(data: Path) -> Labels:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             columns = _Columns.of(path, table.fieldnames or [])
-            rows, bad = _read_rows(table, columns)
+            rows, bad = _read_rows(table, columns, _Places(data, columns.key))
     except UnicodeDecodeError as error:
         raise LabelError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     except csv.Error as error:
         raise LabelError(f"{path} is not a table of comma-separated values ({error}).") from None
     if not rows:
         raise LabelError(f"{path} holds no valid row. {bad.summary(path)}")
-    return _labels(data, path, columns, rows, bad)
+    return _labels(path, columns, rows, bad)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,36 @@ class _Columns:
         return cls(keys[0], ratings, "group" in names, "split" in names)
 
 
+class _Places:
+    """Where each photograph should lie: `file` as given or below images/, an id by the index."""
+
+    def __init__(self, data: Path, key: str) -> None:
+        self._root = str(data)
+        self._index = PhotographIndex(data) if key == "image_id" else None
+        self._folders: dict[str, str] = {}
+
+    def find(self, key: str) -> str:
+        """Return the path relative to the data folder."""
+        below = f"images/{key}"
+        if self._index is not None:
+            return self._index.find(key) or f"{below}.jpg"
+        return below if not self._is_file(key) and self._is_file(below) else key
+
+    def _is_file(self, name: str) -> bool:
+        return os.path.isfile(os.path.join(self._root, name))  # noqa: PTH113, PTH118  (255,500 of them)
+
+    def resolve(self, path: str) -> str:
+        """Return the one name of a path, however it is spelt; a link to a file is its own file."""
+        folder, slash, name = path.rpartition("/")
+        if folder + slash not in self._folders:
+            self._folders[folder + slash] = os.path.realpath(Path(self._root, folder + slash))
+        return f"{self._folders[folder + slash]}/{name}"
+
+
 @dataclass(frozen=True)
 class _Row:
     key: str
+    path: str
     votes: tuple[int, ...]
     mean: float
     scale: tuple[float, float]
@@ -81,22 +108,26 @@ class _Row:
     split: str
 
 
-def _read_rows(table: csv.DictReader[str], columns: _Columns) -> tuple[list[_Row], BadRows]:
-    rows, bad, seen = [], BadRows(), set()
+def _read_rows(
+    table: csv.DictReader[str], columns: _Columns, places: _Places
+) -> tuple[list[_Row], BadRows]:
+    rows, bad = [], BadRows()
+    seen: dict[str, tuple[str, int]] = {}
     for values in table:
         try:
-            row = _parse(values, columns)
-            if row.key in seen:
-                raise ValueError(f"{row.key} stands in an earlier row")
+            row = _parse(values, columns, places)
+            key, line = seen.setdefault(places.resolve(row.path), (row.key, table.line_num))
+            if line != table.line_num:
+                twice = "" if key == row.key else f" as {key}; keep one of the two"
+                raise ValueError(f"{row.key} stands in an earlier row, line {line}{twice}")
         except ValueError as error:
             bad.add(table.line_num, str(error))
             continue
-        seen.add(row.key)
         rows.append(row)
     return rows, bad
 
 
-def _parse(values: Mapping[str, str | None], columns: _Columns) -> _Row:
+def _parse(values: Mapping[str, str | None], columns: _Columns, places: _Places) -> _Row:
     if None in values or None in values.values():
         raise ValueError("it has another number of fields than the first line")
     key = (values[columns.key] or "").strip()
@@ -112,11 +143,12 @@ def _parse(values: Mapping[str, str | None], columns: _Columns) -> _Row:
         votes = tuple(_count(name, values[name]) for name in columns.ratings)
         if not any(votes):
             raise ValueError("no votes")
-        return _Row(key, votes, 0.0, (1.0, float(len(votes))), group, split)
+        scale = (1.0, float(len(votes)))
+        return _Row(key, places.find(key), votes, 0.0, scale, group, split)
     mean, lo, hi = (_number(name, values[name]) for name in ("mean", "scale_min", "scale_max"))
     if not lo <= mean <= hi:
         raise ValueError(f"the mean {mean:g} lies outside {lo:g}..{hi:g}")
-    return _Row(key, (), mean, (lo, hi), group, split)
+    return _Row(key, places.find(key), (), mean, (lo, hi), group, split)
 
 
 def _count(name: str, text: str | None) -> int:
@@ -138,18 +170,17 @@ def _number(name: str, text: str | None) -> float:
     return value
 
 
-def _labels(data: Path, path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Labels:
+def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Labels:
     scales = {row.scale for row in rows}
     if len(scales) > 1:
         raise LabelError(
             f"{path}: every row needs the same scale_min and scale_max; there are "
             f"{sorted(scales)[:3]}."
         )
-    keys = [row.key for row in rows]
     votes = np.array([row.votes for row in rows], np.int32) if columns.ratings else None
     return Labels(
-        image_id=np.array(keys, np.str_),
-        path=np.array(_paths(data, columns.key, keys), np.str_),
+        image_id=np.array([row.key for row in rows], np.str_),
+        path=np.array([row.path for row in rows], np.str_),
         group=np.array([row.group for row in rows], np.str_),
         votes=votes,
         mean=None if columns.ratings else np.array([row.mean for row in rows], np.float64),
@@ -161,19 +192,3 @@ def _labels(data: Path, path: Path, columns: _Columns, rows: list[_Row], bad: Ba
         bad=bad,
         source=path,
     )
-
-
-def _paths(data: Path, key: str, keys: list[str]) -> list[str]:
-    """Where each photograph should lie: `file` as given or below images/, an id by the index."""
-    if key == "image_id":
-        index = PhotographIndex(data)
-        return [index.find(image_id) or f"images/{image_id}.jpg" for image_id in keys]
-    root = str(data)
-    return [
-        name if _is_file(root, name) or not _is_file(root, f"images/{name}") else f"images/{name}"
-        for name in keys
-    ]
-
-
-def _is_file(root: str, name: str) -> bool:
-    return os.path.isfile(os.path.join(root, name))  # noqa: PTH113, PTH118  (255,500 of them)

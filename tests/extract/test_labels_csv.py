@@ -71,7 +71,7 @@ EXPECTED = "expected a whole number of votes in plain digits, at most 2147483647
     ("bad", "reason"),
     [
         (",g,train,1,1", "no file"),
-        ("a.jpg,g,train,1,1", "a.jpg stands in an earlier row"),
+        ("a.jpg,g,train,1,1", "a.jpg stands in an earlier row, line 2"),
         ("b.jpg,g,dev,1,1", "split is 'dev', expected train, val or test"),
         ("b.jpg,g,,1,1", "split is ''"),
         ("b.jpg,g,train,0,0", "no votes"),
@@ -169,6 +169,42 @@ def test_a_file_is_looked_for_as_given_and_then_below_images(tmp_path: Path) -> 
     place(tmp_path, "a.jpg", "images/a.jpg", "images/b.jpg", "sub/c.jpg")
     labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nb.jpg,1,1\nsub/c.jpg,1,1\nd.jpg,1,1\n")
     assert labels.path.tolist() == ["a.jpg", "images/b.jpg", "sub/c.jpg", "d.jpg"]
+
+
+@pytest.mark.parametrize(
+    "second", ["images/a.jpg", "./a.jpg", "images/../images/a.jpg", "{}/a.jpg"]
+)
+def test_two_spellings_of_one_file_are_one_photograph(tmp_path: Path, second: str) -> None:
+    place(tmp_path, "images/a.jpg", "images/b.jpg")
+    name = second.format(tmp_path / "images")
+    labels = read(tmp_path, f"file,r1,r2\na.jpg,1,1\nb.jpg,1,1\n{name},2,2\n")
+    assert labels.image_id.tolist() == ["a.jpg", "b.jpg"]
+    assert labels.bad.summary(labels.source) == (
+        f"labels.csv: 1 bad row passed over (line 4: {name} stands in an earlier row, line 2 as "
+        "a.jpg; keep one of the two)."
+    )
+
+
+def test_the_same_name_in_two_folders_is_two_photographs(tmp_path: Path) -> None:
+    place(tmp_path, "a.jpg", "images/a.jpg", "sub/a.jpg")
+    labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nimages/a.jpg,1,1\nsub/a.jpg,1,1\n")
+    assert labels.path.tolist() == ["a.jpg", "images/a.jpg", "sub/a.jpg"]
+    assert labels.bad.count == 0
+
+
+def test_a_linked_folder_is_the_folder_and_a_linked_file_a_file_of_its_own(tmp_path: Path) -> None:
+    place(tmp_path, "images/a.jpg")
+    (tmp_path / "linked").symlink_to("images")
+    (tmp_path / "images" / "b.jpg").symlink_to("a.jpg")
+    labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nlinked/a.jpg,1,1\nb.jpg,1,1\n")
+    assert labels.image_id.tolist() == ["a.jpg", "b.jpg"]
+    assert [line for line, _ in labels.bad.first] == [3]
+
+
+def test_an_id_that_stands_twice_is_a_bad_row(tmp_path: Path) -> None:
+    labels = read(tmp_path, "image_id,r1,r2\none,1,1\ntwo,1,1\none,1,2\n")
+    assert labels.image_id.tolist() == ["one", "two"]
+    assert labels.bad.first == [(4, "one stands in an earlier row, line 2")]
 
 
 def test_an_absolute_file_is_found(tmp_path: Path) -> None:
