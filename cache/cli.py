@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache import console
-from cache.errors import AestheticError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="features/train.h5, ..."
     )
+    verify.add_argument("--json", action="store_true", help="print one JSON object a file")
     verify.set_defaults(command=_verify)
     merge = commands.add_parser(
         "merge",
@@ -81,24 +81,22 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from cache.store import open_cache
-    from cache.verify import verify
+    from cache.verify import judge
 
     sound = True
     for file in options.files:
-        try:
-            findings = verify(file)
-        except AestheticError as error:
-            console.note(f"cache: {error.one_line()}")
-            sound = False
-            continue
-        for finding in findings:
-            print(f"{file}: {finding}")
-        if findings:
-            print(f"{file}: damaged. Extract it again with `extract --overwrite`.")
+        verdict = judge(file)
+        sound &= verdict.ok
+        if options.json:
+            print(json.dumps(verdict.to_dict()))
+        elif not verdict.counts:
+            console.note(f"cache: {verdict.findings[0].problem}")
+        elif verdict.ok:
+            print(f"{file}: sound, {verdict.counts['rows']:,} rows checked.")
         else:
-            print(f"{file}: sound, {open_cache(file).n_rows:,} rows checked.")
-        sound &= not findings
+            for finding in verdict.findings:
+                print(f"{file}: {finding}")
+            print(f"{file}: damaged. Extract it again with `extract --overwrite`.")
     return console.EXIT_OK if sound else console.EXIT_PROBLEM
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import LabelError
+from cache.errors import AestheticError, LabelError
 from cache.store import FeatureCache, open_cache
 from cache.types import Status
 
@@ -36,6 +36,46 @@ class Finding:
             return self.problem
         rows = ", ".join(map(str, self.rows)) + ", ..." * (self.count > len(self.rows))
         return f"{self.count:,} with {self.problem} (rows {rows})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {"problem": self.problem, "count": self.count, "first_rows": list(self.rows)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a file, nothing for a sound one, and its rows counted by status.
+
+    A file that cannot be opened has the reason as its one finding, and no counts.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    counts: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is sound."""
+        return not self.findings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "path": str(self.path),
+            "ok": self.ok,
+            "problems": [finding.to_dict() for finding in self.findings],
+            "counts": self.counts,
+        }
+
+
+def judge(path: Path) -> Verdict:
+    """Verify a cache; one that cannot be opened is a verdict too and no error."""
+    try:
+        findings, cache = verify(path), open_cache(path)
+    except AestheticError as error:
+        return Verdict(path, (Finding(error.one_line(), 0, ()),), {})
+    by_status = {status.name.lower(): cache.counts[status] for status in Status}
+    return Verdict(path, tuple(findings), {"rows": cache.n_rows, **by_status})
 
 
 def verify(path: Path) -> list[Finding]:

@@ -90,6 +90,48 @@ class TestVerify:
         assert out == f"{path}: sound, 20 rows checked.\n"
         assert err == (f"cache: There is no cache {missing}. Make it with `extract --split val`.\n")
 
+    def test_json_holds_one_object_a_file_whatever_its_state(
+        self, path: Path, capsys: Capture
+    ) -> None:
+        sound = small_cache(path.with_name("val.h5"), 3)
+        missing = path.with_name("test.h5")
+        damage(path)
+        assert main(["verify", "--json", str(path), str(sound), str(missing)]) == 1
+        out, err = capsys.readouterr()
+        assert err == ""
+        none = {"missing": 0, "unreadable": 0, "pending": 0}
+        assert [json.loads(line) for line in out.splitlines()] == [
+            {
+                "path": str(path),
+                "ok": False,
+                "problems": [{"problem": "a wrong checksum", "count": 1, "first_rows": [4]}],
+                "counts": {"rows": 20, "ok": 20, **none},
+            },
+            {
+                "path": str(sound),
+                "ok": True,
+                "problems": [],
+                "counts": {"rows": 3, "ok": 3, **none},
+            },
+            {
+                "path": str(missing),
+                "ok": False,
+                "problems": [
+                    {
+                        "problem": f"There is no cache {missing}. Make it with "
+                        "`extract --split test`.",
+                        "count": 0,
+                        "first_rows": [],
+                    }
+                ],
+                "counts": {},
+            },
+        ]
+
+    def test_json_of_sound_files_alone_is_exit_code_0(self, path: Path, capsys: Capture) -> None:
+        assert main(["verify", "--json", str(path)]) == 0
+        assert json.loads(capsys.readouterr().out)["ok"] is True
+
 
 class TestExport:
     def test_the_name_is_the_files_with_another_ending(self, path: Path, capsys: Capture) -> None:
