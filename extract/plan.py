@@ -22,7 +22,7 @@ from extract.labels_csv import read_labels_csv
 from extract.layers import layer_slices
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.settings import Settings
-from extract.splits import make_manifest
+from extract.splits import make_manifests
 from extract.weights import Weights, find_weights
 
 BACKBONE = "mobilenet_v2_1.0_224"
@@ -57,7 +57,7 @@ def plan(settings: Settings) -> Plan:
     note(_found(labels, facts, settings.data))
     weights = wanted_weights(settings)
     note(f"Weights: {weights.origin}.")
-    splits = [make_manifest(labels, facts, name, settings.split) for name in settings.splits]
+    splits = make_manifests(labels, facts, settings.splits, settings.split)
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)
     return Plan(weights, make_spec(settings, weights), parts, whole)

@@ -6,7 +6,8 @@ A photograph's split depends on its own key alone, so that it stays when others 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -93,44 +94,54 @@ def threshold_text(labels: Labels, settings: SplitSettings) -> str:
     return f"{value.normalize():f}"
 
 
-def make_manifest(
-    labels: Labels,
-    facts: FileFacts,
-    split: str,
-    settings: SplitSettings,
-) -> tuple[Manifest, FileFacts]:
-    """Return the rows of one split, in an order by hash, and what is known of their files.
+def make_manifests(
+    labels: Labels, facts: FileFacts, splits: Sequence[str], settings: SplitSettings
+) -> list[tuple[Manifest, FileFacts]]:
+    """Return the rows of each split, in an order by hash, and what is known of their files.
 
     The order does not depend on the other photographs, so a limit is nested in a larger one. The
     limit counts photographs whose files are there.
 
     Raises:
-        LabelError: the split would be empty.
+        LabelError: a split would be empty.
     """
-    if split not in SPLITS:
-        raise LabelError(f"There is no split {split!r}; expected train, val or test.")
     names, rule = assign(labels, settings)
-    rows = np.flatnonzero(names == split)
+    threshold = threshold_text(labels, settings)
+    made = []
+    for split in splits:
+        split_rule = replace(rule, split=split)
+        rows = _limited(_rows(labels, names == split, split_rule), facts, settings.limit)
+        manifest = _manifest(labels, rows, threshold, split_rule)
+        made.append((manifest, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])))
+    return made
+
+
+def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:
+    """Return the numbers of the chosen labels, (N,) bool, in the order by hash."""
+    if rule.split not in SPLITS:
+        raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
+    rows = np.flatnonzero(chosen)
     if not len(rows):
         raise LabelError(
-            f"The split {split} would be empty: {len(labels):,} labelled photographs, split by "
-            f"{rule.rule}. Label more, or change --val-fraction and --test-fraction."
+            f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "
+            f"by {rule.rule}. Label more, or change --val-fraction and --test-fraction."
         )
-    order = np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")
-    rows = _limited(rows[order], facts, settings.limit)
-    manifest = Manifest(
+    return rows[np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")]
+
+
+def _manifest(labels: Labels, rows: IntArray, threshold: str, rule: SplitRule) -> Manifest:
+    return Manifest(
         image_id=labels.image_id[rows],
         path=labels.path[rows],
         group=labels.group[rows],
         votes=None if labels.votes is None else labels.votes[rows],
         mean=_means(labels, rows),
         scale=labels.scale,
-        threshold=threshold_text(labels, settings),
-        split_rule=SplitRule(**{**rule.to_dict(), "split": split}),
+        threshold=threshold,
+        split_rule=rule,
         tags=None if labels.tags is None else labels.tags[rows],
         challenge=None if labels.challenge is None else labels.challenge[rows],
     )
-    return manifest, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])
 
 
 def _means(labels: Labels, rows: IntArray) -> npt.NDArray[np.float64]:

@@ -12,9 +12,10 @@ import pytest
 from cache.errors import LabelError
 from cache.schema import FileFacts
 from cache.types import Manifest, Scale
+from extract import splits
 from extract.ava import read_ava
-from extract.labels import BadRows, Labels, empty_text
-from extract.splits import SplitSettings, assign, hash_fractions, make_manifest, threshold_text
+from extract.labels import SPLITS, BadRows, Labels, empty_text
+from extract.splits import SplitSettings, assign, hash_fractions, make_manifests, threshold_text
 
 N = 4000
 
@@ -145,11 +146,39 @@ def test_fractions_that_leave_nothing_are_refused(val: float, test: float | None
 # --- manifests -----------------------------------------------------------------------------------
 
 
+def make_manifest(
+    labels: Labels, facts: FileFacts, split: str, settings: SplitSettings
+) -> tuple[Manifest, FileFacts]:
+    """Make one split alone."""
+    (made,) = make_manifests(labels, facts, (split,), settings)
+    return made
+
+
 def test_the_three_manifests_hold_each_photograph_once() -> None:
-    found: list[str] = []
-    for split in ("train", "val", "test"):
-        found += ids(make_manifest(labels_of(), facts_of(), split, SplitSettings())[0])
+    made = make_manifests(labels_of(), facts_of(), SPLITS, SplitSettings())
+    found = [name for manifest, _ in made for name in ids(manifest)]
     assert sorted(found) == sorted(labels_of().image_id.tolist())
+
+
+def test_splits_made_together_equal_splits_made_alone() -> None:
+    settings = SplitSettings(limit=50)
+    together = make_manifests(labels_of(), facts_of(), SPLITS, settings)
+    for split, (manifest, facts) in zip(SPLITS, together, strict=True):
+        alone, its_facts = make_manifest(labels_of(), facts_of(), split, settings)
+        assert manifest.sha256 == alone.sha256
+        assert (facts.size_bytes == its_facts.size_bytes).all()
+
+
+def test_the_splits_are_drawn_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, hashed = splits.hash_fractions, []
+
+    def counted(seed: int | str, keys: np.ndarray) -> np.ndarray:
+        hashed.append((seed, len(keys)))
+        return real(seed, keys)
+
+    monkeypatch.setattr(splits, "hash_fractions", counted)
+    made = make_manifests(labels_of(), facts_of(), SPLITS, SplitSettings(seed=3))
+    assert hashed == [(3, N), *(("order", len(manifest)) for manifest, _ in made)]
 
 
 def test_rows_carry_their_own_votes_and_facts() -> None:
