@@ -60,6 +60,7 @@ def open_writer(
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(path)
+        found: list[FeatureCache] = []
         if reuse.overwrite:
             partial.unlink(missing_ok=True)
             journal_path(path).unlink(missing_ok=True)
@@ -73,9 +74,7 @@ def open_writer(
                 writer.adopt(facts, outdated)
                 return writer
             found += _donors(path, spec, reuse)
-            _make(path, manifest, spec, facts, origin, _Kept.of(found, manifest, facts, reuse))
-            return CacheWriter(path, manifest, spec)
-        _make(path, manifest, spec, facts, origin, _Kept.of([], manifest, facts, reuse))
+        _make(path, manifest, spec, facts, origin, _Kept.of(found, manifest, facts, reuse))
         return CacheWriter(path, manifest, spec)
 
 

@@ -25,9 +25,6 @@ from cache.console import quiet_stderr
 from cache.errors import EngineError
 from extract.weights import Weights, as_read
 
-ENGINES = ("auto", "keras", "openvino")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-DEVICES = ("auto", "cpu", "gpu")
 CPU_BATCH, GPU_BATCH = 16, 128
 # Changes whenever `backbone.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2

