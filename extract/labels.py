@@ -126,5 +126,5 @@ def read_note(data: Path) -> str:
     path = data / NOTE_FILE
     if not path.is_file():
         return ""
-    lines = path.read_text(encoding="utf-8").strip().splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[0] if lines else ""

@@ -76,7 +76,7 @@ def read_labels(data: Path) -> Labels:
     """Read the labels of a folder: AVA.txt, or labels.csv.
 
     Raises:
-        LabelError: neither is there, or both, or the file is not right.
+        LabelError: neither is there, or both, or the file is not right or cannot be read.
     """
     is_ava, is_csv = (data / AVA_FILE).is_file(), (data / CSV_FILE).is_file()
     if is_ava and is_csv:
@@ -90,7 +90,13 @@ def read_labels(data: Path) -> Labels:
             "(your own photographs: a column `file`, and votes r1..rK or mean, scale_min, "
             "scale_max). Name the folder with --data."
         )
-    labels = read_ava(data) if is_ava else read_labels_csv(data)
+    try:
+        labels = read_ava(data) if is_ava else read_labels_csv(data)
+    except OSError as error:
+        raise LabelError(
+            f"The labels in {data} cannot be read: {error}. Give yourself the right to read the "
+            "folder and its files, or see whether its disk is there."
+        ) from None
     if labels.bad.count:
         note(labels.bad.summary(labels.source))
     return labels
@@ -118,7 +124,7 @@ def wanted_weights(settings: Settings) -> Weights:
     wanted = None
     if settings.weights == "auto" and not settings.reuse.overwrite:
         for path in _neighbours(settings.out):
-            wanted = wanted or open_cache_header(path)
+            wanted = wanted or _weights_sha256(path)
     return find_weights(settings.weights, wanted)
 
 
@@ -129,6 +135,6 @@ def _neighbours(out: Path) -> list[Path]:
     return [path for paths in found for path in sorted(paths)]
 
 
-def open_cache_header(path: Path) -> str:
+def _weights_sha256(path: Path) -> str:
     """Return the SHA-256 of the weights that a cache, finished or not, was made with."""
     return open_cache(path, allow_partial=True).spec.weights_sha256

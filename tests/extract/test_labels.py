@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cache.errors import LabelError
+from extract import plan
 from extract.labels import file_facts, read_note
 from extract.plan import read_labels
 
@@ -37,6 +38,8 @@ def test_a_note_on_the_votes_is_its_first_line(tmp_path: Path) -> None:
     assert read_note(tmp_path) == "simulated votes"
     (tmp_path / "labels-note.txt").write_text("\n")
     assert read_note(tmp_path) == ""
+    (tmp_path / "labels-note.txt").write_bytes("März".encode("latin-1"))
+    assert read_note(tmp_path) == "M\ufffdrz"
 
 
 # --- which labels a folder has -------------------------------------------------------------------
@@ -52,6 +55,23 @@ def test_a_folder_with_both_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").touch()
     with pytest.raises(LabelError, match=r"both AVA.txt and labels.csv; move one of them away"):
         read_labels(tmp_path)
+
+
+def test_labels_that_may_not_be_read_are_a_problem_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder / "labels.csv"))
+
+    (tmp_path / "labels.csv").touch()
+    monkeypatch.setattr(plan, "read_labels_csv", refuse)
+    with pytest.raises(LabelError) as caught:
+        read_labels(tmp_path)
+    assert str(caught.value) == (
+        f"The labels in {tmp_path} cannot be read: [Errno 13] Permission denied: "
+        f"'{tmp_path}/labels.csv'. Give yourself the right to read the folder and its files, or "
+        "see whether its disk is there."
+    )
 
 
 def test_bad_rows_are_noted_when_labels_are_read(
