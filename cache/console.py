@@ -15,7 +15,8 @@ from types import FrameType
 
 from cache.errors import AestheticError
 
-EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+# Wrong usage is argparse's affair: 2.
+EXIT_OK, EXIT_PROBLEM, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 
 class Terminated(KeyboardInterrupt):
@@ -82,4 +83,6 @@ def run(name: str, command: Callable[[], int]) -> int:
 def _resume_hint(name: str) -> str:
     if name == "extract":
         return "What is written is kept; the same command goes on from there."
-    return "Finished runs are kept; the same command goes on with the rest."
+    if name == "heads":
+        return "Finished runs are kept; the same command goes on with the rest."
+    return "Nothing half-made is left in place; the same command starts anew."
