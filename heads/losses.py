@@ -10,9 +10,13 @@ Assessment", 2018, equation 1, after Hou, Yu and Samaras, 2016).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+
+# (true, predicted), both (n, width), to one value a row.
+Loss = Callable[[Any, Any], Any]
 
 
 def squared_emd(true: Any, predicted: Any) -> Any:

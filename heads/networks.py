@@ -1,7 +1,7 @@
 """Building, saving and running the small networks behind the neural heads.
 
-Only Keras' own layers are used, so that a saved model loads in safe mode. Owns the network from
-features to outputs, not what the outputs mean; must not import scikit-learn.
+A whole model is made of Keras' own layers only, so that once saved it loads in safe mode. Owns the
+network from features to outputs, not what the outputs mean; must not import scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import numpy.typing as npt
 from keras import ops
 
 from cache.errors import RunError
-from heads.losses import squared_emd
+from heads.losses import Loss, squared_emd
 from heads.photographs import Standardiser
 from heads.settings import NetworkSettings
-from heads.trainer import Loss
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -55,17 +54,30 @@ class Shape:
     activation: str
 
 
+class Gate(keras.layers.Layer):  # type: ignore[misc]
+    """In training, multiplies a layer's units by one mask for the whole batch: dropout's."""
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Start with every unit let through."""
+        self.mask = self.add_weight(
+            shape=input_shape[-1:], initializer="ones", trainable=False, name="mask"
+        )
+
+    def call(self, units: Any, training: bool = False) -> Any:
+        """Return units (n, width), masked in training alone."""
+        return units * self.mask if training else units
+
+
 def build_body(settings: NetworkSettings, shape: Shape, seed: int) -> Any:
-    """Return the network behind the standardised features: hidden layers and the output layer.
+    """Return the network behind the standardised features: a gate before each dense layer.
 
     With `start` mean the output kernel is zero (see `start_at`); else it is Glorot's, Keras' own.
     """
     pull = settings.l2 if settings.l2 and settings.optimizer != "adamw" else None
-    layers: list[Any] = [keras.Input((shape.n_features,))]
+    layers: list[Any] = [keras.Input((shape.n_features,)), Gate()]
     for i, width in enumerate(settings.hidden):
         layers.append(_dense(width, "relu", keras.initializers.HeNormal(seed=seed + i), pull))
-        if settings.dropout:
-            layers.append(keras.layers.Dropout(settings.dropout, seed=seed + i))
+        layers.append(Gate())
     at_mean = settings.start == "mean"
     start = keras.initializers.Zeros() if at_mean else keras.initializers.GlorotUniform(seed=seed)
     layers.append(_dense(shape.width, shape.activation, start, pull))
@@ -90,13 +102,18 @@ def start_at(body: Any, bias: FloatArray32) -> None:
     body.layers[-1].bias.assign(bias)
 
 
+def trained_weights(body: Any) -> list[FloatArray32]:
+    """Return kernel and bias of each dense layer, in order."""
+    return [variable.numpy() for variable in body.trainable_variables]
+
+
 def whole_model(bodies: Sequence[Any], scaler: Standardiser) -> Any:
     """Return the model from raw features (n, D) to outputs (n, width): the bodies' mean.
 
     Standardisation is folded into each first kernel, so that it is built of nothing but the root,
     dense layers and one average; it shares no weights with the bodies.
     """
-    first = [folded(body.get_weights(), scaler) for body in bodies]
+    first = [folded(trained_weights(body), scaler) for body in bodies]
     activations = [
         layer.activation for layer in bodies[0].layers if isinstance(layer, keras.layers.Dense)
     ]

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from cache.errors import HeadError
 from heads.calibration import fit_platt, platt_probability
 from heads.dataset import default_memory_bytes
+from heads.dropout import dropouts
+from heads.epochs import Learner
 from heads.head import History, mean_of_views
 from heads.networks import (
     Shape,
@@ -34,13 +36,7 @@ from heads.photographs import Photographs, Standardiser, spans, standardiser
 from heads.settings import NetworkSettings
 from heads.targets import Labels, Prediction
 from heads.tasks import TASKS, SignedMeanTask, Task, restore_task, task_values
-from heads.trainer import (
-    Learner,
-    Training,
-    make_optimizer,
-    mean_loss,
-    train,
-)
+from heads.trainer import Training, make_optimizer, mean_loss, train
 
 PREDICT_ROWS = 8192
 # The history's figures on train are measured on so many photographs, without dropout, so that
@@ -222,8 +218,13 @@ class _Lesson:
         )
         if self.settings.start == "mean":
             start_at(body, self.task.start_bias(targets))
-        loss = loss_of(self.task.loss, self.settings)
-        learner = Learner(body, make_optimizer(self.settings, n), loss, self.settings)
+        learner = Learner(
+            body,
+            make_optimizer(self.settings, n),
+            loss_of(self.task.loss, self.settings),
+            dropouts(self.settings, X.shape[2]),
+            self.settings,
+        )
         step = -(-n // MEASURED_ROWS)
         part = self.labels.take(np.arange(0, n, step))
         training = Training(

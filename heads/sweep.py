@@ -22,13 +22,15 @@ from cache.errors import EngineError, HeadError
 from cache.types import FloatArray
 from heads.counted import spearman
 from heads.dataset import default_memory_bytes
+from heads.dropout import dropouts
+from heads.epochs import kept_units, thinned
 from heads.head import mean_of_views
-from heads.networks import Shape, build_body, loss_of, start_at
+from heads.networks import Shape, build_body, loss_of, start_at, trained_weights
 from heads.photographs import Photographs, Standardiser, spans, standardiser
 from heads.settings import NetworkSettings
 from heads.targets import Labels
 from heads.tasks import TASKS, Task
-from heads.trainer import POOL_BATCHES, Blocks, Training
+from heads.trainer import Blocks, Training, draw_rows
 
 # Keras' own for AdamW (Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled Weight Decay
 # Regularization", 2019).
@@ -157,14 +159,15 @@ class _Stack:
         import tensorflow as tf
 
         self.size, self.base = len(points), points[0]
-        self.rate = float(self.base.dropout or 0.0)
+        self.dropouts = dropouts(self.base, shape.n_features)
         self.loss = loss_of(task.loss, self.base)
         self.activation = keras.activations.get(shape.activation)
         body = build_body(self.base, shape, seed)
         if self.base.start == "mean":
             start_at(body, task.start_bias(targets))
-        first, *rest = body.get_weights()
-        self.weights = [tf.Variable(np.tile(first, self.size))]
+        first, *rest = trained_weights(body)
+        # The first kernel (D, size, units) is one matrix to multiply with; others (size, ...).
+        self.weights = [tf.Variable(np.stack([first] * self.size, axis=1))]
         self.weights += [tf.Variable(np.stack([w] * self.size)) for w in rest]
         self.moments = [
             (tf.Variable(tf.zeros_like(w)), tf.Variable(tf.zeros_like(w))) for w in self.weights
@@ -172,31 +175,33 @@ class _Stack:
         self.lr = np.array([p.lr for p in points], np.float32)
         self.decay = np.array([p.l2 for p in points], np.float32)
 
-    def outputs(self, x: Any, *, training: bool) -> Any:
-        """Return (batch, size, width) for standardised features (batch, D)."""
+    def outputs(self, x: Any, kept: Sequence[Any] = ()) -> Any:
+        """Return (batch, size, width) for standardised features (batch, D).
+
+        In training, `kept` are the blocks of the features and of each hidden layer that a step
+        keeps, and `x` are the features of those blocks.
+        """
         import tensorflow as tf
 
-        first, bias, *rest = self.weights
-        h = tf.reshape(x @ first, (-1, *bias.shape)) + bias
+        first, bias, *rest = thinned(self.weights, self.dropouts, kept) if kept else self.weights
+        h = tf.reshape(x @ tf.reshape(first, (first.shape[0], -1)), (-1, *bias.shape)) + bias
         for kernel, bias in zip(rest[::2], rest[1::2], strict=True):
-            h = tf.nn.relu(h)
-            if training and self.rate:
-                h = tf.nn.dropout(h, self.rate)
-            h = tf.einsum("bsh,sho->bso", h, kernel) + bias
+            h = tf.einsum("bsh,sho->bso", tf.nn.relu(h), kernel) + bias
         return self.activation(h)
 
     def losses(self, y: Any, outputs: Any) -> Any:
         """Return (batch, size) losses for targets (batch, width)."""
         return self.loss(ops.broadcast_to(y[:, None], ops.shape(outputs)), outputs)
 
-    def step(self, x: Any, y: Any, number: Any, course: Any) -> None:
+    def step(self, batch: Any, y: Any, kept: Sequence[Any], number: Any, course: Any) -> None:
         """Move all networks by one batch; `course` is the schedule's share of each rate."""
         import tensorflow as tf
 
+        x = tf.cast(kept_units(batch, 1, self.dropouts[0], kept[0]), tf.float32)
         with tf.GradientTape() as tape:
             # Each network's loss depends on its own weights alone, so that their sum's gradient
             # is each one's own.
-            total = tf.reduce_sum(tf.reduce_mean(self.losses(y, self.outputs(x, training=True)), 0))
+            total = tf.reduce_sum(tf.reduce_mean(self.losses(y, self.outputs(x, kept)), 0))
         gradients = tape.gradient(total, self.weights)
         correction = tf.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)
         for i, (w, g, (m, v)) in enumerate(zip(self.weights, gradients, self.moments, strict=True)):
@@ -209,9 +214,7 @@ class _Stack:
     def _spread(self, i: int, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Give each of `size` values the shape that multiplies weight i."""
         shape = self.weights[i].shape
-        if i == 0:
-            return np.repeat(values, shape[1] // self.size)
-        return values.reshape(-1, *[1] * (len(shape) - 1))
+        return values.reshape(-1, *[1] * (len(shape) - (2 if i == 0 else 1)))
 
 
 def _run(stacks: Sequence[_Stack], training: Training, base: NetworkSettings, seed: int) -> None:
@@ -222,44 +225,27 @@ def _run(stacks: Sequence[_Stack], training: Training, base: NetworkSettings, se
     done = tf.Variable(0.0)
 
     @tf.function(reduce_retracing=True)
-    def run(features: Any, targets: Any, rows: Any, photos: Any, pool: Any, offsets: Any) -> None:
+    def run(features: Any, targets: Any, rows: Any, photos: Any, kept: Any) -> None:
         n_here = tf.shape(rows)[0]
         for step in tf.range((n_here + size - 1) // size):
             a, b = step * size, tf.minimum((step + 1) * size, n_here)
-            x = tf.cast(tf.gather(features, rows[a:b]), tf.float32)
-            y = tf.gather(targets, photos[a:b])
-            window = tf.reshape(pool[offsets[step] : offsets[step] + tf.size(x)], tf.shape(x))
+            batch, y = tf.gather(features, rows[a:b]), tf.gather(targets, photos[a:b])
             course = tf.constant(1.0)
             if base.schedule == "cosine":
                 course = 0.5 * (1 + tf.cos(np.pi * done / total))
             done.assign_add(1.0)
-            for stack in stacks:
-                kept = tf.cast(window >= stack.rate, tf.float32) / (1 - stack.rate)
-                stack.step(x * kept if stack.rate else x, y, done, course)
+            for stack, blocks in zip(stacks, kept, strict=True):
+                stack.step(batch, y, [of_layer[step] for of_layer in blocks], done, course)
 
-    tf.random.set_seed(seed)
     rng = np.random.default_rng(seed)
     bar = tqdm(range(int(base.epochs or 0)), "sweep", disable=None, leave=False)
     with bar, Blocks(training, size) as blocks:
         for _ in bar:
             for features, targets in blocks.shuffled(rng):
-                run(features, targets, *_order(training, len(targets), size, rng))
-
-
-def _order(
-    training: Training, n: int, size: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[Any], ...]:
-    """Return rows, photos, a pool of numbers in [0, 1) and where each step's lie in it."""
-    n_views = training.photographs.n_views
-    photos = rng.permutation(n).astype(np.int32)
-    rows = photos
-    if n_views > 1:
-        rows = photos * np.int32(n_views) + rng.integers(n_views, size=n, dtype=np.int32)
-    batch = min(n, size) * int(training.photographs.X.shape[2])
-    pool = rng.random(POOL_BATCHES * batch, dtype=np.float32)
-    steps = -(-n // size)
-    offsets = rng.integers((POOL_BATCHES - 1) * batch + 1, size=steps, dtype=np.int32)
-    return rows, photos, pool, offsets
+                photos, rows = draw_rows(training, len(targets), rng)
+                steps = -(-len(targets) // size)
+                kept = tuple(tuple(d.draw(steps, rng) for d in s.dropouts) for s in stacks)
+                run(features, targets, rows, photos, kept)
 
 
 # --- measuring ------------------------------------------------------------------------------------
@@ -289,7 +275,7 @@ def _of_stack(
 ) -> tuple[FloatArray, npt.NDArray[np.float32]]:
     losses, outputs = [], []
     for a, b in spans(len(inputs), VAL_ROWS):
-        given = stack.outputs(ops.convert_to_tensor(inputs[a:b]), training=False)
+        given = stack.outputs(ops.convert_to_tensor(inputs[a:b]))
         outputs.append(ops.convert_to_numpy(given))
         losses.append(
             ops.convert_to_numpy(stack.losses(ops.convert_to_tensor(targets[a:b]), given))

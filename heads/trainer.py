@@ -1,15 +1,15 @@
-"""Training a small network on cached features: one epoch is one compiled graph.
+"""Training a small network on cached features through all its epochs.
 
 Features stay in memory as they are stored (float16) and are gathered by shuffled row numbers
-inside the graph; above a memory budget, blocks of rows stream from the memory-map. Owns the loop,
-not what is learned; must not import scikit-learn.
+inside the graph of a pass; above a memory budget, blocks of rows stream from the memory-map. Owns
+the loop, not what is learned; must not import scikit-learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,116 +18,10 @@ from keras import ops
 from tqdm import tqdm
 
 from cache.errors import HeadError
+from heads.epochs import Learner, Pass, make_epoch
+from heads.losses import Loss
 from heads.photographs import FloatArray32, Photographs, Standardiser, spans
 from heads.settings import NetworkSettings
-
-# The input dropout's masks are windows at random places of a pool that is drawn anew each epoch,
-# this many batches long. Drawing each mask anew took two thirds of an epoch's time.
-POOL_BATCHES = 4
-
-Loss = Callable[[Any, Any], Any]
-
-
-# --- one epoch over one block ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """The order in which a block is seen, and its noise.
-
-    `rows` (n,) int32 are rows of the block's standardised features, `photos` (n,) int32 the rows of
-    its targets.
-    `pool` (P,) float32 holds 0 or 1 / keep, `offsets` (steps,) int32 where each step's mask starts;
-    both are empty without input dropout.
-    """
-
-    rows: npt.NDArray[np.int32]
-    photos: npt.NDArray[np.int32]
-    pool: FloatArray32
-    offsets: npt.NDArray[np.int32]
-
-
-class Epoch(Protocol):
-    """Makes one pass over a block: standardised features (m, D), targets (n, width)."""
-
-    def __call__(self, features: Any, targets: Any, order: Pass) -> None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Learner:
-    """What a pass changes and how: the network behind standardised inputs.
-
-    `settings` are resolved: no None in them.
-    """
-
-    body: Any
-    optimizer: Any
-    loss: Loss
-    settings: NetworkSettings
-
-    @property
-    def batch_size(self) -> int:
-        """Photographs in a step."""
-        return int(self.settings.batch_size or 0)
-
-    @property
-    def epochs(self) -> int:
-        """Passes over all photographs."""
-        return int(self.settings.epochs or 0)
-
-
-def make_epoch(learner: Learner) -> Epoch:
-    """Return the compiled pass where TensorFlow is the backend, else the neutral one."""
-    if keras.backend.backend() == "tensorflow":
-        return tensorflow_epoch(learner)
-    return neutral_epoch(learner)
-
-
-def tensorflow_epoch(learner: Learner) -> Epoch:
-    """Return a pass that is one TensorFlow graph: gather, mask, step."""
-    import tensorflow as tf
-
-    body, optimizer, size = learner.body, learner.optimizer, learner.batch_size
-    variables = body.trainable_variables
-
-    @tf.function(reduce_retracing=True)
-    def run(features: Any, targets: Any, rows: Any, photos: Any, pool: Any, offsets: Any) -> None:
-        n = tf.shape(rows)[0]
-        for step in tf.range((n + size - 1) // size):
-            a, b = step * size, tf.minimum((step + 1) * size, n)
-            x = tf.cast(tf.gather(features, rows[a:b]), tf.float32)
-            if offsets.shape[0] != 0:
-                window = pool[offsets[step] : offsets[step] + tf.size(x)]
-                x *= tf.reshape(window, tf.shape(x))
-            y = tf.gather(targets, photos[a:b])
-            with tf.GradientTape() as tape:
-                value = tf.reduce_mean(learner.loss(y, body(x, training=True)))
-                value += tf.add_n(body.losses) if body.losses else 0.0
-            optimizer.apply(tape.gradient(value, variables), variables)
-
-    def epoch(features: Any, targets: Any, order: Pass) -> None:
-        run(features, targets, order.rows, order.photos, order.pool, order.offsets)
-
-    return epoch
-
-
-def neutral_epoch(learner: Learner) -> Epoch:
-    """Return a pass through Keras' own training step, on any backend."""
-    learner.body.compile(optimizer=learner.optimizer, loss=learner.loss, jit_compile=False)
-
-    def epoch(features: Any, targets: Any, order: Pass) -> None:
-        features, targets = ops.convert_to_numpy(features), ops.convert_to_numpy(targets)
-        for step, (a, b) in enumerate(spans(len(order.rows), learner.batch_size)):
-            x = features[order.rows[a:b]].astype(np.float32)
-            if len(order.offsets):
-                start = order.offsets[step]
-                x *= order.pool[start : start + x.size].reshape(x.shape)
-            learner.body.train_on_batch(x, targets[order.photos[a:b]])
-
-    return epoch
-
-
-# --- all epochs -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,18 +113,20 @@ class _Kept:
 
 def draw_pass(learner: Learner, training: Training, n: int, rng: np.random.Generator) -> Pass:
     """Draw the order, the views and the noise of one pass over a block of n photographs."""
-    n_views, dropout = training.photographs.n_views, learner.settings.input_dropout
-    photos = rng.permutation(n).astype(np.int32)
-    rows = photos
-    if n_views > 1:
-        rows = photos * np.int32(n_views) + rng.integers(n_views, size=n, dtype=np.int32)
-    if not dropout:
-        return Pass(rows, photos, np.zeros(0, np.float32), np.zeros(0, np.int32))
-    batch = min(n, learner.batch_size) * int(training.photographs.X.shape[2])
-    kept = rng.random(POOL_BATCHES * batch, dtype=np.float32) >= dropout
+    photos, rows = draw_rows(training, n, rng)
     steps = -(-n // learner.batch_size)
-    offsets = rng.integers((POOL_BATCHES - 1) * batch + 1, size=steps, dtype=np.int32)
-    return Pass(rows, photos, kept.astype(np.float32) / np.float32(1 - dropout), offsets)
+    return Pass(rows, photos, tuple(dropout.draw(steps, rng) for dropout in learner.dropouts))
+
+
+def draw_rows(
+    training: Training, n: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return n photographs of a block in random order and a row of each: of a random view."""
+    n_views = training.photographs.n_views
+    photos = rng.permutation(n).astype(np.int32)
+    if n_views == 1:
+        return photos, photos
+    return photos, photos * np.int32(n_views) + rng.integers(n_views, size=n, dtype=np.int32)
 
 
 class Blocks:

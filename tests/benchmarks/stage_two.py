@@ -163,13 +163,17 @@ def _both_epochs(folder: Path, settings: Any) -> None:
 
 
 def _learner(training: Any, settings: Any, bias: np.ndarray) -> Any:
+    from heads.dropout import dropouts
+    from heads.epochs import Learner
     from heads.networks import Shape, build_body, loss_of, start_at
-    from heads.trainer import Learner, make_optimizer
+    from heads.trainer import make_optimizer
 
-    body = build_body(settings, Shape(training.photographs.X.shape[2], LEVELS, "softmax"), seed=0)
+    n_features = training.photographs.X.shape[2]
+    body = build_body(settings, Shape(n_features, LEVELS, "softmax"), seed=0)
     start_at(body, bias)
     optimizer = make_optimizer(settings, len(training.photographs))
-    return Learner(body, optimizer, loss_of("emd", settings), settings)
+    dropped = dropouts(settings, n_features)
+    return Learner(body, optimizer, loss_of("emd", settings), dropped, settings)
 
 
 def _loss(learner: Any, training: Any) -> float:
@@ -180,7 +184,8 @@ def _loss(learner: Any, training: Any) -> float:
 
 
 def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
-    from heads.trainer import Blocks, draw_pass, make_epoch
+    from heads.epochs import make_epoch
+    from heads.trainer import Blocks, draw_pass
 
     learner, rng, rows = _learner(training, settings, bias), np.random.default_rng(0), []
     learner.optimizer.build(learner.body.trainable_variables)
@@ -195,7 +200,7 @@ def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[fl
 
 
 def _fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
-    """Train as one would by hand: float16 features in memory, all else layers of the model."""
+    """Train as one would by hand: float16 features in memory, all else Keras' own layers."""
     import keras
     from keras import ops
 
@@ -205,7 +210,12 @@ def _fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple
     x = ops.sign(x) * ops.sqrt(ops.abs(x))
     x = keras.layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
     x = keras.layers.Dropout(settings.input_dropout)(x)
-    model = keras.Model(inputs, learner.body(x))
+    for layer in learner.body.layers:
+        if isinstance(layer, keras.layers.Dense):
+            x = layer(x)
+            if layer is not learner.body.layers[-1]:
+                x = keras.layers.Dropout(settings.dropout)(x)
+    model = keras.Model(inputs, x)
     model.compile(learner.optimizer, loss=learner.loss)
     features, rows = training.photographs.whole(), []
     for _ in range(ROUNDS):

@@ -11,20 +11,14 @@ import pytest
 from cache.errors import HeadError
 from cache.types import mean_of_votes
 from heads.dataset import SplitData, load_splits
-from heads.networks import LOSSES, Shape, build_body
+from heads.dropout import dropouts
+from heads.epochs import Learner, Pass, neutral_epoch, tensorflow_epoch
+from heads.networks import LOSSES, Shape, build_body, trained_weights
 from heads.neural import SEED_STEP, NeuralHead
 from heads.photographs import Photographs, Standardiser
 from heads.settings import NetworkSettings, blog, tuned
 from heads.targets import Labels, Prediction
-from heads.trainer import (
-    Learner,
-    Pass,
-    Training,
-    draw_pass,
-    make_optimizer,
-    neutral_epoch,
-    tensorflow_epoch,
-)
+from heads.trainer import Training, draw_pass, make_optimizer
 
 QUICK = replace(
     tuned("emd"), hidden=(), input_dropout=0.2, batch_size=32, epochs=6, cross_entropy=0.0
@@ -64,7 +58,7 @@ def learner(settings: NetworkSettings, n: int, n_features: int) -> Learner:
     body = build_body(replace(settings, start="random"), Shape(n_features, 3, "softmax"), seed=3)
     optimizer = make_optimizer(settings, n)
     optimizer.build(body.trainable_variables)
-    return Learner(body, optimizer, LOSSES["emd"], settings)
+    return Learner(body, optimizer, LOSSES["emd"], dropouts(settings, n_features), settings)
 
 
 def training(X: np.ndarray, targets: np.ndarray, *, mean_only: bool = False) -> Training:
@@ -82,7 +76,7 @@ def test_the_compiled_pass_equals_the_neutral_one(optimizer: str, n_views: int) 
     settings = NetworkSettings(
         optimizer=optimizer, lr=0.01, batch_size=16, input_dropout=0.5, l2=0.05
     )
-    settings = replace(settings, hidden=(4,), dropout=0.0)
+    settings = replace(settings, hidden=(8, 4), dropout=0.5)
     weights = []
     for make in (tensorflow_epoch, neutral_epoch):
         student = learner(settings, 50, 6)
@@ -90,24 +84,24 @@ def test_the_compiled_pass_equals_the_neutral_one(optimizer: str, n_views: int) 
         whole = training(X, targets)
         for _ in range(3):
             epoch(whole.photographs.whole(), targets, draw_pass(student, whole, 50, order))
-        weights.append(student.body.get_weights())
-    start = learner(settings, 50, 6).body.get_weights()
+        weights.append(trained_weights(student.body))
+    start = trained_weights(learner(settings, 50, 6).body)
     for compiled, neutral, first in zip(*weights, start, strict=True):
         np.testing.assert_allclose(compiled, neutral, atol=2e-6)
         assert np.abs(compiled - first).max() > 1e-3
 
 
 def test_a_pass_sees_every_photograph_once_in_a_random_view() -> None:
-    settings = NetworkSettings(batch_size=8, lr=0.1, input_dropout=0.25, dropout=0.0, epochs=1)
+    settings = NetworkSettings(batch_size=8, lr=0.1, input_dropout=0.5, dropout=0.0, epochs=1)
     student = learner(settings, 100, 6)
     whole = training(np.zeros((100, 4, 6), np.float16), np.zeros((100, 3), np.float32))
     order: Pass = draw_pass(student, whole, 100, np.random.default_rng(0))
     assert sorted(order.photos.tolist()) == list(range(100))
     np.testing.assert_array_equal(order.rows // 4, order.photos)
     assert set((order.rows % 4).tolist()) == {0, 1, 2, 3}
-    assert set(np.unique(order.pool).tolist()) == {0.0, float(np.float32(1 / 0.75))}
-    assert len(order.offsets) == 13
-    assert order.offsets.max() + 8 * 6 <= len(order.pool)
+    inputs, hidden = order.kept
+    assert inputs.shape == (13, 3)
+    assert hidden.shape == (13, student.dropouts[1].n_blocks)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others(
