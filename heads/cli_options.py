@@ -108,14 +108,14 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--dropout",
         type=float,
         metavar="P",
-        help="behind each hidden layer (default: 0.5 up to 1,000 photographs, falling to 0.17 at "
-        "100,000)",
+        help="behind each hidden layer, one mask for a whole batch (default: 0.5)",
     )
     group.add_argument(
         "--input-dropout",
         type=float,
         metavar="P",
-        help="on the features (default: the same; from 0.8 on for a linear head)",
+        help="on the features (default: 0.5, for a linear head 0.8, up to 1,000 photographs; "
+        "then its odds fall as 1 / n)",
     )
     group.add_argument(
         "--l2",
@@ -128,7 +128,8 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=float,
         metavar="X",
-        help="learning rate; falls to zero along a cosine (default: 0.4 / number of features)",
+        help="learning rate; falls to zero along a cosine (default: 0.5 / number of "
+        "features, 0.0004 from 1,280 features on)",
     )
     group.add_argument(
         "--batch-size",

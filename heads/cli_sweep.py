@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dropout",
         type=number,
         metavar="A,B",
-        help="on the features and behind hidden layers alike; default: the head's own",
+        help="behind hidden layers, or on the features of a linear head; default: the head's own",
     )
     parser.add_argument(
         "--seeds", type=cli_options.positive, default=1, metavar="N", help="(default: 1)"
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     grid = sweep.Grid(
         options.lr or (float(own.lr or 0),),
         options.l2 or (own.l2,),
-        options.dropout or (float((own.dropout if own.hidden else own.input_dropout) or 0),),
+        options.dropout or (),
         options.seeds,
     )
     lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels, options.memory)

@@ -5,7 +5,6 @@ Standard library only, so that the command line can show them without loading a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -20,14 +19,14 @@ STARTS = ("mean", "random")
 
 TRANSFORMS = ("root", "none")
 
-OUTPUT_STEP, MAX_LR = 0.4, 0.01
+OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule passes over the photographs so often, and oftener until it has made so many steps: a
 # few hundred photographs are seen 60 times.
 EPOCHS, LEAST_STEPS = 10, 120
-# Dropout falls from its full strength at FEW photographs to a third of it at MANY, along the
-# logarithm: what it gains falls with the size of the data (Srivastava et al., "Dropout", 2014,
-# section 7.4).
-FEW, MANY, LEAST_DROPOUT = 1_000, 100_000, 1 / 3
+# Dropout of a linear head's features is a penalty on its weights that grows with the number of
+# photographs (Wager, Wang and Liang, "Dropout Training as Adaptive Regularization", 2013, section
+# 2); what they need does not. So the odds of dropping a feature fall as 1 / n beyond FEW.
+FEW = 1_000
 DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
 # Where there are fewer features, they are dropped less: there is no other that tells the same.
 USUAL_FEATURES = 1280
@@ -99,7 +98,7 @@ class NetworkSettings:
         """Return the settings with numbers in place of None, for n photographs of D features.
 
         One step of Adam moves each of D weights by about lr, and so the output by up to lr D on
-        standardised features: lr = 0.4 / D keeps that the same up to the usual 1,280. More are
+        standardised features: lr = 0.5 / D keeps that the same up to the usual 1,280. More are
         several layers, which tell much the same, and keep the rate. For a linear tanh, whose slope
         is four times that of a sigmoid, it is a quarter. The batch is a hundredth of the
         photographs, within 256..1024: small sets need the steps, large ones the speed.
@@ -107,7 +106,6 @@ class NetworkSettings:
         step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
         size = self.batch_size or min(max(n // 100, 256), 1024)
         least = -(-LEAST_STEPS // -(-n // size))
-        share = _dropout_share(n)
         first = DROPOUT if self.hidden else LINEAR_INPUT_DROPOUT
         first *= min((n_features / USUAL_FEATURES) ** 0.25, 1.0)
         return replace(
@@ -115,8 +113,8 @@ class NetworkSettings:
             lr=min(step / min(n_features, USUAL_FEATURES), MAX_LR) if self.lr is None else self.lr,
             batch_size=size,
             epochs=self.epochs or max(EPOCHS, least),
-            dropout=DROPOUT * share if self.dropout is None else self.dropout,
-            input_dropout=first * share if self.input_dropout is None else self.input_dropout,
+            dropout=DROPOUT if self.dropout is None else self.dropout,
+            input_dropout=_fallen(first, n) if self.input_dropout is None else self.input_dropout,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,9 +151,10 @@ def override(settings: NetworkSettings, values: Mapping[str, Any]) -> NetworkSet
     return replace(settings, **plain)
 
 
-def _dropout_share(n: int) -> float:
-    way = math.log(max(n, 1) / FEW) / math.log(MANY / FEW)
-    return 1 - (1 - LEAST_DROPOUT) * min(max(way, 0.0), 1.0)
+def _fallen(rate: float, n: int) -> float:
+    """Return a dropout rate at up to FEW photographs as it is at n."""
+    odds = rate / (1 - rate) * min(FEW / n, 1.0)
+    return odds / (1 + odds)
 
 
 def _require(name: str, value: object, right: bool, expected: str) -> None:

@@ -40,7 +40,10 @@ VAL_ROWS = 4096
 
 @dataclass(frozen=True)
 class Grid:
-    """Values to try of each setting; `dropout` acts on the features and behind hidden layers."""
+    """Values to try of each setting; no `dropout` leaves the base's.
+
+    `dropout` acts behind hidden layers, or on the features of a linear head.
+    """
 
     lr: tuple[float, ...]
     l2: tuple[float, ...]
@@ -49,10 +52,22 @@ class Grid:
 
     def settings(self, base: NetworkSettings) -> list[NetworkSettings]:
         """Return the settings of every point, dropout outermost and lr innermost."""
+        rates = self.dropout or (swept_dropout(base),)
         return [
-            replace(base, lr=lr, l2=l2, dropout=dropout, input_dropout=dropout)
-            for dropout, l2, lr in product(self.dropout, self.l2, self.lr)
+            _with_dropout(replace(base, lr=lr, l2=l2), rate)
+            for rate, l2, lr in product(rates, self.l2, self.lr)
         ]
+
+
+def swept_dropout(settings: NetworkSettings) -> float:
+    """Return the rate that a grid's `dropout` sets."""
+    return float((settings.dropout if settings.hidden else settings.input_dropout) or 0.0)
+
+
+def _with_dropout(settings: NetworkSettings, rate: float) -> NetworkSettings:
+    if settings.hidden:
+        return replace(settings, dropout=rate)
+    return replace(settings, input_dropout=rate)
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,11 @@ class Point:
     settings: NetworkSettings
     val_losses: tuple[float, ...]
     val_srccs: tuple[float, ...]
+
+    @property
+    def dropout(self) -> float:
+        """The rate that the grid set."""
+        return swept_dropout(self.settings)
 
     @property
     def val_loss(self) -> float:
@@ -135,8 +155,8 @@ def _trained(
     training = Training(photographs, scaler, targets, memory, dict, dict, head)
     shape = Shape(lessons.X.shape[2], targets.shape[1], task.activation)
     stacks = [
-        _Stack([p for p in points if p.dropout == rate], shape, task, targets, seed)
-        for rate in dict.fromkeys(p.dropout for p in points)
+        _Stack([p for p in points if swept_dropout(p) == rate], shape, task, targets, seed)
+        for rate in dict.fromkeys(swept_dropout(p) for p in points)
     ]
     _run(stacks, training, base, seed)
     return _measured(stacks, task, scaler, lessons)

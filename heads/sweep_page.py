@@ -34,7 +34,7 @@ def rows(points: Sequence[Point]) -> list[dict[str, float]]:
         {
             "lr": float(p.settings.lr or 0),
             "l2": p.settings.l2,
-            "dropout": float(p.settings.dropout or 0),
+            "dropout": p.dropout,
             "val_loss": p.val_loss,
             "val_srcc": p.val_srcc,
             "seeds": len(p.val_losses),
@@ -94,8 +94,8 @@ def heat_map(head: str, points: Sequence[Point], chosen: Point) -> str:
         f"<h1>Sweep of {html.escape(head)}</h1><p>Loss on val and, below it, SRCC; lower loss is "
         "darker. The framed setting was chosen. Test was not looked at.</p>",
     ]
-    for dropout in dict.fromkeys(p.settings.dropout for p in points):
-        here = [p for p in points if p.settings.dropout == dropout]
+    for dropout in dict.fromkeys(p.dropout for p in points):
+        here = [p for p in points if p.dropout == dropout]
         parts.append(_table(f"dropout {dropout:g}", here, chosen, span))
     return "\n".join(parts)
 

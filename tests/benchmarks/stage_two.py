@@ -209,7 +209,8 @@ def _fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple
     x = ops.cast(inputs, "float32")
     x = ops.sign(x) * ops.sqrt(ops.abs(x))
     x = keras.layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
-    x = keras.layers.Dropout(settings.input_dropout)(x)
+    if not learner.dropouts[0].keeps_all:
+        x = keras.layers.Dropout(settings.input_dropout)(x)
     for layer in learner.body.layers:
         if isinstance(layer, keras.layers.Dense):
             x = layer(x)

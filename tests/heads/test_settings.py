@@ -51,12 +51,12 @@ def test_an_unknown_setting_is_named() -> None:
 @pytest.mark.parametrize(
     ("head", "n", "features", "lr", "batch", "epochs"),
     [
-        ("emd", 235_000, 1280, 0.4 / 1280, 1024, 10),
-        ("emd", 50_000, 1280, 0.4 / 1280, 500, 10),
-        ("emd", 373, 1280, 0.4 / 1280, 256, 60),
-        ("emd", 373, 2784, 0.4 / 1280, 256, 60),
+        ("emd", 235_000, 1280, 0.5 / 1280, 1024, 10),
+        ("emd", 50_000, 1280, 0.5 / 1280, 500, 10),
+        ("emd", 373, 1280, 0.5 / 1280, 256, 60),
+        ("emd", 373, 2784, 0.5 / 1280, 256, 60),
         ("emd", 100, 4, 0.01, 256, 120),
-        ("tanh", 100, 1280, 0.4 / 1280, 256, 120),
+        ("tanh", 100, 1280, 0.5 / 1280, 256, 120),
     ],
 )
 def test_rate_batch_and_epochs_follow_the_data(
@@ -68,12 +68,13 @@ def test_rate_batch_and_epochs_follow_the_data(
 
 
 def test_a_linear_tanh_gets_a_quarter_of_the_rate() -> None:
-    assert NetworkSettings(hidden=()).resolved("tanh", 100, 1280).lr == pytest.approx(0.1 / 1280)
+    assert NetworkSettings(hidden=()).resolved("tanh", 100, 1280).lr == pytest.approx(0.125 / 1280)
 
 
-def test_dropout_falls_with_the_number_of_photographs() -> None:
-    shares = [NetworkSettings().resolved("emd", n, 9).dropout for n in (50, 1_000, 10_000, 10**6)]
-    assert shares == pytest.approx([0.5, 0.5, 1 / 3, 1 / 6])
+def test_dropout_of_features_falls_with_the_number_of_photographs() -> None:
+    many = [NetworkSettings().resolved("emd", n, 1280) for n in (50, 1_000, 9_000, 10**6)]
+    assert [settings.input_dropout for settings in many] == pytest.approx([0.5, 0.5, 0.1, 1 / 1001])
+    assert {settings.dropout for settings in many} == {0.5}
     linear = NetworkSettings(hidden=())
     rates = [linear.resolved("emd", 500, width).input_dropout for width in (2784, 1280, 80)]
     assert rates == pytest.approx([0.8, 0.8, 0.4])
