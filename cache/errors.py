@@ -66,5 +66,9 @@ class HeadError(AestheticError):
     """A head cannot be trained or used on this data with these settings."""
 
 
+class UnsuitableLabelsError(HeadError):
+    """These labels cannot train this head, whatever its settings; other heads may do."""
+
+
 class RunError(AestheticError):
     """A run folder is missing, damaged, or already holds something else."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import HeadError
+from cache.errors import HeadError, UnsuitableLabelsError
 from cache.types import FloatArray, Scale
 from heads.calibration import calibration_note, fit_platt, platt_probability, sigmoid
 from heads.floors import Arrays, ConstantHead, MeanRatingsHead, State, Values, need_training
@@ -70,7 +70,7 @@ class RidgeHead:
         self.model_, self.choice_ = choose_ridge(X, labels.mean[:, None], X_val, val_mse)
         score = self._score(self.model_.outputs(X_val))
         self.platt_ = fit_platt(score, labels_val.beautiful)
-        self.note_ = calibration_note(labels_val.beautiful)
+        self.note_ = calibration_note(score, labels_val.beautiful)
         return []
 
     def predict(self, X: FeatureRows) -> Prediction:
@@ -127,7 +127,7 @@ class RidgeDistHead:
         self.model_, self.choice_ = choose_ridge(X, labels.distribution, X_val, val_emd)
         score = distribution_mean(project_onto_simplex(self.model_.outputs(X_val)))
         self.platt_ = fit_platt(score, labels_val.beautiful)
-        self.note_ = calibration_note(labels_val.beautiful)
+        self.note_ = calibration_note(score, labels_val.beautiful)
         return []
 
     def predict(self, X: FeatureRows) -> Prediction:
@@ -286,7 +286,7 @@ def _need_validation(labels: Labels, head: str) -> None:
 def _need_two_classes(beautiful: BoolArray) -> None:
     if beautiful.all() == beautiful.any():
         kind = "beautiful" if beautiful.any() else "not beautiful"
-        raise HeadError(
+        raise UnsuitableLabelsError(
             f"The head logistic needs both classes, and all {len(beautiful)} training photographs "
             f"are {kind}. Choose another --threshold, or train ridge instead."
         )

@@ -18,8 +18,9 @@ def fit_platt(score: FloatArray, beautiful: BoolArray) -> tuple[float, float]:
     Platt, "Probabilistic Outputs for Support Vector Machines" (1999): logistic regression on one
     score, with the targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) in place of 1 and 0; his A and B
     are -a and -b. Where the score is constant, a = 0 and the probability is the mean target. Where
-    there is one class only, no slope can be learned: a = 1 / (standard deviation of the score), so
-    that the order of the scores is kept, and b makes the mean probability the target;
+    there is one class only, or the score falls with being beautiful, as it can among few
+    photographs, no slope can be learned: a = 1 / (standard deviation of the score), so that the
+    order of the scores is kept, and b makes the mean probability the mean target;
     `calibration_note` says so in words.
 
     Args:
@@ -34,17 +35,12 @@ def fit_platt(score: FloatArray, beautiful: BoolArray) -> tuple[float, float]:
             "Probabilities are calibrated on validation photographs, and there are none. "
             "Extract a val split (--val-fraction above 0)."
         )
-    n1 = int(np.count_nonzero(beautiful))
-    n0 = len(score) - n1
-    target = np.where(beautiful, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
+    target = _platt_targets(beautiful)
     middle, width = float(np.mean(score)), float(np.std(score))
     if np.ptp(score) == 0:
         return 0.0, float(np.log(target.mean() / (1 - target.mean())))
     unit = (score - middle) / width
-    if n1 == 0 or n0 == 0:
-        slope, offset = 1.0, _offset(unit, float(target[0]))
-    else:
-        slope, offset = _logistic_line(unit, target)
+    slope, offset = _rising_line(unit, beautiful) or (1.0, _offset(unit, float(target.mean())))
     return slope / width, offset - slope * middle / width
 
 
@@ -53,21 +49,41 @@ def platt_probability(score: FloatArray, a: float, b: float) -> FloatArray:
     return sigmoid(a * score + b)
 
 
-def calibration_note(beautiful: BoolArray) -> str:
-    """Return what must be said of probabilities calibrated on these (n,) labels; mostly ''."""
-    if len(beautiful) and beautiful.all() != beautiful.any():
-        return ""
-    kind = "beautiful" if beautiful.any() else "not beautiful"
-    return (
-        f"All {len(beautiful)} validation photographs are {kind}: p_beautiful keeps the order of "
-        "the scores and is no calibrated probability. Choose another --threshold or add "
-        "validation photographs."
-    )
+def calibration_note(score: FloatArray, beautiful: BoolArray) -> str:
+    """Return what must be said of `fit_platt` on these (n,) scores and labels; mostly ''."""
+    n = len(beautiful)
+    if n and beautiful.all() == beautiful.any():
+        kind = "beautiful" if beautiful.any() else "not beautiful"
+        return (
+            f"All {n} validation photographs are {kind}: p_beautiful keeps the order of the "
+            "scores and is no calibrated probability. Choose another --threshold or add "
+            "validation photographs."
+        )
+    if np.ptp(score) and _rising_line((score - np.mean(score)) / np.std(score), beautiful) is None:
+        return (
+            f"Among the {n} validation photographs the beautiful ones do not have the higher "
+            "scores: p_beautiful keeps the order of the scores and is no calibrated probability. "
+            "Add validation photographs."
+        )
+    return ""
 
 
 def sigmoid(values: FloatArray) -> FloatArray:
     """Return 1 / (1 + exp(-values)) without overflow."""
     return np.exp(-np.logaddexp(0.0, -values))
+
+
+def _platt_targets(beautiful: BoolArray) -> FloatArray:
+    n1 = int(np.count_nonzero(beautiful))
+    return np.where(beautiful, (n1 + 1) / (n1 + 2), 1 / (len(beautiful) - n1 + 2))
+
+
+def _rising_line(x: FloatArray, beautiful: BoolArray) -> tuple[float, float] | None:
+    """Return slope and offset of Platt's line; None with one class, or if it does not rise."""
+    if beautiful.all() == beautiful.any():
+        return None
+    slope, offset = _logistic_line(x, _platt_targets(beautiful))
+    return (slope, offset) if slope > 0 else None
 
 
 def _logistic_line(x: FloatArray, target: FloatArray) -> tuple[float, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
-from cache.errors import HeadError
+from cache.errors import HeadError, UnsuitableLabelsError
 from heads import cli_options
 from heads.registry import FLOOR, HEADS, Settings
 from heads.settings import blog, tuned
@@ -31,8 +31,8 @@ EPILOG = """examples:
   heads compare --folds 5 --fold-seeds 3   every photograph predicted, in three ways
   heads compare --folds 5 --layers top --views center   what layers and views buy
 Writes leaderboard.csv and report.html beside the runs; with --folds instead
-folds-K/leaderboard.csv and folds-K/HEAD/predictions.csv. The constant head is
-always among them: it is the floor.
+folds-K/leaderboard.csv and folds-K/HEAD/predictions.csv (of the first of several
+--seeds). The constant head is always among them: it is the floor.
 """
 VIEWS = ("center", "mean", "random")
 LAYERS = ("top", "multi")
@@ -132,6 +132,25 @@ def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
     return fitting
 
 
+def _entries(
+    names: Sequence[str], make: Callable[[str], Entry], asked: Sequence[str] | None
+) -> list[Entry]:
+    """Return each head's entry; one that the labels do not suit is left out if nobody asked for it.
+
+    Raises:
+        UnsuitableLabelsError: a head that was asked for cannot be trained.
+    """
+    entries = []
+    for name in names:
+        try:
+            entries.append(make(name))
+        except UnsuitableLabelsError as error:
+            if name in (asked or ()):
+                raise
+            console.note(f"Left out: {error.one_line()}")
+    return entries
+
+
 def _settings(name: str, options: argparse.Namespace) -> Settings:
     if not HEADS[name].neural:
         return None
@@ -150,7 +169,8 @@ def _runs(
     from heads.fitting import Floor
 
     floor = Floor.of(data)
-    return options.out, _title(options, data), [_entry(n, options, data, floor) for n in names]
+    entries = _entries(names, lambda name: _entry(name, options, data, floor), options.heads)
+    return options.out, _title(options, data), entries
 
 
 def _entry(
@@ -228,9 +248,11 @@ def _folds(
     folder = options.out / f"folds-{options.folds}"
     constant = folds.predict_folds(FLOOR, None, pool, ways[0], options.seed)
     floor = Sample.of(constant, pool.labels)
-    entries = [
-        _fold_entry(name, _settings(name, options), folding, folder, floor) for name in names
-    ]
+    entries = _entries(
+        names,
+        lambda name: _fold_entry(name, _settings(name, options), folding, folder, floor),
+        options.heads,
+    )
     return folder, _fold_title(options, data, folding), entries
 
 

@@ -13,7 +13,15 @@ from typing import Any
 
 from cache.errors import HeadError, RunError
 from heads.registry import HEADS, Settings, find_head
-from heads.settings import NEURAL_HEADS, OPTIMIZERS, VIEW_USES, NetworkSettings, blog, override
+from heads.settings import (
+    NEURAL_HEADS,
+    OPTIMIZERS,
+    TRANSFORMS,
+    VIEW_USES,
+    NetworkSettings,
+    blog,
+    override,
+)
 
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 # Flags whose names are those of NetworkSettings' fields.
@@ -29,6 +37,7 @@ SETTING_FLAGS = (
     "patience",
     "optimizer",
     "views",
+    "transform",
 )
 
 
@@ -156,6 +165,12 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         choices=VIEW_USES,
         help="with several views a photograph: train on a random one in each epoch, or on their "
         f"mean (default: {default.views}); predictions always use the mean",
+    )
+    group.add_argument(
+        "--transform",
+        choices=TRANSFORMS,
+        help="of the features: root takes the signed square root of each, which evens out their "
+        f"skew (default: {default.transform})",
     )
     group.add_argument(
         "--preset",

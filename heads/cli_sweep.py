@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.cli_train import describe
     from heads.dataset import load_splits
     from heads.fitting import TrainRequest, train_run, with_layers
+    from heads.metrics import for_json
     from heads.registry import load_keras
     from heads.settings import override, tuned
 
@@ -83,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
     )
     done = train_run(request, data)
     if options.json:
-        shown = {"points": sweep_page.rows(points), "run": str(done.path), "metrics": done.metrics}
-        print(json.dumps(shown))
+        rows = [for_json(row) for row in sweep_page.rows(points)]
+        print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))
         return console.EXIT_OK
     print(sweep_page.table(points, chosen))
     console.note(f"{folder}: sweep.csv and the heat map sweep.html.")

@@ -56,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
         features_dir=options.features or Path(config.get("features_dir", "features")),
         out=options.out,
         overwrite=options.overwrite,
-        memory_bytes=options.memory,
+        memory_bytes=options.memory or config.get("streamed_bytes"),
     )
-    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=options.memory)
+    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
     done = train_run(request, data)
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))

@@ -86,8 +86,12 @@ def mean_sample(samples: Sequence[Sample]) -> Sample:
 def _mean_value(values: Sequence[Value]) -> Value:
     if values[0] is None:
         return None
-    mean = np.mean(np.array(values, np.float64), axis=0)
-    return mean.round().astype(int).tolist() if isinstance(values[0], list) else float(mean)
+    if isinstance(values[0], list):
+        # The rows of a confusion matrix sum to the same photographs in each of them.
+        counts = np.array(values)
+        first, whole = counts[:, :, 0].mean(axis=0).round().astype(int), counts[0].sum(axis=1)
+        return np.stack([first, whole - first], axis=1).tolist()  # type: ignore[no-any-return]
+    return float(np.mean(np.array(values, np.float64)))
 
 
 def deviations(samples: Sequence[Sample]) -> dict[str, float]:

@@ -12,9 +12,10 @@ from cache.console import note
 from cache.errors import RunError
 from cache.types import ExtractorSpec
 from heads import evaluate, runs
-from heads.dataset import SplitData
+from heads.dataset import SplitData, default_memory_bytes
 from heads.evaluate import Sample
-from heads.head import Head, History
+from heads.head import FeatureRows, Head, History
+from heads.photographs import Photographs
 from heads.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import RunConfig, SplitFacts
@@ -137,11 +138,12 @@ def _metrics(
 
 
 def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
-    entry = find_head(request.head)
-    cache = data["train"].cache
+    entry, train = find_head(request.head), data["train"]
+    cache = train.cache
+    settings = with_layers(request.settings or entry.default_settings, cache.spec)
     return RunConfig(
         head=request.head,
-        settings=with_layers(request.settings or entry.default_settings, cache.spec),
+        settings=settings,
         seed=request.seed,
         limit=request.limit,
         extractor=cache.spec,
@@ -149,7 +151,17 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         features_dir=str(request.features_dir.resolve()),
         label_note=cache.label_note,
         library_versions=runs.library_versions(),
+        streamed_bytes=_streamed_bytes(settings, train.X, request.memory_bytes),
     )
+
+
+def _streamed_bytes(settings: Settings, X: FeatureRows, memory_bytes: int | None) -> int | None:
+    """Return the memory budget where a network trains on blocks from the disk, else None."""
+    if settings is None:
+        return None
+    budget = memory_bytes or default_memory_bytes()
+    photographs = Photographs(X, mean_only=settings.views == "mean")
+    return budget if photographs.nbytes > budget else None
 
 
 def with_layers(settings: Settings, extractor: ExtractorSpec) -> Settings:

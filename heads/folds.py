@@ -7,7 +7,7 @@ neither keras nor scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,14 @@ import numpy.typing as npt
 from cache.console import note
 from cache.errors import HeadError
 from cache.types import ExtractorSpec, IntArray
+from heads.calibration import fit_platt, platt_probability
 from heads.dataset import Features, SplitData
 from heads.fitting import with_layers
 from heads.head import Head
 from heads.intervals import clusters
 from heads.predictions import SplitPrediction, write_predictions
 from heads.registry import BLIND, Settings, make_head
-from heads.targets import Labels, Prediction
+from heads.targets import BoolArray, Labels, Prediction
 
 OFFICIAL = "the official test list"
 VAL_SHARE = 0.1
@@ -201,7 +202,8 @@ def predict_folds(
 
     A head that looks at no photograph is fitted once, on all: constants that differ from fold to
     fold would seem to put photographs in an order, and in a wrong one, since the mean of the
-    others is high where the fold's own is low.
+    others is high where the fold's own is low. For a like reason probabilities that a fold
+    calibrated on its few val photographs are calibrated again, see `calibrated`.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
@@ -210,18 +212,43 @@ def predict_folds(
         head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
         head.fit(features, pool.labels, features, pool.labels, seed=seed)
         return head.predict(features)
-    parts = [_fitted(name, settings, pool, part, seed) for part in folds]
+    told = [_fitted(name, settings, pool, part, seed) for part in folds]
     order = np.argsort(np.concatenate([part.test for part in folds]))
-    return _joined(parts).take(order)
+    return _joined(calibrated(told, folds, pool.labels.beautiful)).take(order)
 
 
-def _fitted(name: str, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
+def _fitted(
+    name: str, settings: Settings, pool: Pool, part: Fold, seed: int
+) -> tuple[Prediction, Prediction]:
+    """Return what a head trained on a fold says of the fold's val and test."""
     used = settings if pool.columns != slice(None) else with_layers(settings, pool.extractor)
     head: Head = make_head(name, used, pool.memory_bytes)
     train, val = pool.features(part.train), pool.features(part.val)
     labels = pool.labels
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
-    return head.predict(pool.features(part.test))
+    return head.predict(val), head.predict(pool.features(part.test))
+
+
+def calibrated(
+    told: Sequence[tuple[Prediction, Prediction]], folds: Sequence[Fold], beautiful: BoolArray
+) -> list[Prediction]:
+    """Return the folds' predictions of test with comparable probabilities.
+
+    Platt's line from the few val photographs of one fold differs so much from the next fold's that
+    pooled probabilities would mix up the order of the scores. So each fold's line is fitted to what
+    all folds' heads say of their val, without the photographs of its own test. A head that only
+    ranks has probabilities of its own, and keeps them.
+    """
+    rows = np.concatenate([part.val for part in folds])
+    score = np.concatenate([val.score for val, _ in told])
+    comparable = []
+    for (_, test), part in zip(told, folds, strict=True):
+        others = ~np.isin(rows, part.test)
+        if not test.ranking_only and others.any():
+            line = fit_platt(score[others], beautiful[rows[others]])
+            test = replace(test, p_beautiful=platt_probability(test.score, *line))
+        comparable.append(test)
+    return comparable
 
 
 def _joined(parts: Sequence[Prediction]) -> Prediction:

@@ -112,8 +112,9 @@ def paired_intervals(
 def verdict(metric: str, lo: float, hi: float) -> str:
     """Say what the interval of a difference, head minus floor, tells.
 
-    "beats its floor" if all of it lies on the good side of 0, "does not" if none of it does, else
-    "cannot tell". NaN bounds tell nothing, nor does a metric that has no good side.
+    "beats its floor" if all of it lies on the good side of 0, "does not" if all of it lies on the
+    bad side or at 0 itself, else "cannot tell". NaN bounds tell nothing, nor does a metric that
+    has no good side.
     """
     higher_is_better = METRICS[metric].higher_is_better
     if higher_is_better is None or np.isnan(lo) or np.isnan(hi):
@@ -121,7 +122,7 @@ def verdict(metric: str, lo: float, hi: float) -> str:
     worst, best = (lo, hi) if higher_is_better else (-hi, -lo)
     if worst > 0:
         return BEATS
-    return DOES_NOT if best <= 0 else CANNOT_TELL
+    return DOES_NOT if best < 0 or worst == best == 0 else CANNOT_TELL
 
 
 def draw_counts(cluster: IntArray, draws: int, seed: int) -> Iterator[FloatArray]:

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cache.files import publish, storage_errors
 from heads.evaluate import Measured, Measures, Sample, contest, verdicts
 from heads.intervals import BEATS, CANNOT_TELL, DOES_NOT
-from heads.metrics import METRICS, for_table, reliability
+from heads.metrics import METRICS, ceiling, for_table
 from heads.registry import BLIND, FLOOR, HEADS
 from heads.targets import Labels
 
@@ -113,13 +111,16 @@ def render(title: Title, entries: Sequence[Entry]) -> str:
 
 
 def _ceiling_lines(labels: Labels) -> list[str]:
-    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
+    known = ceiling(labels, seed=0)
+    if known is None:
         return []
-    known = reliability(labels, seed=0)
+    left_out = len(labels) - known.n_photos
     return _wrapped(
         "Ceiling: ",
         f"even the true means would correlate with these votes by srcc {known.srcc_ceiling:.3f} "
-        f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other).",
+        f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other"
+        + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
+        + ").",
     )
 
 

@@ -156,6 +156,13 @@ class Reliability:
     n_photos: int
 
 
+def ceiling(labels: Labels, seed: int) -> Reliability | None:
+    """Return the reliability; None for labels that do not tell it (see `reliability`)."""
+    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
+        return None
+    return reliability(labels, seed)
+
+
 def reliability(labels: Labels, seed: int) -> Reliability:
     """Estimate from random halves of each photograph's votes how good any head can get.
 

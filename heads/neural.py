@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import HeadError
-from heads.calibration import fit_platt, platt_probability
+from heads.calibration import calibration_note, fit_platt, platt_probability
 from heads.dataset import default_memory_bytes
 from heads.dropout import dropouts
 from heads.epochs import Learner
@@ -59,6 +59,7 @@ class NeuralHead:
         task_: what was learned of the labels.
         platt_: (a, b) of p_beautiful = sigmoid(a score + b), None where the head has its own.
         best_epoch_: the epoch whose weights the (first) network has.
+        note_: what must be said of its probabilities, mostly ''.
     """
 
     def __init__(
@@ -89,14 +90,15 @@ class NeuralHead:
         self.task_ = task
         if isinstance(task, SignedMeanTask):
             self.task_ = task.stretched(self._outputs(X))
-        self.platt_ = self._platt(X_val, labels_val)
+        self._calibrate(X_val, labels_val)
         return _mean_history([member.history for member in taught])
 
-    def _platt(self, X_val: Any, labels_val: Labels) -> tuple[float, float] | None:
-        if self.task_.ranking_only:
-            return None
-        a, b = fit_platt(self.task_.decode(self._outputs(X_val)).score, labels_val.beautiful)
-        return float(a), float(b)
+    def _calibrate(self, X_val: Any, labels_val: Labels) -> None:
+        self.platt_, self.note_ = None, ""
+        if not self.task_.ranking_only:
+            score = self.task_.decode(self._outputs(X_val)).score
+            self.platt_ = fit_platt(score, labels_val.beautiful)
+            self.note_ = calibration_note(score, labels_val.beautiful)
 
     def predict(self, X: Any) -> Prediction:
         """Predict from the mean of each photograph's views; X is (n, V, D).
@@ -140,6 +142,7 @@ class NeuralHead:
             "task": task_values(self.task_),
             "platt": None if self.platt_ is None else list(self.platt_),
             "best_epoch": self.best_epoch_,
+            "note": self.note_,
         }
         return model_state(self.model_), values
 
@@ -163,6 +166,7 @@ class NeuralHead:
         head.task_ = restore_task(values["head"], values["task"])
         head.platt_ = None if values["platt"] is None else (values["platt"][0], values["platt"][1])
         head.best_epoch_ = int(values["best_epoch"])
+        head.note_ = str(values["note"])
         return head
 
     def save_model(self, path: Path) -> None:

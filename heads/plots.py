@@ -176,7 +176,8 @@ def scatter(true: FloatArray, predicted: FloatArray, spans: tuple[Span, Span], h
         marks = dots(frame.x(true), frame.y(predicted), "dot predicted")
     else:
         marks = _density(frame, true, predicted)
-    correlation = 0.0 if np.ptp(predicted) == 0 else float(np.corrcoef(true, predicted)[0, 1])
+    constant = np.ptp(predicted) == 0 or np.ptp(true) == 0
+    correlation = 0.0 if constant else float(np.corrcoef(true, predicted)[0, 1])
     alt = (
         f"Predicted score over true mean of {len(true):,} photographs, {head}: they correlate by "
         f"{correlation:.3f}" + ("; the dotted line is agreement." if agreement else ".")

@@ -23,7 +23,7 @@ from heads.evaluate import BOOTSTRAP_SEED, Contest, Sample
 from heads.floors import ConstantHead
 from heads.head import History
 from heads.intervals import CANNOT_TELL, COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics import Reliability, evaluate, for_table, reliability
+from heads.metrics import Reliability, ceiling, evaluate, for_table
 from heads.predictions import read_predictions
 from heads.runs import RunConfig, find_runs, read_config, read_history, read_json
 from heads.targets import Labels, Prediction
@@ -135,7 +135,7 @@ def read_report(
         runs=tuple(ordered),
         contests=_contests(ordered, samples or {}),
         floors=_floors(ordered, features, caches),
-        ceiling=None if labels.votes is None else reliability(labels, RELIABILITY_SEED),
+        ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
     )
 

@@ -216,15 +216,17 @@ def trust_section(data: ReportData) -> str:
 def _ceiling_words(data: ReportData) -> str:
     ceiling = data.ceiling
     if ceiling is None:
-        return "<p>The labels are means without votes, so how far people agree is not known.</p>"
-    votes = data.labels.n_votes
+        why = "are means without votes" if data.labels.votes is None else "have too few votes"
+        return f"<p>The labels {why}, so how far people agree is not known.</p>"
+    votes, left_out = data.labels.n_votes, len(data.labels) - ceiling.n_photos
+    without = f" ({left_out:,} photographs with one vote are left out)" if left_out else ""
     reached = (data.best.value("srcc") or 0.0) / max(ceiling.srcc_ceiling, 1e-9)
     return (
         f"<p>Each photograph has {int(votes.min()):,} to {int(votes.max()):,} votes. One half of "
         f"them predicts the other so well that their mean has a reliability of "
-        f"{decimal(ceiling.srcc, 3)}; a head that knew what everybody thinks would reach an SRCC "
-        f"of {decimal(ceiling.srcc_ceiling, 3)} here. {escape(data.best.name)} reaches "
-        f"{percent(reached)} of that ceiling.</p>"
+        f"{decimal(ceiling.srcc, 3)}{without}; a head that knew what everybody thinks would "
+        f"reach an SRCC of {decimal(ceiling.srcc_ceiling, 3)} here. {escape(data.best.name)} "
+        f"reaches {percent(reached)} of that ceiling.</p>"
     )
 
 

@@ -51,8 +51,10 @@ class SplitFacts:
 class RunConfig:
     """Everything needed to repeat a run.
 
-    `identity` covers what decides the numbers: head, settings, seed, limit, extractor and data.
+    `identity` covers what decides the numbers: head, settings, seed, extractor, data and blocks.
     The folder, the remark on the labels and the library versions are noted beside them.
+    `streamed_bytes` is the memory budget of a network that saw train in blocks from the disk, since
+    the blocks are part of the order in which it sees photographs; None if all of train fitted.
     """
 
     head: str
@@ -64,17 +66,20 @@ class RunConfig:
     features_dir: str
     label_note: str
     library_versions: dict[str, str]
+    streamed_bytes: int | None = None
 
     @property
     def identity(self) -> str:
         """64 hexadecimal digits; equal ones mean an equal run."""
-        deciding = {
+        deciding: dict[str, Any] = {
             "head": self.head,
             "settings": None if self.settings is None else self.settings.to_dict(),
             "seed": self.seed,
             "extractor_sha256": self.extractor.sha256,
             "splits": {name: asdict(facts) for name, facts in self.splits.items()},
         }
+        if self.streamed_bytes is not None:
+            deciding["streamed_bytes"] = self.streamed_bytes
         return sha256_text(canonical_json(deciding))
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +97,7 @@ class RunConfig:
             "splits": {name: asdict(facts) for name, facts in self.splits.items()},
             "label_note": self.label_note,
             "library_versions": self.library_versions,
+            "streamed_bytes": self.streamed_bytes,
             "identity": self.identity,
         }
 
@@ -109,6 +115,7 @@ class RunConfig:
             features_dir=values["features_dir"],
             label_note=values["label_note"],
             library_versions=values["library_versions"],
+            streamed_bytes=values.get("streamed_bytes"),
         )
 
 

@@ -60,12 +60,24 @@ def test_with_one_class_the_order_is_kept_and_the_mean_is_platts_target(beautifu
     assert p.mean() == pytest.approx(31 / 32 if beautiful else 1 / 32)
 
 
+def test_a_score_that_falls_with_beauty_keeps_its_order():
+    score, beautiful = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, True, False, True])
+    p = platt_probability(score, *fit_platt(score, beautiful))
+    assert (np.diff(p) > 0).all()
+    assert p.mean() == pytest.approx((3 * 4 / 5 + 1 / 3) / 4)
+    note = calibration_note(score, beautiful)
+    assert note.startswith("Among the 4 validation photographs the beautiful ones do not have")
+    assert "is no calibrated probability. Add validation photographs" in note
+
+
 def test_one_class_is_told_in_words():
-    assert calibration_note(np.array([True, False])) == ""
-    note = calibration_note(np.ones(4, bool))
+    score = np.arange(4.0)
+    assert calibration_note(score, score > 1) == ""
+    assert calibration_note(np.zeros(4), score > 1) == ""
+    note = calibration_note(score, np.ones(4, bool))
     assert note.startswith("All 4 validation photographs are beautiful: p_beautiful keeps")
     assert "Choose another --threshold" in note
-    assert "are not beautiful" in calibration_note(np.zeros(4, bool))
+    assert "are not beautiful" in calibration_note(score, np.zeros(4, bool))
 
 
 def test_without_validation_photographs_calibration_is_refused():

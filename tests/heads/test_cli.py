@@ -17,7 +17,7 @@ from heads.cli_options import memory_size, widths
 from heads.registry import HEADS
 from heads.runs import find_runs, read_config, read_json
 from heads.settings import blog
-from tests.heads.planted import keras_saves
+from tests.heads.planted import Plan, keras_saves, plant
 
 pytestmark = keras_saves
 LIGHT = ["numpy", "pandas", "h5py", "joblib", "sklearn", "scipy", "keras", "tensorflow"]
@@ -212,6 +212,31 @@ def test_compare_refuses_a_head_that_was_asked_for_and_cannot_be(
     arguments = ["--heads", "emd", "--features", planted_means, "--out", tmp_path]
     assert heads("compare", *arguments) == 1
     assert "means only" in capfd.readouterr().err
+
+
+def test_compare_leaves_out_a_head_that_needs_both_classes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features = plant(tmp_path / "features", Plan(threshold="1"))
+    given = ["--features", str(features), "--out", str(tmp_path / "runs"), "--limit", "50"]
+    assert cli.main(["compare", *given, "--heads", "ridge,logistic"]) == 1
+    assert "The head logistic needs both classes" in capfd.readouterr().err
+    assert cli.main(["compare", *given, "--json"]) == 0
+    shown = capfd.readouterr()
+    assert "Left out: The head logistic needs both classes" in shown.err
+    heads = {row["head"] for row in json.loads(shown.out)["heads"]}
+    assert heads == set(HEADS) - {"logistic"}
+
+
+def test_one_vote_a_photograph_is_compared_and_reported_without_a_ceiling(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features = plant(tmp_path / "features", Plan(votes=1))
+    given = ["--features", str(features), "--out", str(tmp_path / "runs")]
+    assert cli.main(["compare", *given, "--heads", "ridge"]) == 0
+    assert "Ceiling" not in capfd.readouterr().out
+    page = (tmp_path / "runs" / "report.html").read_text()
+    assert "The labels have too few votes, so how far people agree is not known." in page
 
 
 def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:

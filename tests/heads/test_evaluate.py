@@ -125,7 +125,10 @@ def test_the_mean_of_samples_is_that_of_values_and_draws() -> None:
     assert mean.bootstrap.values["srcc"] == pytest.approx(np.mean(values))
     drawn = [sample.bootstrap.drawn["srcc"] for sample in samples]
     np.testing.assert_allclose(mean.bootstrap.drawn["srcc"], np.mean(drawn, axis=0))
-    assert mean.bootstrap.values["confusion"][0][0] in range(N)
+    matrices = np.array([s.bootstrap.values["confusion"] for s in samples])
+    matrix = np.array(mean.bootstrap.values["confusion"])
+    np.testing.assert_array_equal(matrix.sum(axis=1), matrices[0].sum(axis=1))
+    np.testing.assert_allclose(matrix, matrices.mean(axis=0), atol=0.5)
     assert deviations(samples)["srcc"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert mean_sample([GOOD]) is GOOD
     assert deviations([GOOD]) == {}
@@ -138,6 +141,16 @@ def test_the_ceiling_and_the_order_within_challenges_are_told() -> None:
     assert "Ceiling: even the true means would correlate with these votes by srcc 0.9" in text
     assert "Within challenges, srcc: emd 0.9" in text
     assert "Mean and standard deviation" not in text
+
+
+def test_the_ceiling_tells_which_photographs_it_leaves_out_and_may_be_unknown() -> None:
+    one_vote = np.eye(5, dtype=np.int32)[np.arange(N) % 5]
+    some = replace(TRUTH, votes=np.where(np.arange(N)[:, None] < 7, one_vote, TRUTH.votes))
+    text = render(TITLE, [entry("emd", Sample.of(guess(0.3, shares=True), some))])
+    assert "each other; without 7 photographs that have one vote)" in " ".join(text.split())
+    none = replace(TRUTH, votes=one_vote)
+    text = render(TITLE, [entry("emd", Sample.of(guess(0.3, shares=True), none))])
+    assert "Ceiling" not in text
 
 
 def test_several_runs_of_a_head_show_their_deviation(tmp_path: Path) -> None:

@@ -186,6 +186,8 @@ def test_kendalls_tau_has_an_interval_only_for_few_photographs():
         ("srcc", -0.2, -0.1, DOES_NOT),
         ("srcc", -0.1, 0.2, CANNOT_TELL),
         ("acc", 0.0, 0.0, DOES_NOT),
+        ("acc", -0.1, 0.0, CANNOT_TELL),
+        ("mse", 0.0, 0.1, CANNOT_TELL),
         ("acc", 0.0, 0.1, CANNOT_TELL),
         ("mse", -0.2, -0.1, BEATS),
         ("mse", 0.1, 0.2, DOES_NOT),

@@ -75,6 +75,11 @@ def test_a_collapsed_head_is_one_bar_as_tall_as_all_photographs() -> None:
     assert "300" in re.findall(r'class="tick end"[^>]*>([^<]+)<', svg)
 
 
+def test_a_constant_truth_correlates_with_nothing() -> None:
+    svg = plots.scatter(np.full(300, 5.0), PREDICTED, (SPAN, SPAN), "emd")
+    assert "they correlate by 0.000" in svg
+
+
 def test_scores_beyond_the_range_count_in_the_last_bins() -> None:
     svg = plots.score_histogram(np.array([2.0, 3.0]), np.array([-50.0, 50.0]), SPAN, "ridge")
     assert drawn_path(svg, "fill predicted").count("z") == 2

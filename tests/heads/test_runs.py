@@ -16,6 +16,7 @@ import pytest
 
 from cache.errors import CacheLockedError, RunError, StorageError
 from cache.files import exclusive
+from heads.cli import main
 from heads.dataset import SplitData, load_splits
 from heads.evaluate import Sample
 from heads.fitting import TrainedRun, TrainRequest, sample_of, train_run
@@ -125,6 +126,23 @@ def test_a_config_repeats_the_run(data: dict[str, SplitData], tmp_path: Path) ->
     again = train(data, tmp_path / "again", config.head, settings=config.settings, seed=7)
     assert read_history(again.path) == read_history(run.path)
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))).identity == config.identity
+
+
+def test_a_run_that_streamed_says_so_and_is_repeated_block_by_block(
+    planted: Path, tmp_path: Path
+) -> None:
+    flags = ["--hidden", "none", "--epochs", "3", "--batch-size", "50", "--features", str(planted)]
+    command = ["train", "emd", *flags, "--json", "--out"]
+    assert main([*command, str(tmp_path / "all")]) == 0
+    assert main([*command, str(tmp_path / "all"), "--memory", "20k"]) == 0
+    resident, streamed = find_runs(tmp_path / "all")
+    assert read_config(resident).streamed_bytes is None
+    assert read_config(streamed).streamed_bytes == 20_000
+    assert read_history(resident) != read_history(streamed)
+    again = ["train", "--config", str(streamed / "config.json"), "--out", str(tmp_path / "again")]
+    assert main(again) == 0
+    assert read_config(tmp_path / "again" / "emd").identity == read_config(streamed).identity
+    assert read_history(tmp_path / "again" / "emd") == read_history(streamed)
 
 
 # --- the same run, another run --------------------------------------------------------------------

@@ -112,6 +112,18 @@ def test_the_page_and_the_files_show_every_point(tmp_path: Path) -> None:
     assert [row["val_loss"] for row in rows] == ["0.3", "", "0.2"]
 
 
+@keras_saves
+def test_json_has_null_for_what_diverged(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--lr", "0.01,1e30", "--hidden", "none", "--epochs", "2", "--json"]
+    given = ["sweep", "emd", *flags, "--features", str(planted), "--out", str(tmp_path)]
+    assert main(given) == 0
+    points = json.loads(capfd.readouterr().out)["points"]
+    assert points[0]["val_loss"] > 0
+    assert points[1]["val_loss"] is None
+
+
 def test_what_cannot_be_swept_is_refused(
     data: dict[str, SplitData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
