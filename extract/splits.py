@@ -124,7 +124,12 @@ def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> Int
     if not len(rows):
         raise LabelError(
             f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "
-            f"by {rule.rule}. Label more, or change --val-fraction and --test-fraction."
+            f"by {rule.rule}. "
+            + (
+                f"Write {rule.split} into that column for some of them."
+                if labels.split is not None
+                else "Label more, or change --val-fraction and --test-fraction."
+            )
         )
     return rows[np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")]
 

@@ -230,8 +230,12 @@ def test_the_manifest_names_its_split_and_rule() -> None:
 
 def test_an_empty_split_is_refused() -> None:
     labels = replace(labels_of(), split=np.array(["train"] * N))
-    with pytest.raises(LabelError, match=r"The split val would be empty: 4,000 labelled .* split"):
+    said = r"The split val would be empty: 4,000 .* a split column\. Write val into that column for"
+    with pytest.raises(LabelError, match=said):
         make_manifest(labels, facts_of(), "val", SplitSettings())
+    said = r"val would be empty: 4,000 labelled .* by hash\. Label more, or change --val-fraction"
+    with pytest.raises(LabelError, match=said):
+        make_manifest(labels_of(), facts_of(), "val", SplitSettings(val_fraction=0.0))
 
 
 def test_an_unknown_split_is_refused() -> None:
