@@ -6,20 +6,22 @@ import argparse
 import csv
 import io
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import HeadError
 from heads import cli_options
 from heads.registry import HEADS
 
+if TYPE_CHECKING:
+    from heads.fitting import TrainedRun
+
 EPILOG = """examples:
   heads curve ridge --sizes 1000,5000,20000,all
   heads curve emd --sizes 100,200,all --out runs
 Each size is an ordinary run on the first so many photographs of train, which
 lie in hash order: smaller sizes are part of larger ones. Writes
-OUT/curve-HEAD.csv.
+OUT/curve-HEAD.csv and, with plots, curve-HEAD.html.
 """
 SHOWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 
@@ -50,7 +52,8 @@ def sizes(text: str) -> tuple[int | None, ...]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train at each size, print the table, write it as CSV."""
+    """Train at each size, print the table, write it as CSV and as plots."""
+    from heads.curve_page import growth_page
     from heads.dataset import load_splits
     from heads.sweep_page import write_text
 
@@ -58,23 +61,31 @@ def run(options: argparse.Namespace) -> int:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
     whole = load_splits(options.features, memory_bytes=options.memory)
     available = len(whole["train"])
-    rows = []
+    runs = []
     for size in dict.fromkeys(options.sizes):
         if size is not None and size > available:
             console.note(f"Left out: {size:,} photographs; train has {available:,}.")
             continue
-        rows.append(_row(options, size))
+        runs.append(_trained(options, size))
+    if not runs:
+        raise HeadError(
+            f"No size is left: train has {available:,} photographs. Add all to --sizes."
+        )
+    runs.sort(key=lambda done: int(done.metrics["n_train"]))
+    rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
+    page = path.with_suffix(".html")
     write_text(path, _csv(rows))
+    write_text(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
     if options.json:
-        print(json.dumps({"curve": str(path), "sizes": rows}))
+        print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
     print(table(rows))
-    console.note(f"{path}: the same with full precision and intervals.")
+    console.note(f"{path}: the same with full precision and intervals; {page}: with plots.")
     return console.EXIT_OK
 
 
-def _row(options: argparse.Namespace, size: int | None) -> dict[str, Any]:
+def _trained(options: argparse.Namespace, size: int | None) -> TrainedRun:
     from heads.dataset import load_splits
     from heads.fitting import TrainRequest, train_run
 
@@ -89,12 +100,15 @@ def _row(options: argparse.Namespace, size: int | None) -> dict[str, Any]:
         memory_bytes=options.memory,
     )
     data = load_splits(options.features, limit=size, memory_bytes=options.memory)
-    done = train_run(request, data)
+    return train_run(request, data)
+
+
+def _row(done: TrainedRun) -> dict[str, Any]:
     row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
     for name in SHOWN:
         lo, hi = done.metrics["intervals"][name] or (None, None)
         row |= {name: done.metrics[name], f"{name}_lo": lo, f"{name}_hi": hi}
-    return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(Path(done.path))}
+    return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(done.path)}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -73,6 +73,47 @@ def training_curve(curve: Curve, span: Span, head: str) -> str:
     return frame.svg(alt, frame.axes("epoch", curve.name), frame.window("".join(marks)))
 
 
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """A metric over the number of training photographs, (sizes,) each, and the floor.
+
+    `lo` and `hi` are the ends of its intervals, NaN where there is none.
+    """
+
+    name: str
+    n_train: FloatArray
+    value: FloatArray
+    lo: FloatArray
+    hi: FloatArray
+    floor: float | None
+
+
+def growth_curve(growth: Growth, head: str) -> str:
+    """Draw a metric with its intervals over the logarithm of the number of photographs."""
+    places = np.log10(growth.n_train)
+    known = [] if growth.floor is None else [growth.floor]
+    y_span = Span.of(growth.value, growth.lo, growth.hi, *known)
+    frame = Frame(Span.of(places), y_span, left=50)
+    marks = []
+    if growth.floor is not None:
+        y = frame.y(growth.floor)
+        marks.append(line(frame.left, y, frame.width - frame.right, y, "floor"))
+    marks.append(path(zip(frame.x(places), frame.y(growth.value), strict=True), "line predicted"))
+    for x, lo, hi in zip(frame.x(places), frame.y(growth.lo), frame.y(growth.hi), strict=True):
+        if np.isfinite(lo) and np.isfinite(hi):
+            marks.append(line(x, lo, x, hi, "line predicted"))
+    marks.append(dots(frame.x(places), frame.y(growth.value), "dot predicted large"))
+    alt = (
+        f"{growth.name} of {head} from {growth.value[0]:.4g} with {growth.n_train[0]:,.0f} "
+        f"training photographs to {growth.value[-1]:.4g} with {growth.n_train[-1]:,.0f}"
+    )
+    alt += "." if growth.floor is None else f"; the floor is {growth.floor:.4g}."
+    names = [(float(place), f"{n:,.0f}") for place, n in zip(places, growth.n_train, strict=True)]
+    return frame.svg(
+        alt, frame.axes("training photographs", growth.name, names), frame.window("".join(marks))
+    )
+
+
 def _epoch_span(epochs: FloatArray) -> Span:
     room = max(0.03 * float(epochs[-1] - epochs[0]), 0.25)
     return Span(float(epochs[0]) - room, float(epochs[-1]) + room)
@@ -250,7 +291,8 @@ def distribution_bars(true: FloatArray, predicted: FloatArray, name: str) -> str
         f"Shares of the ratings 1 to {len(true)} of {name} in per cent: true {shown[0]}; "
         f"predicted {shown[1]}."
     )
-    return frame.svg(alt, frame.axes("rating", "% of votes", levels.tolist()), *parts)
+    names = [(float(level), str(level)) for level in levels.tolist()]
+    return frame.svg(alt, frame.axes("rating", "% of votes", names), *parts)
 
 
 # --- one line of a table --------------------------------------------------------------------------

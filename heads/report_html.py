@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from heads.intervals import BEATS, CANNOT_TELL, COVERAGE, DOES_NOT
 from heads.metrics import METRICS
@@ -19,6 +20,11 @@ KEY_MARKS = (
     "<span><span class=cannot-tell>●</span> cannot tell</span>"
     "<span><span class=does-not>▼</span> does not</span></p>"
 )
+
+
+def page_file(name: str) -> str:
+    """Return report.css or report.js, which lie beside this file."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

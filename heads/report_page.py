@@ -6,7 +6,6 @@ Owns the order of the sections and their words. What each head does wrong is in 
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from heads.report_html import (
     interval_text,
     listed,
     mark,
+    page_file,
     percent,
     scroll,
     shown,
@@ -55,10 +55,7 @@ FACTS = (
 
 def render(data: ReportData, album: Album) -> str:
     """Return the whole page as one HTML document that needs nothing else."""
-    style, script = (
-        Path(__file__).with_name(f"report.{kind}").read_text(encoding="utf-8")
-        for kind in ("css", "js")
-    )
+    style, script = page_file("report.css"), page_file("report.js")
     links = "".join(f'<a href="#{name}">{words}</a>' for name, words in SECTIONS)
     sections = "\n".join(
         (

@@ -18,6 +18,9 @@ from cache.types import FloatArray
 
 Number = npt.NDArray[np.number[Any]] | float
 
+# A place on an axis, in the data's unit, and what stands there.
+Tick = tuple[float, str]
+
 TICKS_X, TICKS_Y = 5, 5
 
 
@@ -74,7 +77,7 @@ class Frame:
         share = (np.asarray(values) - self.y_span.lo) / (self.y_span.hi - self.y_span.lo)
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
-    def axes(self, x_label: str, y_label: str, x_ticks: Sequence[float] | None = None) -> str:
+    def axes(self, x_label: str, y_label: str, x_ticks: Sequence[Tick] | None = None) -> str:
         """Draw grid lines, tick labels (round numbers, or `x_ticks`) and the axes' names."""
         right, base = self.width - self.right, self.height - self.bottom
         parts = []
@@ -83,10 +86,12 @@ class Frame:
             parts.append(line(self.left, y, right, y, "grid"))
             parts.append(text(self.left - 6, y + 4, tick_text(value), "tick end"))
         parts.append(line(self.left, base, right, base, "axis"))
-        for value in self.x_span.ticks(TICKS_X) if x_ticks is None else x_ticks:
+        if x_ticks is None:
+            x_ticks = [(value, tick_text(value)) for value in self.x_span.ticks(TICKS_X)]
+        for value, words in x_ticks:
             x = self.x(value)
             parts.append(line(x, base, x, base + 4, "axis"))
-            parts.append(text(x, base + 16, tick_text(value), "tick middle"))
+            parts.append(text(x, base + 16, words, "tick middle"))
         middle = (self.left + right) / 2
         parts.append(text(middle, self.height - 6, x_label, "label middle"))
         up = (self.top + base) / 2

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from heads import plots
-from heads.plots import Curve, Interval
+from heads.plots import Curve, Growth, Interval
 from heads.svg import Frame, Span, number, tick_text
 
 RNG = np.random.default_rng(0)
@@ -22,10 +22,13 @@ P = 1 / (1 + np.exp(5 - PREDICTED))
 SPAN = Span(1, 10)
 EPOCHS = np.arange(1.0, 6.0)
 CURVE = Curve("MSE", EPOCHS, 2 / EPOCHS, 1 / EPOCHS + 0.1 * EPOCHS, 0.8)
+SIZES = np.array([100.0, 1000.0, 20000.0])
+GROWTH = Growth("srcc", SIZES, SIZES / 3e4, SIZES / 4e4, np.full(3, np.nan), 0.0)
 SHARES = np.array([0.1, 0.2, 0.4, 0.3])
 
 DRAWN: dict[str, Callable[[], str]] = {
     "curve": lambda: plots.training_curve(CURVE, plots.curves_span([CURVE]), "emd"),
+    "growth": lambda: plots.growth_curve(GROWTH, "emd"),
     "scores": lambda: plots.score_histogram(TRUE, PREDICTED, SPAN, "emd"),
     "means": lambda: plots.means_histogram(TRUE, SPAN, 5.0),
     "labels": lambda: plots.label_histogram(P, BEAUTIFUL, "emd"),

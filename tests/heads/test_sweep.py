@@ -165,6 +165,12 @@ def test_the_curve_trains_on_more_and_more(
     assert [row["n_train"] for row in rows] == ["50", "200", "600"]
     assert float(rows[0]["srcc"]) < float(rows[2]["srcc"])
     assert np.isfinite(float(rows[1]["emd_r2"] or 0))
+    page = (tmp_path / "curve-ridge.html").read_text()
+    assert page.count('<svg class="plot"') == 3
+    said = f"srcc of ridge from {float(rows[0]['srcc']):.4g} with 50 training photographs to"
+    assert said in page
+    assert main(["curve", "ridge", "--sizes", "9000", *flags[2:]]) == 1
+    assert "No size is left: train has 600 photographs. Add all" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
