@@ -33,14 +33,14 @@ COMMANDS = {
         "heads.cli_train",
         "train one head",
         "Train one head on cached features, choose its penalty and calibrate its probabilities on "
-        "val, measure it on test and write runs/HEAD/. 235,000 photographs take about a minute on "
+        "val, measure it on test and write runs/HEAD/. 235,000 photographs take half a minute on "
         "two cores.",
     ),
     "compare": Command(
         "heads.cli_compare",
         "train several heads and compare them",
         "Train every head that is not there yet, and print one table with the floor beside them "
-        "and 95 % intervals. All ten heads on 235,000 photographs take about five minutes on two "
+        "and 95 % intervals. All ten heads on 235,000 photographs take about three minutes on two "
         "cores; on 10,000 well under one.",
     ),
     "sweep": Command(
