@@ -169,6 +169,11 @@ SLOW = {"CHEAP_SECONDS_A_BATCH": "0.2"}
 SECONDS_TO_STOP = 5
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to commands in its background: they ignore SIGINT, and pass it on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def started(arguments: list[str]) -> subprocess.Popen[str]:
     """Start a slow extraction and wait until it has an engine."""
     process = subprocess.Popen(
@@ -178,6 +183,7 @@ def started(arguments: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     if process.stderr is None:
         raise AssertionError("no pipe")

@@ -253,7 +253,7 @@ def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
 def test_help_explains_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
     assert heads("train", "--help") == 0
     text = capfd.readouterr().out
-    for word in ("--hidden", "--preset", "(default: 256)", "examples:", "about a minute"):
+    for word in ("--hidden", "--preset", "(default: 256)", "examples:", "half a minute"):
         assert word in text
 
 
