@@ -144,7 +144,8 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=positive,
         metavar="N",
-        help="photographs in a step (default: a hundredth of all, from 256 to 1024)",
+        help="photographs in a step (default: at most a hundredth of all, within 256 to "
+        "1024, and all of one size)",
     )
     group.add_argument(
         "--epochs",

@@ -21,8 +21,8 @@ TRANSFORMS = ("root", "none")
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule passes over the photographs so often, and oftener until it has made so many steps: a
-# few hundred photographs are seen 60 times.
-EPOCHS, LEAST_STEPS = 10, 120
+# few hundred photographs are seen 75 times.
+EPOCHS, LEAST_STEPS = 10, 150
 # Dropout of a linear head's features is a penalty on its weights that grows with the number of
 # photographs (Wager, Wang and Liang, "Dropout Training as Adaptive Regularization", 2013, section
 # 2); what they need does not. So the odds of dropping a feature fall as 1 / n beyond FEW.
@@ -100,11 +100,13 @@ class NetworkSettings:
         One step of Adam moves each of D weights by about lr, and so the output by up to lr D on
         standardised features: lr = 0.5 / D keeps that the same up to the usual 1,280. More are
         several layers, which tell much the same, and keep the rate. For a linear tanh, whose slope
-        is four times that of a sigmoid, it is a quarter. The batch is a hundredth of the
-        photographs, within 256..1024: small sets need the steps, large ones the speed.
+        is four times that of a sigmoid, it is a quarter. The batch is at most a hundredth of
+        the photographs, within 256..1024: small sets need the steps, large ones the speed. All
+        batches of a pass are of one size, but for a photograph or two: the gradient of a last
+        batch of a few would be all noise, and count as much as the others'.
         """
         step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
-        size = self.batch_size or min(max(n // 100, 256), 1024)
+        size = self.batch_size or _even_batch(n, min(max(n // 100, 256), 1024))
         least = -(-LEAST_STEPS // -(-n // size))
         first = DROPOUT if self.hidden else LINEAR_INPUT_DROPOUT
         first *= min((n_features / USUAL_FEATURES) ** 0.25, 1.0)
@@ -149,6 +151,12 @@ def override(settings: NetworkSettings, values: Mapping[str, Any]) -> NetworkSet
         if name in plain:
             plain[name] = tuple(int(width) for width in plain[name])
     return replace(settings, **plain)
+
+
+def _even_batch(n: int, most: int) -> int:
+    """Return the size of the fewest batches of n photographs that hold at most `most` each."""
+    steps = -(-n // most)
+    return -(-n // max(steps, 1)) or 1
 
 
 def _fallen(rate: float, n: int) -> float:
