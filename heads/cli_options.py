@@ -16,6 +16,7 @@ from heads.registry import HEADS, Settings, find_head
 from heads.settings import (
     NEURAL_HEADS,
     OPTIMIZERS,
+    PRECISIONS,
     TRANSFORMS,
     VIEW_USES,
     NetworkSettings,
@@ -38,6 +39,7 @@ SETTING_FLAGS = (
     "optimizer",
     "views",
     "transform",
+    "precision",
 )
 
 
@@ -172,6 +174,12 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         choices=TRANSFORMS,
         help="of the features: root takes the signed square root of each, which evens out their "
         f"skew (default: {default.transform})",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the products of features and weights in training (default: bfloat16 where the "
+        "processor multiplies it fast and there is a hidden layer, else float32)",
     )
     group.add_argument(
         "--preset",

@@ -18,6 +18,7 @@ from heads.dropout import Dropout
 from heads.losses import Loss
 from heads.networks import Gate
 from heads.photographs import spans
+from heads.precision import precision_of
 from heads.settings import NetworkSettings
 
 
@@ -56,6 +57,11 @@ class Learner:
     settings: NetworkSettings
 
     @property
+    def precision(self) -> str:
+        """What the features are multiplied in."""
+        return precision_of(self.settings)
+
+    @property
     def batch_size(self) -> int:
         """Photographs in a step."""
         return int(self.settings.batch_size or 0)
@@ -88,13 +94,13 @@ def tensorflow_epoch(learner: Learner) -> Epoch:
             a, b = step * size, tf.minimum((step + 1) * size, n)
             blocks = [of_layer[step] for of_layer in kept]
             x = kept_units(tf.gather(features, rows[a:b]), 1, learner.dropouts[0], blocks[0])
-            x, y = tf.cast(x, tf.float32), tf.gather(targets, photos[a:b])
+            x, y = tf.cast(x, learner.precision), tf.gather(targets, photos[a:b])
             with tf.GradientTape() as tape:
                 weights = thinned([v.value for v in variables], learner.dropouts, blocks)
                 for activation, kernel, bias in zip(
                     activations, weights[::2], weights[1::2], strict=True
                 ):
-                    x = activation(x @ kernel + bias)
+                    x = activation(multiplied(x, kernel) + bias)
                 value = tf.reduce_mean(learner.loss(y, x))
                 value += tf.add_n(body.losses) if body.losses else 0.0
             move(tape.gradient(value, variables))
@@ -103,6 +109,13 @@ def tensorflow_epoch(learner: Learner) -> Epoch:
         run(features, targets, order.rows, order.photos, order.kept)
 
     return epoch
+
+
+def multiplied(x: Any, kernel: Any) -> Any:
+    """Return x @ kernel in float32, multiplied in the precision of x; TensorFlow tensors."""
+    import tensorflow as tf
+
+    return tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)
 
 
 def mover(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], None]:
@@ -151,6 +164,8 @@ def thinned(weights: Sequence[Any], dropouts: Sequence[Dropout], kept: Sequence[
     """
     thin = list(weights)
     for i, (dropout, blocks) in enumerate(zip(dropouts, kept, strict=True)):
+        if dropout.keeps_all:
+            continue
         inputs = -2 if i else 0
         thin[2 * i] = kept_units(thin[2 * i], inputs, dropout, blocks) * dropout.scale
         if i:
@@ -160,16 +175,34 @@ def thinned(weights: Sequence[Any], dropouts: Sequence[Dropout], kept: Sequence[
 
 
 def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
-    """Return the units of `blocks` (n_kept,) along a TensorFlow tensor's axis."""
+    """Return the units of `blocks` (n_kept,) along a TensorFlow tensor's axis.
+
+    The gradient is put back by a gather too, from the kept blocks and one of zeros: TensorFlow's
+    own adds up segments, after two transpositions.
+    """
     import tensorflow as tf
 
     if dropout.keeps_all:
         return tensor
     sizes = [-1 if n is None else n for n in tensor.shape]
-    before, after = sizes[: axis % len(sizes)], sizes[axis % len(sizes) + 1 :]
-    cut = tf.reshape(tensor, [*before, dropout.n_blocks, dropout.block, *after])
-    part = tf.gather(cut, blocks, axis=len(before))
-    return tf.reshape(part, [*before, dropout.n_kept * dropout.block, *after])
+    axis %= len(sizes)
+    before, after = sizes[:axis], sizes[axis + 1 :]
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def kept(whole: Any) -> tuple[Any, Callable[[Any], Any]]:
+        cut = tf.reshape(whole, [*before, dropout.n_blocks, dropout.block, *after])
+        part = tf.gather(cut, blocks, axis=axis)
+
+        def put_back(gradient: Any) -> Any:
+            cut = tf.reshape(gradient, [*before, dropout.n_kept, dropout.block, *after])
+            padding = [[int(i == axis), 0] for i in range(len(sizes) + 1)]
+            places = tf.range(1, dropout.n_kept + 1)
+            places = tf.scatter_nd(blocks[:, None], places, [dropout.n_blocks])
+            return tf.reshape(tf.gather(tf.pad(cut, padding), places, axis=axis), sizes)
+
+        return tf.reshape(part, [*before, dropout.n_kept * dropout.block, *after]), put_back
+
+    return kept(tensor)
 
 
 def neutral_epoch(learner: Learner) -> Epoch:

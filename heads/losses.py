@@ -50,4 +50,6 @@ def absolute_emd(true: Any, predicted: Any) -> Any:
 
 def _cdf_gap(true: Any, predicted: Any) -> Any:
     # The CDF of a difference is the difference of the CDFs, and loses fewer digits.
-    return ops.cumsum(predicted - true, axis=-1)
+    # As a product, it and its gradient take a fraction of the time of ops.cumsum.
+    ones = ops.ones((true.shape[-1], true.shape[-1]), dtype="float32")
+    return ops.matmul(predicted - true, ops.triu(ones))

@@ -49,11 +49,11 @@ class Standardiser:
         """Whether it does anything."""
         return bool(self.root or self.mean.any() or (self.deviation != 1).any())
 
-    def stored(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return `apply` in the type of the features, block by block: what an epoch gathers."""
+    def stored(self, features: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return `apply` in another type, block by block: what an epoch gathers."""
         if not self.changes:
-            return features
-        result = np.empty_like(features)
+            return features.astype(dtype, copy=False)
+        result = np.empty(features.shape, dtype)
         for start, stop in spans(len(features), BLOCK_ROWS):
             result[start:stop] = self.apply(features[start:stop])
         return result

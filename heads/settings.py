@@ -18,6 +18,7 @@ VIEW_USES = ("random", "mean")
 STARTS = ("mean", "random")
 
 TRANSFORMS = ("root", "none")
+PRECISIONS = ("float32", "bfloat16")
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule passes over the photographs so often, and oftener until it has made so many steps: a
@@ -47,7 +48,8 @@ class NetworkSettings:
     train. `layer_widths` are those of a cache with several layers, in order: each layer's features
     are scaled by width ** -1/4, so that wide layers do not drown narrow ones. `start` mean begins
     at the constant head: zero output kernel and a bias that gives the mean target. `ensemble`
-    networks from as many seeds are averaged. `resolved` chooses what is None, but for `patience`.
+    networks from as many seeds are averaged. `precision` None is the machine's choice
+    (`heads.precision`). `resolved` chooses what else is None, but for `patience`.
 
     Raises:
         HeadError: a value is out of range; the message names it and what it may be.
@@ -70,6 +72,7 @@ class NetworkSettings:
     layer_widths: tuple[int, ...] = ()
     start: str = "mean"
     ensemble: int = 1
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("dropout", "input_dropout"):
@@ -93,6 +96,9 @@ class NetworkSettings:
         ):
             value = getattr(self, name)
             _require(name, value, value in known, f"one of {', '.join(known)}")
+        wanted = self.precision
+        known = f"one of {', '.join(PRECISIONS)}"
+        _require("precision", wanted, wanted is None or wanted in PRECISIONS, known)
 
     def resolved(self, head: str, n: int, n_features: int) -> NetworkSettings:
         """Return the settings with numbers in place of None, for n photographs of D features.

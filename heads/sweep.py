@@ -23,10 +23,11 @@ from cache.types import FloatArray
 from heads.counted import spearman
 from heads.dataset import default_memory_bytes
 from heads.dropout import dropouts
-from heads.epochs import kept_units, thinned
+from heads.epochs import kept_units, multiplied, thinned
 from heads.head import mean_of_views
 from heads.networks import Shape, build_body, loss_of, start_at, trained_weights
 from heads.photographs import Photographs, Standardiser, spans, standardiser
+from heads.precision import precision_of
 from heads.settings import NetworkSettings
 from heads.targets import Labels
 from heads.tasks import TASKS, Task
@@ -204,7 +205,8 @@ class _Stack:
         import tensorflow as tf
 
         first, bias, *rest = thinned(self.weights, self.dropouts, kept) if kept else self.weights
-        h = tf.reshape(x @ tf.reshape(first, (first.shape[0], -1)), (-1, *bias.shape)) + bias
+        h = multiplied(x, tf.reshape(first, (first.shape[0], -1)))
+        h = tf.reshape(h, (-1, *bias.shape)) + bias
         for kernel, bias in zip(rest[::2], rest[1::2], strict=True):
             h = tf.einsum("bsh,sho->bso", tf.nn.relu(h), kernel) + bias
         return self.activation(h)
@@ -217,7 +219,8 @@ class _Stack:
         """Move all networks by one batch; `course` is the schedule's share of each rate."""
         import tensorflow as tf
 
-        x = tf.cast(kept_units(batch, 1, self.dropouts[0], kept[0]), tf.float32)
+        x = kept_units(batch, 1, self.dropouts[0], kept[0])
+        x = tf.cast(x, precision_of(self.base))
         with tf.GradientTape() as tape:
             # Each network's loss depends on its own weights alone, so that their sum's gradient
             # is each one's own.
@@ -259,7 +262,7 @@ def _run(stacks: Sequence[_Stack], training: Training, base: NetworkSettings, se
 
     rng = np.random.default_rng(seed)
     bar = tqdm(range(int(base.epochs or 0)), "sweep", disable=None, leave=False)
-    with bar, Blocks(training, size) as blocks:
+    with bar, Blocks(training, size, precision_of(base)) as blocks:
         for _ in bar:
             for features, targets in blocks.shuffled(rng):
                 photos, rows = draw_rows(training, len(targets), rng)

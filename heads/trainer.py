@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from keras import ops
@@ -77,7 +78,7 @@ def train(learner: Learner, training: Training, *, seed: int) -> tuple[list[dict
     epoch, rng = make_epoch(learner), np.random.default_rng(seed)
     kept, history = _Kept(learner), list[dict[str, float]]()
     bar = tqdm(range(1, learner.epochs + 1), training.label, disable=None, leave=False)
-    with bar, Blocks(training, learner.batch_size) as blocks:
+    with bar, Blocks(training, learner.batch_size, learner.precision) as blocks:
         for number in bar:
             for features, targets in blocks.shuffled(rng):
                 epoch(features, targets, draw_pass(learner, training, len(targets), rng))
@@ -132,8 +133,11 @@ def draw_rows(
 class Blocks:
     """Standardised blocks of train: the whole, kept, or pieces read anew each epoch."""
 
-    def __init__(self, training: Training, batch_size: int) -> None:
+    def __init__(self, training: Training, batch_size: int, precision: str) -> None:
         self._training = training
+        self._dtype = training.photographs.X.dtype
+        if precision == "bfloat16":
+            self._dtype = np.dtype(ml_dtypes.bfloat16)
         self._batch_size = batch_size
         self._resident: Any = None
 
@@ -149,7 +153,7 @@ class Blocks:
         self._resident = None
 
     def _stored(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return self._training.standardiser.stored(block)
+        return self._training.standardiser.stored(block, self._dtype)
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
         if self._resident is not None:

@@ -37,7 +37,7 @@ import numpy as np
 CORES = len(os.sched_getaffinity(0))
 PARTS = ("read", "epoch", "train", "compare", "sweep")
 LEVELS, BLOCK = 10, 4096
-ROUNDS = 3
+ROUNDS = 5
 
 
 # --- caches ---------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[fl
     learner, rng, rows = _learner(training, settings, bias), np.random.default_rng(0), []
     learner.optimizer.build(learner.body.trainable_variables)
     step = make_epoch(learner)
-    with Blocks(training, learner.batch_size) as blocks:
+    with Blocks(training, learner.batch_size, learner.precision) as blocks:
         for _ in range(ROUNDS):
             start = time.perf_counter()
             for block, targets in blocks.shuffled(rng):

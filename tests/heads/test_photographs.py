@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -60,15 +61,18 @@ def test_standardised_features_have_mean_0_and_deviation_1_after_the_root() -> N
     np.testing.assert_allclose(values.std(axis=0), 1, rtol=1e-3)
     root = np.sign(X[:, 0]) * np.sqrt(np.abs(X[:, 0]))
     np.testing.assert_allclose(values, (root - root.mean(0)) / root.std(0), atol=1e-3)
-    np.testing.assert_array_equal(measured.stored(photographs.whole()), values)
+    np.testing.assert_array_equal(measured.stored(photographs.whole(), np.float32), values)
 
 
-def test_standardised_features_are_stored_as_they_came() -> None:
+def test_standardised_features_are_stored_in_the_type_asked_for() -> None:
     X = np.random.default_rng(1).random((10, 3)).astype(np.float16)
     scaler = Standardiser(np.ones(3, np.float32), np.full(3, 2, np.float32))
-    assert scaler.stored(X).dtype == np.float16
-    np.testing.assert_allclose(scaler.stored(X), (X - 1.0) / 2, atol=1e-3)
-    assert Standardiser.identity(3).stored(X) is X
+    for dtype, digits in ((np.float16, 11), (ml_dtypes.bfloat16, 8)):
+        stored = scaler.stored(X, dtype)
+        assert stored.dtype == dtype
+        np.testing.assert_allclose(stored.astype(float), (X - 1.0) / 2, rtol=0.5**digits)
+    assert Standardiser.identity(3).stored(X, np.float16) is X
+    assert Standardiser.identity(3).stored(X, ml_dtypes.bfloat16).dtype == ml_dtypes.bfloat16
 
 
 def test_a_layer_counts_by_the_fourth_root_of_its_width() -> None:

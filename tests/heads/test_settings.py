@@ -29,6 +29,7 @@ from heads.settings import NEURAL_HEADS, NetworkSettings, blog, override, tuned
         ({"ensemble": 0}, "--ensemble must be at least 1; got 0"),
         ({"cross_entropy": -1.0}, "--cross-entropy must be 0 or more"),
         ({"transform": "log"}, "--transform must be one of root, none; got log"),
+        ({"precision": "float64"}, "--precision must be one of float32, bfloat16; got float64"),
         ({"start": "zero"}, "--start must be one of mean, random"),
     ],
 )

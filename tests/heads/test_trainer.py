@@ -76,7 +76,7 @@ def test_the_compiled_pass_equals_the_neutral_one(optimizer: str, n_views: int) 
     settings = NetworkSettings(
         optimizer=optimizer, lr=0.01, batch_size=16, input_dropout=0.5, l2=0.05
     )
-    settings = replace(settings, hidden=(8, 4), dropout=0.5)
+    settings = replace(settings, hidden=(8, 4), dropout=0.5, precision="float32")
     weights = []
     for make in (tensorflow_epoch, neutral_epoch):
         student = learner(settings, 50, 6)
@@ -89,6 +89,16 @@ def test_the_compiled_pass_equals_the_neutral_one(optimizer: str, n_views: int) 
     for compiled, neutral, first in zip(*weights, start, strict=True):
         np.testing.assert_allclose(compiled, neutral, atol=2e-6)
         assert np.abs(compiled - first).max() > 1e-3
+
+
+def test_bfloat16_learns_what_float32_does_to_its_digits(data: dict[str, SplitData]) -> None:
+    settings = replace(QUICK, hidden=(8,), dropout=0.5)
+    heads = [fitted(data, replace(settings, precision=name))[0] for name in ("float32", "bfloat16")]
+    full, reduced = (predicted(head, data).score for head in heads)
+    assert not np.array_equal(full, reduced)
+    assert np.abs(reduced - full).mean() < 0.1 * np.std(full)
+    assert np.corrcoef(reduced, full)[0, 1] > 0.999
+    assert {str(weight.dtype) for weight in heads[1].model_.get_weights()} == {"float32"}
 
 
 def test_a_pass_sees_every_photograph_once_in_a_random_view() -> None:
