@@ -135,7 +135,7 @@ def mover(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]],
         for variable, gradient, (m, v) in zip(variables, gradients, moments, strict=True):
             held = variable.value
             if optimizer.weight_decay and len(held.shape) > 1:
-                held.assign_sub(held * (rate * optimizer.weight_decay))
+                held.assign(held * (1 - rate * optimizer.weight_decay))
             tf.raw_ops.ResourceApplyAdam(
                 var=held.handle,
                 m=m.handle,

@@ -33,6 +33,7 @@ from heads.networks import (
     whole_model,
 )
 from heads.photographs import Photographs, Standardiser, spans, standardiser
+from heads.precision import precision_of
 from heads.settings import NetworkSettings
 from heads.targets import Labels, Prediction
 from heads.tasks import TASKS, SignedMeanTask, Task, restore_task, task_values
@@ -58,6 +59,7 @@ class NeuralHead:
         model_: Keras model from raw features (n, D) to outputs, standardisation inside.
         task_: what was learned of the labels.
         platt_: (a, b) of p_beautiful = sigmoid(a score + b), None where the head has its own.
+        precision_: what it was trained in, float32 or bfloat16.
         best_epoch_: the epoch whose weights the (first) network has.
         note_: what must be said of its probabilities, mostly ''.
     """
@@ -87,7 +89,7 @@ class NeuralHead:
         ]
         self.model_ = whole_model([member.body for member in taught], scaler)
         self.best_epoch_ = taught[0].best_epoch
-        self.task_ = task
+        self.task_, self.precision_ = task, precision_of(settings)
         if isinstance(task, SignedMeanTask):
             self.task_ = task.stretched(self._outputs(X))
         self._calibrate(X_val, labels_val)
@@ -141,6 +143,7 @@ class NeuralHead:
             "width": int(self.model_.output_shape[-1]),
             "task": task_values(self.task_),
             "platt": None if self.platt_ is None else list(self.platt_),
+            "precision": self.precision_,
             "best_epoch": self.best_epoch_,
             "note": self.note_,
         }
@@ -165,6 +168,7 @@ class NeuralHead:
         head.model_ = model
         head.task_ = restore_task(values["head"], values["task"])
         head.platt_ = None if values["platt"] is None else (values["platt"][0], values["platt"][1])
+        head.precision_ = str(values.get("precision", "float32"))
         head.best_epoch_ = int(values["best_epoch"])
         head.note_ = str(values["note"])
         return head

@@ -98,6 +98,7 @@ def test_bfloat16_learns_what_float32_does_to_its_digits(data: dict[str, SplitDa
     assert not np.array_equal(full, reduced)
     assert np.abs(reduced - full).mean() < 0.1 * np.std(full)
     assert np.corrcoef(reduced, full)[0, 1] > 0.999
+    assert [head.state()[1]["precision"] for head in heads] == ["float32", "bfloat16"]
     assert {str(weight.dtype) for weight in heads[1].model_.get_weights()} == {"float32"}
 
 
