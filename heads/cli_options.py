@@ -179,7 +179,8 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         help="of the products of features and weights in training (default: bfloat16 where the "
-        "processor multiplies it fast and there is a hidden layer, else float32)",
+        "processor multiplies it fast and there is a hidden layer, else float32; so --config of a "
+        "run from another machine may choose otherwise)",
     )
     group.add_argument(
         "--preset",
