@@ -19,7 +19,7 @@ from heads.settings import NetworkSettings
 
 # Neighbouring units are dropped together, so that gathering the others copies runs of memory:
 # blocks of up to LARGEST_BLOCK, where at least FEWEST_BLOCKS are left to choose from.
-LARGEST_BLOCK, FEWEST_BLOCKS = 16, 64
+LARGEST_BLOCK, FEWEST_BLOCKS = 16, 16
 
 
 @dataclass(frozen=True)
