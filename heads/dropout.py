@@ -18,8 +18,9 @@ import numpy.typing as npt
 from heads.settings import NetworkSettings
 
 # Neighbouring units are dropped together, so that gathering the others copies runs of memory:
-# blocks of up to LARGEST_BLOCK, where at least FEWEST_BLOCKS are left to choose from.
-LARGEST_BLOCK, FEWEST_BLOCKS = 16, 16
+# blocks of up to LARGEST_BLOCK, where at least FEWEST_BLOCKS are left to choose from, and a whole
+# number of them comes within LARGEST_ERROR of the share asked for.
+LARGEST_BLOCK, FEWEST_BLOCKS, LARGEST_ERROR = 16, 16, 1 / 160
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,14 @@ class Dropout:
     def block(self) -> int:
         """Units in a block: a power of two that divides the width."""
         size = LARGEST_BLOCK
-        while size > 1 and (self.width % size or self.width // size < FEWEST_BLOCKS):
+        while size > 1 and not self._suits(size):
             size //= 2
         return size
+
+    def _suits(self, size: int) -> bool:
+        n_blocks, rest = divmod(self.width, size)
+        error = abs(_n_kept(n_blocks, self.rate) - (1 - self.rate) * n_blocks)
+        return not rest and n_blocks >= FEWEST_BLOCKS and error <= LARGEST_ERROR * n_blocks
 
     @property
     def n_blocks(self) -> int:
@@ -45,7 +51,7 @@ class Dropout:
     @property
     def n_kept(self) -> int:
         """Blocks that a batch keeps, at least one."""
-        return max(1, round(self.n_blocks * (1 - self.rate)))
+        return _n_kept(self.n_blocks, self.rate)
 
     @property
     def keeps_all(self) -> bool:
@@ -67,6 +73,10 @@ class Dropout:
         factors = np.zeros((self.n_blocks, self.block), np.float32)
         factors[kept] = self.scale
         return factors.ravel()
+
+
+def _n_kept(n_blocks: int, rate: float) -> int:
+    return max(1, round(n_blocks * (1 - rate)))
 
 
 def dropouts(settings: NetworkSettings, n_features: int) -> list[Dropout]:

@@ -5,18 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heads.dropout import FEWEST_BLOCKS, LARGEST_BLOCK, Dropout, dropouts
+from heads.dropout import FEWEST_BLOCKS, LARGEST_BLOCK, LARGEST_ERROR, Dropout, dropouts
 from heads.settings import tuned
 
 
 @pytest.mark.parametrize(
-    ("width", "block"), [(1280, 16), (2784, 16), (1024, 16), (512, 8), (256, 4), (100, 1), (6, 1)]
+    ("width", "rate", "block"),
+    [
+        (1280, 0.5, 16),
+        (2784, 0.5, 16),
+        (256, 0.5, 16),
+        (128, 0.5, 8),
+        (100, 0.5, 2),  # 12 of 25 would be 0.52
+        (6, 0.5, 1),
+        (256, 0.1, 8),  # 14 of 16 would be 0.125, as for 0.15
+        (256, 0.3, 4),
+    ],
 )
-def test_blocks_divide_the_layer_and_leave_enough_to_choose_from(width: int, block: int) -> None:
-    dropout = Dropout(width, 0.5)
+def test_blocks_divide_the_layer_and_leave_enough_to_choose_from(
+    width: int, rate: float, block: int
+) -> None:
+    dropout = Dropout(width, rate)
     assert dropout.block == block <= LARGEST_BLOCK
     assert dropout.n_blocks * block == width
     assert block == 1 or dropout.n_blocks >= FEWEST_BLOCKS
+
+
+@pytest.mark.parametrize("width", [160, 256, 512, 1280, 2784])
+def test_the_share_dropped_is_close_to_the_one_asked_for(width: int) -> None:
+    for rate in np.linspace(0, 0.99, 100):
+        dropout = Dropout(width, float(rate))
+        assert 1 - dropout.n_kept / dropout.n_blocks == pytest.approx(
+            rate, abs=LARGEST_ERROR + 1e-9
+        )
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.17, 0.5, 0.8, 0.999])
@@ -31,8 +52,6 @@ def test_each_step_keeps_as_many_different_blocks(width: int, rate: float) -> No
     assert kept.min() >= 0
     assert kept.max() < dropout.n_blocks
     assert dropout.keeps_all == (dropout.n_kept == dropout.n_blocks)
-    if width == 1280:
-        assert dropout.n_kept / dropout.n_blocks == pytest.approx(1 - rate, abs=1 / 80)
 
 
 def test_a_mask_is_zero_where_dropped_and_keeps_the_layers_sum() -> None:
