@@ -28,6 +28,7 @@ EPILOG = """examples:
   heads compare --limit 5000 --out runs-5000
   heads compare --preset blog --limit 5000 --out runs-blog
   heads compare --seeds 3                  mean and deviation over three seeds
+  heads compare --ensemble 5               neural heads of five networks each
   heads compare --folds 5 --fold-seeds 3   every photograph predicted, in three ways
   heads compare --folds 5 --layers top --views center   what layers and views buy
 Writes leaderboard.csv and report.html beside the runs; with --folds instead
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="train each neural head with N seeds; the table shows mean and deviation",
     )
+    cli_options.add_ensemble(parser)
     parser.add_argument(
         "--folds",
         type=cli_options.positive,
@@ -157,7 +159,7 @@ def _settings(name: str, options: argparse.Namespace) -> Settings:
     settings = blog(name) if options.preset == "blog" else tuned(name)
     if options.views in ("mean", "random"):
         settings = replace(settings, views=options.views)
-    return settings
+    return replace(settings, ensemble=options.ensemble or settings.ensemble)
 
 
 # --- runs -----------------------------------------------------------------------------------------

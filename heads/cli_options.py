@@ -98,6 +98,16 @@ def add_extractor_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ensemble(parser: argparse._ActionsContainer) -> None:
+    """Add the option for heads of several networks."""
+    parser.add_argument(
+        "--ensemble",
+        type=positive,
+        metavar="N",
+        help="average N networks in each neural head (default: 1)",
+    )
+
+
 def add_setting_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of neural heads; each is None where it is not given."""
     default = NetworkSettings()
@@ -105,9 +115,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         f"settings of the neural heads ({', '.join(NEURAL_HEADS)})",
         "The defaults are tuned; linear heads have none of these.",
     )
-    group.add_argument(
-        "--ensemble", type=positive, metavar="N", help="average N networks in one run (default: 1)"
-    )
+    add_ensemble(group)
     group.add_argument(
         "--hidden",
         type=widths,

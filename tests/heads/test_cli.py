@@ -7,6 +7,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from heads import cli
 from heads.cli_options import memory_size, widths
 from heads.registry import HEADS
 from heads.runs import find_runs, read_config, read_json
-from heads.settings import blog
+from heads.settings import blog, tuned
 from tests.heads.planted import Plan, keras_saves, plant
 
 pytestmark = keras_saves
@@ -204,6 +205,17 @@ def test_compare_with_the_blogs_settings_shows_what_they_do(
     assert "Neural heads" not in capfd.readouterr().out
     settings = read_config(tmp_path / "emd").settings
     assert settings == blog("emd")
+
+
+def test_compare_makes_neural_heads_of_several_networks(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "ridge,sigmoid", "--features", planted, "--out", tmp_path]
+    assert heads("compare", *given) == 0
+    assert heads("compare", *given, "--ensemble", "2") == 0
+    assert f"{tmp_path / 'ridge'}: this very run" in capfd.readouterr().err
+    settings = {read_config(run).settings for run in find_runs(tmp_path) if "sig" in run.name}
+    assert settings == {tuned("sigmoid"), replace(tuned("sigmoid"), ensemble=2)}
 
 
 def test_compare_refuses_a_head_that_was_asked_for_and_cannot_be(
