@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cache import console
 from cache.errors import HeadError
 from heads import cli_options
-from heads.registry import HEADS
+from heads.registry import HEADS, Settings
 
 if TYPE_CHECKING:
     from heads.fitting import TrainedRun
@@ -61,16 +61,18 @@ def run(options: argparse.Namespace) -> int:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
     whole = load_splits(options.features, memory_bytes=options.memory)
     available = len(whole["train"])
-    runs = []
+    wanted = []
     for size in dict.fromkeys(options.sizes):
         if size is not None and size > available:
             console.note(f"Left out: {size:,} photographs; train has {available:,}.")
-            continue
-        runs.append(_trained(options, size))
-    if not runs:
+        else:
+            wanted.append(size)
+    if not wanted:
         raise HeadError(
             f"No size is left: train has {available:,} photographs. Add all to --sizes."
         )
+    settings = _of_all_sizes(options, max(size or available for size in wanted))
+    runs = [_trained(options, settings, size) for size in wanted]
     runs.sort(key=lambda done: int(done.metrics["n_train"]))
     rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
@@ -85,13 +87,22 @@ def run(options: argparse.Namespace) -> int:
     return console.EXIT_OK
 
 
-def _trained(options: argparse.Namespace, size: int | None) -> TrainedRun:
+def _of_all_sizes(options: argparse.Namespace, largest: int) -> Settings:
+    """Return the settings, with as many networks at every size as the largest one's default has.
+
+    More networks at small sizes alone would hide some of what more photographs bring.
+    """
+    settings = cli_options.chosen_settings(options, options.head)
+    return None if settings is None else settings.averaged(largest)
+
+
+def _trained(options: argparse.Namespace, settings: Settings, size: int | None) -> TrainedRun:
     from heads.dataset import load_splits
     from heads.fitting import TrainRequest, train_run
 
     request = TrainRequest(
         head=options.head,
-        settings=cli_options.chosen_settings(options, options.head),
+        settings=settings,
         seed=options.seed,
         limit=size,
         features_dir=options.features,

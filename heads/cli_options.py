@@ -104,7 +104,8 @@ def add_ensemble(parser: argparse._ActionsContainer) -> None:
         "--ensemble",
         type=positive,
         metavar="N",
-        help="average N networks in each neural head (default: 1)",
+        help="average N networks in each neural head (default: 3 up to 10,000 photographs, "
+        "for a linear head and beyond 1)",
     )
 
 

@@ -32,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="behind hidden layers, or on the features of a linear head; default: the head's own",
     )
     parser.add_argument(
-        "--seeds", type=cli_options.positive, default=1, metavar="N", help="(default: 1)"
+        "--seeds",
+        type=cli_options.positive,
+        default=1,
+        metavar="N",
+        help="networks at each point, one a seed (default: 1)",
     )
     parser.add_argument("--hidden", type=cli_options.widths, metavar="W,W")
     parser.add_argument("--epochs", type=cli_options.positive, metavar="N")

@@ -175,7 +175,8 @@ def model_from_state(
     activations = ["relu"] * len(settings.hidden) + [shape.activation]
     widths = [shape.n_features, *settings.hidden, shape.width]
     blank = [np.zeros(size, np.float32) for a, b in pairwise(widths) for size in ((a, b), (b,))]
-    model = _assembled(settings.transform == "root", activations, [blank] * settings.ensemble)
+    members = len(arrays) // len(blank)
+    model = _assembled(settings.transform == "root", activations, [blank] * members)
     model.set_weights([arrays[f"weight_{i}"] for i in range(len(arrays))])
     return model
 

@@ -83,10 +83,8 @@ class NeuralHead:
         photographs = Photographs(X, mean_only=settings.views == "mean")
         scaler = standardiser(photographs, settings)
         lesson = _Lesson(self.name, task, settings, scaler, photographs, labels, X_val, labels_val)
-        taught = [
-            lesson.teach(self.memory_bytes or default_memory_bytes(), seed + SEED_STEP * i)
-            for i in range(settings.ensemble)
-        ]
+        memory = self.memory_bytes or default_memory_bytes()
+        taught = [lesson.teach(memory, seed + SEED_STEP * i) for i in range(settings.ensemble or 1)]
         self.model_ = whole_model([member.body for member in taught], scaler)
         self.best_epoch_ = taught[0].best_epoch
         self.task_, self.precision_ = task, precision_of(settings)

@@ -83,6 +83,15 @@ def test_dropout_of_features_falls_with_the_number_of_photographs() -> None:
     assert rates == pytest.approx([0.8, 0.8, 0.4])
 
 
+def test_small_sets_get_an_average_of_three_networks_with_hidden_layers() -> None:
+    sizes = (50, 10_000, 10_001, 10**6)
+    many = [NetworkSettings().resolved("emd", n, 1280).ensemble for n in sizes]
+    assert many == [3, 3, 1, 1]
+    assert NetworkSettings(ensemble=2).averaged(50).ensemble == 2
+    assert NetworkSettings(hidden=()).averaged(50).ensemble == 1
+    assert blog("emd").averaged(50).ensemble == 1
+
+
 def test_a_given_rate_and_batch_stay() -> None:
     settings = NetworkSettings(
         lr=0.5, batch_size=7, epochs=3, dropout=0.1, input_dropout=0.0, ensemble=2

@@ -61,7 +61,7 @@ def test_a_point_of_the_grid_is_what_training_it_alone_gives(
 
 
 def test_hidden_layers_and_dropout_are_swept_alike(data: dict[str, SplitData]) -> None:
-    base = NetworkSettings(hidden=(16, 8), batch_size=50, epochs=8)
+    base = NetworkSettings(hidden=(16, 8), batch_size=50, epochs=8, ensemble=1)
     grid = Grid(lr=(0.01, 1e-5), l2=(0.01,), dropout=(0.1, 0.3), seeds=1)
     points = sweep("emd", base, grid, lessons(data), seed=0)
     assert all(point.val_srcc > 0.75 for point in points[::2])
