@@ -78,7 +78,11 @@ def _add_label_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--split-seed", type=int, default=0, metavar="N", help="default: 0")
     group.add_argument(
-        "--val-fraction", type=float, metavar="F", help="default 0.1; 0.05 beside an official list"
+        "--val-fraction",
+        type=float,
+        metavar="F",
+        help="default 0.1; 0.05 beside an official list; where a split column names train and test "
+        "alone, the share of its train",
     )
     group.add_argument("--test-fraction", type=float, metavar="F", help="default 0.2")
     group.add_argument(

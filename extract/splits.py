@@ -22,6 +22,7 @@ VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
 VAL_FRACTION_OF_OFFICIAL = 0.05
 # The blog's and the papers' choice on the scale 1..10.
 AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
+COLUMN, COLUMN_WITHOUT_VAL = "a split column", "a split column, val by hash out of its train"
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,20 @@ def hash_fractions(seed: int | str, keys: TextArray) -> npt.NDArray[np.float64]:
 def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRule]:
     """Return every photograph's split, (N,), and the rule behind it (its `split` still empty).
 
-    A `split` column wins; then an official test list, the rest by hash into val and train; then
-    the hash alone. The hashed key is the group, or the id where there is none.
+    A `split` column wins, and where it names train and test alone, val is taken by hash out of its
+    train; then an official test list, the rest by hash into val and train; then the hash alone. The
+    hashed key is the group, or the id where there is none.
     """
-    if labels.split is not None:
-        return labels.split, SplitRule(
-            "", "a split column", settings.seed, 0.0, 0.0, settings.limit
-        )
+    column, official = labels.split, labels.official_test
+    if column is not None and set(column.tolist()) != {"train", "test"}:
+        return column, SplitRule("", COLUMN, settings.seed, 0.0, 0.0, settings.limit)
     keys = np.where(labels.group == "", labels.image_id, labels.group)
     fractions = hash_fractions(settings.seed, keys)
-    official = labels.official_test
     default = VAL_FRACTION if official is None else VAL_FRACTION_OF_OFFICIAL
     val = default if settings.val_fraction is None else settings.val_fraction
+    if column is not None:
+        names = np.where((column == "train") & (fractions < val), "val", column)
+        return names, SplitRule("", COLUMN_WITHOUT_VAL, settings.seed, val, 0.0, settings.limit)
     if official is not None:
         is_test = np.isin(labels.image_id, list(official))
         names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))

@@ -228,6 +228,20 @@ def test_the_manifest_names_its_split_and_rule() -> None:
     assert (rule.split, rule.rule, rule.seed, rule.limit) == ("test", "hash", 4, 9)
 
 
+def test_a_split_column_without_val_lends_it_a_tenth_of_its_train_by_group() -> None:
+    column = np.array((["test"] + ["train"] * 3) * (N // 4))
+    groups = np.array([f"group {i // 8 * 2 + (i % 4 == 0)}" for i in range(N)])
+    labels = replace(labels_of(), split=column, group=groups)
+    names, rule = assign(labels, SplitSettings())
+    assert rule.rule == "a split column, val by hash out of its train"
+    assert (names[column == "test"] == "test").all()
+    assert (names[column == "train"] == "val").mean() == pytest.approx(0.1, abs=0.02)
+    assert not set(groups[names == "val"]) & set(groups[names == "train"])
+    half, _ = assign(labels, SplitSettings(val_fraction=0.5))
+    assert (half[column == "train"] == "val").mean() == pytest.approx(0.5, abs=0.04)
+    assert set(groups[names == "val"]) < set(groups[half == "val"])
+
+
 def test_an_empty_split_is_refused() -> None:
     labels = replace(labels_of(), split=np.array(["train"] * N))
     said = r"The split val would be empty: 4,000 .* a split column\. Write val into that column for"
