@@ -22,7 +22,7 @@ from extract.labels_csv import read_labels_csv
 from extract.layers import layer_slices
 from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.settings import Settings
-from extract.splits import COLUMN_WITHOUT_VAL, make_manifests
+from extract.splits import COLUMN_WITHOUT_VAL, make_manifests, unused_fractions
 from extract.weights import Weights, find_weights
 
 BACKBONE = "mobilenet_v2_1.0_224"
@@ -64,6 +64,8 @@ def plan(settings: Settings) -> Plan:
             f"The split column names no val: {rule.val_fraction:.0%} of its train is taken for it, "
             "by hash (--val-fraction)."
         )
+    for flag in unused_fractions(settings.split, rule.rule):
+        note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)
     return Plan(weights, make_spec(settings, weights), parts, whole)

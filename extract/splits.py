@@ -23,6 +23,9 @@ VAL_FRACTION_OF_OFFICIAL = 0.05
 # The blog's and the papers' choice on the scale 1..10.
 AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
 COLUMN, COLUMN_WITHOUT_VAL = "a split column", "a split column, val by hash out of its train"
+OFFICIAL, HASH = "the official test list, the rest by hash", "hash"
+# Which fractions a rule draws by hash; the others are decided by the column or the list.
+DRAWN = {COLUMN: (), COLUMN_WITHOUT_VAL: ("val",), OFFICIAL: ("val",), HASH: ("val", "test")}
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,20 @@ def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRul
     if official is not None:
         is_test = np.isin(labels.image_id, list(official))
         names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))
-        rule = "the official test list, the rest by hash"
-        return names, SplitRule("", rule, settings.seed, val, 0.0, settings.limit)
+        return names, SplitRule("", OFFICIAL, settings.seed, val, 0.0, settings.limit)
     test = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
     names = np.where(fractions < test, "test", np.where(fractions < test + val, "val", "train"))
-    return names, SplitRule("", "hash", settings.seed, val, test, settings.limit)
+    return names, SplitRule("", HASH, settings.seed, val, test, settings.limit)
+
+
+def unused_fractions(settings: SplitSettings, rule: str) -> list[str]:
+    """Return the flags of the fractions that were set and that a rule does not draw."""
+    given = {"val": settings.val_fraction, "test": settings.test_fraction}
+    return [
+        f"--{split}-fraction"
+        for split, fraction in given.items()
+        if fraction is not None and split not in DRAWN[rule]
+    ]
 
 
 def threshold_text(labels: Labels, settings: SplitSettings) -> str:
@@ -125,14 +137,13 @@ def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> Int
         raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
     rows = np.flatnonzero(chosen)
     if not len(rows):
+        drawn = " and ".join(f"--{split}-fraction" for split in DRAWN[rule.rule])
+        hint = f"Label more, or change {drawn}."
+        if rule.rule == COLUMN:
+            hint = f"Write {rule.split} into that column for some of them."
         raise LabelError(
             f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "
-            f"by {rule.rule}. "
-            + (
-                f"Write {rule.split} into that column for some of them."
-                if labels.split is not None
-                else "Label more, or change --val-fraction and --test-fraction."
-            )
+            f"by {rule.rule}. {hint}"
         )
     return rows[np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")]
 

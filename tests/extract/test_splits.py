@@ -15,7 +15,14 @@ from cache.types import Manifest, Scale
 from extract import splits
 from extract.ava import read_ava
 from extract.labels import SPLITS, BadRows, Labels, empty_text
-from extract.splits import SplitSettings, assign, hash_fractions, make_manifests, threshold_text
+from extract.splits import (
+    SplitSettings,
+    assign,
+    hash_fractions,
+    make_manifests,
+    threshold_text,
+    unused_fractions,
+)
 
 N = 4000
 
@@ -250,6 +257,25 @@ def test_an_empty_split_is_refused() -> None:
     said = r"val would be empty: 4,000 labelled .* by hash\. Label more, or change --val-fraction"
     with pytest.raises(LabelError, match=said):
         make_manifest(labels_of(), facts_of(), "val", SplitSettings(val_fraction=0.0))
+    both = replace(labels, split=np.array(["train", "test"] * (N // 2)))
+    with pytest.raises(LabelError, match=r"out of its train\. Label more, or change --val-fract"):
+        make_manifest(both, facts_of(), "val", SplitSettings(val_fraction=0.0))
+
+
+def test_a_fraction_that_the_rule_does_not_draw_is_told() -> None:
+    both = SplitSettings(val_fraction=0.2, test_fraction=0.3)
+    column = replace(labels_of(), split=np.array(["train", "val"] * (N // 2)))
+    listed = replace(labels_of(), official_test=frozenset({"0.jpg"}))
+    told = [
+        unused_fractions(settings, assign(labels, settings)[1].rule)
+        for labels, settings in (
+            (column, both),
+            (listed, both),
+            (labels_of(), both),
+            (column, SplitSettings()),
+        )
+    ]
+    assert told == [["--val-fraction", "--test-fraction"], ["--test-fraction"], [], []]
 
 
 def test_an_unknown_split_is_refused() -> None:
