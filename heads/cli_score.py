@@ -26,8 +26,9 @@ EPILOG = """examples:
   heads score runs/ridge holiday/ --gallery holiday.html --top 100
   heads score runs/ridge shop/ --group-by folder      the best picture of each item
 The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
-unless they are to be ranked (--top, --near-duplicates, --group-by). Columns: path, score, spread,
-p_beautiful, percentile among the run's own scores of its training photographs, label, ... error.
+unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
+path, score, spread, p_beautiful, percentile among the run's own scores of its training photographs,
+label, ... error.
 Exit code 1 if any photograph could not be read; the others' scores are printed all the same.
 """
 

@@ -12,9 +12,11 @@ from heads.settings import NEURAL_HEADS
 EPILOG = """examples:
   heads sweep emd --lr 1e-4,3e-4,1e-3 --l2 0.01,0.1 --dropout 0.2,0.5
   heads sweep emd --hidden none --lr 1e-4,3e-4 --dropout 0,0.8 --seeds 3
-Settings are compared by their loss on val. The best one is then trained as a
-run of its own, and that run alone is measured on test. Writes
-OUT/sweep-HEAD/sweep.csv and sweep.html beside it.
+Settings are compared by their loss on val, each by single networks, one a seed.
+The best one is then trained as a run of its own, as heads train would (up to
+10,000 photographs an average of three networks, if they have hidden layers), and
+that run alone is measured on test. Writes OUT/sweep-HEAD/sweep.csv and
+sweep.html beside it.
 """
 
 

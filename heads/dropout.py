@@ -19,7 +19,8 @@ from heads.settings import NetworkSettings
 
 # Neighbouring units are dropped together, so that gathering the others copies runs of memory:
 # blocks of up to LARGEST_BLOCK, where at least FEWEST_BLOCKS are left to choose from, and a whole
-# number of them comes within LARGEST_ERROR of the share asked for.
+# number of them comes within LARGEST_ERROR of the share asked for. So a rate below LARGEST_ERROR
+# may drop nothing: gathering nearly all units costs a step more than it could tell.
 LARGEST_BLOCK, FEWEST_BLOCKS, LARGEST_ERROR = 16, 16, 1 / 160
 
 

@@ -112,7 +112,7 @@ def tensorflow_epoch(learner: Learner) -> Epoch:
 
 
 def multiplied(x: Any, kernel: Any) -> Any:
-    """Return x @ kernel in float32, multiplied in the precision of x; TensorFlow tensors."""
+    """Return x @ kernel as float32, multiplied and rounded in the precision of x; tensors."""
     import tensorflow as tf
 
     return tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)

@@ -1,8 +1,8 @@
 """The precision that networks are trained in: float32, or bfloat16 where that is faster.
 
-In bfloat16, a step rounds the features and the first kernel to 8 binary digits and multiplies
-those. The weights and all that is made of the product stay float32, as do the figures of the
-history and every prediction.
+In bfloat16, a step rounds the features and the first kernel to 8 binary digits, multiplies those,
+and rounds the product and, on the way back, its gradients alike. The weights and their moments, all
+other layers, the figures of the history and every prediction are float32.
 
 Source: Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
 """

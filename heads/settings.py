@@ -109,9 +109,9 @@ class NetworkSettings:
         standardised features: lr = 0.5 / D keeps that the same up to the usual 1,280. More are
         several layers, which tell much the same, and keep the rate. For a linear tanh, whose slope
         is four times that of a sigmoid, it is a quarter. The batch is at most a hundredth of
-        the photographs, within 256..1024: small sets need the steps, large ones the speed. All
-        batches of a pass are of one size, but for a photograph or two: the gradient of a last
-        batch of a few would be all noise, and count as much as the others'. Up to 10,000
+        the photographs, within 256..1024: small sets need the steps, large ones the speed. The
+        photographs of a pass are dealt evenly into batches: the gradient of a last batch of a few
+        would be all noise, and count as much as the others'. Up to 10,000
         photographs, three networks with hidden layers are averaged: one takes a second or two.
         """
         step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP

@@ -92,7 +92,8 @@ def heat_map(head: str, points: Sequence[Point], chosen: Point) -> str:
         "<meta name=viewport content='width=device-width'>"
         f"<title>Sweep of {html.escape(head)}</title><style>{STYLE}</style>",
         f"<h1>Sweep of {html.escape(head)}</h1><p>Loss on val and, below it, SRCC; lower loss is "
-        "darker. The framed setting was chosen. Test was not looked at.</p>",
+        "darker; single networks, the mean over seeds. The framed setting was chosen. Test was not "
+        "looked at.</p>",
     ]
     for dropout in dict.fromkeys(p.dropout for p in points):
         here = [p for p in points if p.dropout == dropout]
