@@ -163,6 +163,8 @@ class Blocks:
         # A quarter of the budget each: the block, its tensor, and room for what reading takes.
         per_row = photographs.nbytes // len(photographs)
         size = max(self._training.memory_bytes // 4 // per_row, self._batch_size)
+        # Whole batches, so that a pass makes as many steps as the schedule counts.
+        size -= size % self._batch_size
         pieces = spans(len(photographs), size)
         for piece in rng.permutation(len(pieces)):
             start, stop = pieces[piece]

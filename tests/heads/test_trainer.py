@@ -15,10 +15,10 @@ from heads.dropout import dropouts
 from heads.epochs import Learner, Pass, neutral_epoch, tensorflow_epoch
 from heads.networks import LOSSES, Shape, build_body, trained_weights
 from heads.neural import SEED_STEP, NeuralHead
-from heads.photographs import Photographs, Standardiser
+from heads.photographs import Photographs, Standardiser, standardiser
 from heads.settings import NetworkSettings, blog, tuned
 from heads.targets import Labels, Prediction
-from heads.trainer import Training, draw_pass, make_optimizer
+from heads.trainer import Blocks, Training, draw_pass, make_optimizer
 
 QUICK = replace(
     tuned("emd"), hidden=(), input_dropout=0.2, batch_size=32, epochs=6, cross_entropy=0.0
@@ -132,6 +132,22 @@ def test_features_beyond_the_memory_stream_to_a_like_result(data: dict[str, Spli
     a, b = predicted(resident, data).score, predicted(streamed, data).score
     assert not np.array_equal(a, b)
     assert np.corrcoef(a, b)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("budget", [1, 130, 517, 2000])
+def test_streamed_blocks_make_as_many_steps_as_the_schedule_counts(
+    data: dict[str, SplitData], budget: int
+) -> None:
+    X, size = data["train"].X, 7
+    photographs = Photographs(X, mean_only=False)
+    targets = np.zeros((len(X), 1), np.float32)
+    memory = budget * photographs.nbytes // len(X)
+    scaler = standardiser(photographs, QUICK)
+    training = Training(photographs, scaler, targets, memory, dict, dict, "emd")
+    with Blocks(training, size, "float32") as blocks:
+        rows = [len(y) for _, y in blocks.shuffled(np.random.default_rng(0))]
+    assert sum(rows) == len(X)
+    assert sum(-(-n // size) for n in rows) == -(-len(X) // size)
 
 
 def test_the_history_has_a_row_an_epoch_with_both_splits(data: dict[str, SplitData]) -> None:
