@@ -17,7 +17,6 @@ from heads.settings import blog, tuned
 
 if TYPE_CHECKING:
     from heads.dataset import SplitData
-    from heads.evaluate import Sample
     from heads.fitting import Floor
     from heads.folds import Folding
     from heads.leaderboard import Entry, Title
@@ -32,8 +31,10 @@ EPILOG = """examples:
   heads compare --folds 5 --fold-seeds 3   every photograph predicted, in three ways
   heads compare --folds 5 --layers top --views center   what layers and views buy
 Writes leaderboard.csv and report.html beside the runs; with --folds instead
-folds-K/leaderboard.csv and folds-K/HEAD/predictions.csv (of the first of several
---seeds). The constant head is always among them: it is the floor.
+folds-K/leaderboard.csv and, for each head, folds-K/HEAD/predictions.csv (further
+--seeds in predictions-seed-N.csv). What was trained already is reused, so a
+command that was stopped goes on. The constant head is always among them: it is
+the floor.
 """
 VIEWS = ("center", "mean", "random")
 LAYERS = ("top", "multi")
@@ -194,8 +195,8 @@ def _entry(
     )
     samples, paths = [], []
     for i in range(options.seeds if HEADS[name].neural else 1):
-        # The first seed alone replaces an earlier run; the others lie beside it.
-        again = replace(request, seed=options.seed + i, overwrite=options.overwrite and i == 0)
+        # The first seed alone replaces a run that is not equal; the others lie beside it.
+        again = replace(request, seed=options.seed + i, keep_others=i > 0)
         done = train_run(again, data, floor)
         if not done.reused:
             console.note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
@@ -239,6 +240,8 @@ def _folds(
     from heads import folds
     from heads.dataset import default_memory_bytes
     from heads.evaluate import Sample
+    from heads.fold_runs import FoldsConfig, folded
+    from heads.leaderboard import Entry
 
     budget = options.memory or default_memory_bytes()
     pool = folds.pooled(data, options.views, options.layers, budget)
@@ -250,29 +253,21 @@ def _folds(
     folder = options.out / f"folds-{options.folds}"
     constant = folds.predict_folds(FLOOR, None, pool, ways[0], options.seed)
     floor = Sample.of(constant, pool.labels)
-    entries = _entries(
-        names,
-        lambda name: _fold_entry(name, _settings(name, options), folding, folder, floor),
-        options.heads,
-    )
-    return folder, _fold_title(options, data, folding), entries
 
+    def entry(name: str) -> Entry:
+        config = FoldsConfig.of(name, _settings(name, options), folding, data, options.limit)
+        done = folded(config, folding, folder, floor, overwrite=options.overwrite)
+        return Entry(
+            head=name,
+            run=str(done.path),
+            sample=done.sample,
+            measures=done.measures,
+            n_train=config.n_train,
+            deviation=done.deviations,
+            repeats=len(done.samples),
+        )
 
-def _fold_entry(
-    name: str, settings: Settings, folding: Folding, folder: Path, floor: Sample
-) -> Entry:
-    from heads import folds
-    from heads.evaluate import Sample, deviations, mean_sample, measure
-    from heads.leaderboard import Entry
-
-    predictions = folds.predict_ways(name, settings, folding)
-    first = predictions[: len(folding.ways)]
-    folds.write_folds(folder / name / "predictions.csv", folding, first)
-    samples = [Sample.of(prediction, folding.pool.labels) for prediction in predictions]
-    sample = mean_sample(samples)
-    n_train = len(folding.ways[0][0].train)
-    spread, place = deviations(samples), str(folder / name)
-    return Entry(name, place, sample, measure(sample, floor), n_train, spread, len(samples))
+    return folder, _fold_title(options, data, folding), _entries(names, entry, options.heads)
 
 
 def _fold_title(

@@ -20,8 +20,9 @@ EPILOG = """examples:
   heads curve ridge --sizes 1000,5000,20000,all
   heads curve emd --sizes 100,200,all --out runs
 Each size is an ordinary run on the first so many photographs of train, which
-lie in hash order: smaller sizes are part of larger ones. Writes
-OUT/curve-HEAD.csv and, with plots, curve-HEAD.html.
+lie in hash order: smaller sizes are part of larger ones. All average as many
+networks as the largest does by default. OUT/HEAD is the run of the largest size,
+if it was free. Writes OUT/curve-HEAD.csv and, with plots, curve-HEAD.html.
 """
 SHOWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 
@@ -71,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
         raise HeadError(
             f"No size is left: train has {available:,} photographs. Add all to --sizes."
         )
-    settings = _of_all_sizes(options, max(size or available for size in wanted))
-    runs = [_trained(options, settings, size) for size in wanted]
-    runs.sort(key=lambda done: int(done.metrics["n_train"]))
+    # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
+    wanted.sort(key=lambda size: size or available, reverse=True)
+    settings = _of_all_sizes(options, wanted[0] or available)
+    runs = [_trained(options, settings, size) for size in wanted][::-1]
     rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
     page = path.with_suffix(".html")
@@ -107,7 +109,8 @@ def _trained(options: argparse.Namespace, settings: Settings, size: int | None) 
         limit=size,
         features_dir=options.features,
         out=options.out,
-        overwrite=False,
+        overwrite=options.overwrite,
+        keep_others=True,
         memory_bytes=options.memory,
     )
     data = load_splits(options.features, limit=size, memory_bytes=options.memory)

@@ -114,7 +114,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
     default = NetworkSettings()
     group = parser.add_argument_group(
         f"settings of the neural heads ({', '.join(NEURAL_HEADS)})",
-        "The defaults are tuned; linear heads have none of these.",
+        "The defaults are tuned; heads that are solved directly have none of these.",
     )
     add_ensemble(group)
     group.add_argument(
@@ -220,10 +220,20 @@ def chosen_settings(
         return None
     start = entry.default_settings or NetworkSettings()
     if base is not None:
-        start = NetworkSettings.from_dict(base)
+        start = _settings_of_file(base)
     if options.preset == "blog":
         start = blog(head)
     return override(start, flags)
+
+
+def _settings_of_file(values: Mapping[str, Any]) -> NetworkSettings:
+    try:
+        return NetworkSettings.from_dict(values)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"The settings in --config have a value of the wrong kind: {error}. Numbers stand "
+            'without quotes, and hidden is a list, such as "hidden": [256].'
+        ) from error
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -6,12 +6,15 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import HeadError
 from heads import cli_options
 from heads.registry import HEADS
+
+if TYPE_CHECKING:
+    from heads.dataset import SplitData
 
 EPILOG = """examples:
   heads train emd                          the vote distribution, from features/ to runs/emd/
@@ -59,12 +62,33 @@ def run(options: argparse.Namespace) -> int:
         memory_bytes=options.memory or config.get("streamed_bytes"),
     )
     data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
+    _note_other_data(options.config, config, data)
     done = train_run(request, data)
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:
         print(describe(done.path, done.metrics))
     return console.EXIT_OK
+
+
+def _note_other_data(
+    file: Path | None, config: Mapping[str, Any], data: Mapping[str, SplitData]
+) -> None:
+    """Say so where a run is repeated on other features or photographs than it was made with."""
+    from heads.runs import SplitFacts
+
+    told = dict(config.get("splits") or {})
+    differing = [
+        name for name in data if name in told and told[name] != vars(SplitFacts.of(data[name]))
+    ]
+    extractor = config.get("extractor_sha256")
+    if extractor not in (None, data["train"].cache.spec.sha256):
+        differing.insert(0, "the extractor")
+    if differing:
+        console.note(
+            f"This repeats the settings of {file}, not its numbers: {', '.join(differing)} "
+            f"{'is' if len(differing) == 1 else 'are'} not what it was made with."
+        )
 
 
 def _head(options: argparse.Namespace, config: Mapping[str, Any]) -> str:

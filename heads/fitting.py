@@ -28,7 +28,10 @@ PREDICTED = ("val", "test")
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One head to be trained: with which settings (None: tuned), from which data, to where."""
+    """One head to be trained: with which settings (None: tuned), from which data, to where.
+
+    `overwrite` and `keep_others` are those of `heads.runs.place`.
+    """
 
     head: str
     settings: Settings
@@ -37,6 +40,7 @@ class TrainRequest:
     features_dir: Path
     out: Path
     overwrite: bool = False
+    keep_others: bool = False
     memory_bytes: int | None = None
 
 
@@ -83,7 +87,13 @@ def train_run(
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
     """
     config = _config(request, data)
-    path, reused = runs.place(request.out, config, overwrite=request.overwrite)
+    path, reused = runs.place(
+        request.out,
+        config.head,
+        config.identity,
+        overwrite=request.overwrite,
+        keep_others=request.keep_others,
+    )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return TrainedRun(path, True, runs.read_json(path / "metrics.json"), None)
@@ -151,11 +161,11 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         features_dir=str(request.features_dir.resolve()),
         label_note=cache.label_note,
         library_versions=runs.library_versions(),
-        streamed_bytes=_streamed_bytes(settings, train.X, request.memory_bytes),
+        streamed_bytes=streamed_bytes(settings, train.X, request.memory_bytes),
     )
 
 
-def _streamed_bytes(settings: Settings, X: FeatureRows, memory_bytes: int | None) -> int | None:
+def streamed_bytes(settings: Settings, X: FeatureRows, memory_bytes: int | None) -> int | None:
     """Return the memory budget where a network trains on blocks from the disk, else None."""
     if settings is None:
         return None

@@ -1,17 +1,17 @@
 """Cross-validation: photographs in K folds, each predicted by a head that never saw it.
 
-Owns the pooling of splits, the folding and the joined predictions; groups stay together. Imports
-neither keras nor scikit-learn.
+Owns the pooling of splits, the folding and the joined predictions; groups stay together. The files
+are in `fold_runs`. Imports neither keras nor scikit-learn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from cache.console import note
 from cache.errors import HeadError
@@ -21,7 +21,6 @@ from heads.dataset import Features, SplitData
 from heads.fitting import with_layers
 from heads.head import Head
 from heads.intervals import clusters
-from heads.predictions import SplitPrediction, write_predictions
 from heads.registry import BLIND, Settings, make_head
 from heads.targets import BoolArray, Labels, Prediction
 
@@ -196,7 +195,12 @@ def _dealt(sizes: IntArray, order: IntArray, k: int) -> IntArray:
 
 
 def predict_folds(
-    name: str, settings: Settings, pool: Pool, folds: Sequence[Fold], seed: int
+    name: str,
+    settings: Settings,
+    pool: Pool,
+    folds: Sequence[Fold],
+    seed: int,
+    after_each: Callable[[], object] = lambda: None,
 ) -> Prediction:
     """Train a head for each fold and join what they say of the photographs they never saw.
 
@@ -212,7 +216,10 @@ def predict_folds(
         head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
         head.fit(features, pool.labels, features, pool.labels, seed=seed)
         return head.predict(features)
-    told = [_fitted(name, settings, pool, part, seed) for part in folds]
+    told = []
+    for part in folds:
+        told.append(_fitted(name, settings, pool, part, seed))
+        after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
     return _joined(calibrated(told, folds, pool.labels.beautiful)).take(order)
 
@@ -281,29 +288,16 @@ class Folding:
         return len(self.ways[0])
 
 
-def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction]) -> None:
-    """Write predictions.csv of one head, a prediction for each way.
-
-    `split` is test, `fold` counts from 1, or is WAY.FOLD where there are several ways.
-    """
-    parts = []
-    for way, (folds, prediction) in enumerate(zip(folding.ways, predictions, strict=True), 1):
-        for number, part in enumerate(folds, 1):
-            name = str(number) if len(folding.ways) == 1 else f"{way}.{number}"
-            labels = folding.pool.labels.take(part.test)
-            parts.append(SplitPrediction("test", name, labels, prediction.take(part.test)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_predictions(path, parts)
-
-
 def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
     """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
     seeds = folding.seeds if settings is not None else 1
-    predictions = [
-        predict_folds(name, settings, folding.pool, folds, folding.seed + s)
-        for s in range(seeds)
-        for folds in folding.ways
-    ]
+    fits = seeds * len(folding.ways) * folding.k
+    with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
+        predictions = [
+            predict_folds(name, settings, folding.pool, folds, folding.seed + s, bar.update)
+            for s in range(seeds)
+            for folds in folding.ways
+        ]
     if name not in BLIND:
-        note(f"{name}: trained {len(predictions) * folding.k} times.")
+        note(f"{name}: trained {fits} times.")
     return predictions

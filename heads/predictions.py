@@ -2,8 +2,7 @@
 
 Columns `image_id,group,split,fold,true_mean,true_label,score,p_beautiful,r1..rK,p1..pK`, numbers
 in full precision. `fold` is empty where no folds were made, p1..pK where the head predicts no
-distribution; mean-only labels have neither r nor p
-columns.
+distribution; mean-only labels have neither r nor p columns.
 """
 
 from __future__ import annotations
@@ -101,13 +100,13 @@ class StoredPredictions:
         )
 
 
-def read_predictions(run: Path) -> StoredPredictions:
-    """Read predictions.csv of a run.
+def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredictions:
+    """Read predictions.csv of a run, or a file like it.
 
     Raises:
         RunError: the file is missing or damaged.
     """
-    path = run / "predictions.csv"
+    path = run / name
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)

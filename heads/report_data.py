@@ -67,12 +67,13 @@ class RunData:
 class ReportData:
     """All that a report shows, the best run first.
 
-    `contests` compare the first run's SRCC with each other's in pairs; `floors` are the constant
-    head's metrics on val for each run, the line in its curves; `left_out` says by name why runs are
-    not here.
+    `folder` holds the runs; `contests` compare the first run's SRCC with each other's in pairs;
+    `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
+    says by name why runs are not here.
     """
 
     name: str
+    folder: Path
     cache: FeatureCache
     runs: tuple[RunData, ...]
     contests: dict[str, Contest]
@@ -131,6 +132,7 @@ def read_report(
     labels = ordered[0].labels
     return ReportData(
         name=own["test"].data_root.name or own["test"].path.parent.name,
+        folder=folder,
         cache=own["test"],
         runs=tuple(ordered),
         contests=_contests(ordered, samples or {}),

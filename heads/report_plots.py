@@ -145,8 +145,10 @@ def training_section(data: ReportData) -> str:
     if not trained:
         return parts[0] + "<p>No head here is trained in epochs.</p></section>"
     parts.append(
-        "<p>Measured on train and val after each epoch; the epoch with the lowest loss on val is "
-        f"the one that is kept.</p>{KEY_CURVES}"
+        "<p>Measured on train and val after each epoch. The last epoch is kept; with --patience, "
+        "the one with the lowest loss on val. Of a head that averages several networks this is "
+        "the mean of their curves, and the average itself, which the tables measure, lies lower."
+        f"</p>{KEY_CURVES}"
     )
     for quantity in CURVES:
         parts.append(_curves(data, quantity))

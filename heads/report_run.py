@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from html import escape
 
 from heads.registry import HEADS
@@ -46,22 +47,27 @@ def _run_row(run: RunData) -> tuple[Cell, ...]:
 
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults, as text of the page."""
-    if run.config.settings is None:
+    resolved = run.config.resolved
+    if run.config.settings is None or resolved is None:
         return DIRECT
+    many = resolved.ensemble or 1
+    networks = f" (average of {many} networks)" if many > 1 else ""
     entry = HEADS.get(run.config.head)
     usual = (
         {} if entry is None or entry.default_settings is None else entry.default_settings.to_dict()
     )
     differing = {k: v for k, v in run.config.settings.to_dict().items() if usual.get(k) != v}
     if not differing:
-        return DEFAULTS
+        return DEFAULTS + networks
     if run.config.settings == blog(run.config.head):
         return "the blog's settings"
-    return escape(", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items()))
+    listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
+    return escape(listed) + networks
 
 
 def _commands(data: ReportData) -> str:
-    lines = [f"heads train --config {run.name}/config.json" for run in data.runs]
+    files = [data.folder.resolve() / run.name / "config.json" for run in data.runs]
+    lines = [f"heads train --out again --config {shlex.quote(str(file))}" for file in files]
     return escape("\n".join(lines))
 
 

@@ -51,8 +51,9 @@ class SplitFacts:
 class RunConfig:
     """Everything needed to repeat a run.
 
-    `identity` covers what decides the numbers: head, settings, seed, extractor, data and blocks.
-    The folder, the remark on the labels and the library versions are noted beside them.
+    `identity` covers what decides the numbers on one machine: head, settings, seed, extractor, data
+    and blocks. The folder, the remark on the labels and the library versions are noted beside them;
+    the precision that the machine chose is in `model.json`.
     `streamed_bytes` is the memory budget of a network that saw train in blocks from the disk, since
     the blocks are part of the order in which it sees photographs; None if all of train fitted.
     """
@@ -69,11 +70,21 @@ class RunConfig:
     streamed_bytes: int | None = None
 
     @property
+    def resolved(self) -> Settings:
+        """The settings with what was chosen for these data in place of None."""
+        if self.settings is None:
+            return None
+        return self.settings.resolved(
+            self.head, self.splits["train"].n, self.extractor.layers[-1][2]
+        )
+
+    @property
     def identity(self) -> str:
-        """64 hexadecimal digits; equal ones mean an equal run."""
+        """64 hexadecimal digits; equal ones mean an equal run, on the same machine."""
+        settings = self.resolved
         deciding: dict[str, Any] = {
             "head": self.head,
-            "settings": None if self.settings is None else self.settings.to_dict(),
+            "settings": None if settings is None else settings.to_dict(),
             "seed": self.seed,
             "extractor_sha256": self.extractor.sha256,
             "splits": {name: asdict(facts) for name, facts in self.splits.items()},
@@ -84,11 +95,13 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
+        settings, resolved = self.settings, self.resolved
         return {
             "format": FORMAT,
             "version": VERSION,
             "head": self.head,
-            "settings": None if self.settings is None else self.settings.to_dict(),
+            "settings": None if settings is None else settings.to_dict(),
+            "resolved": None if resolved is None else resolved.to_dict(),
             "seed": self.seed,
             "limit": self.limit,
             "features_dir": self.features_dir,
@@ -182,23 +195,26 @@ def find_runs(out: Path) -> list[Path]:
     return sorted(p.parent for p in out.glob("*/config.json") if not p.parent.name.startswith("."))
 
 
-def place(out: Path, config: RunConfig, *, overwrite: bool) -> tuple[Path, bool]:
-    """Return where a run belongs, and whether that very run is already there.
+def place(
+    out: Path, head: str, identity: str, *, overwrite: bool, keep_others: bool = False
+) -> tuple[Path, bool]:
+    """Return where a head's run belongs, and whether that very run is already there.
 
     `out/<head>` if it is free or equal, else `out/<head>-<hash8>`. With `overwrite` nothing
-    counts as there, and `out/<head>` is replaced unless an equal run lies beside it.
+    counts as there, and `out/<head>` is replaced unless an equal run lies beside it, or unless
+    `keep_others`: then an equal run alone is replaced.
 
     Raises:
         RunError: the place is taken by something that is no run.
     """
-    plain = out / config.head
-    hashed = out / f"{config.head}-{config.identity[:HASH_DIGITS]}"
+    plain = out / head
+    hashed = out / f"{head}-{identity[:HASH_DIGITS]}"
     for candidate in (plain, hashed):
-        if _holds(candidate, config.identity):
+        if _holds(candidate, identity):
             return candidate, not overwrite
-    if overwrite or not plain.exists():
+    if (overwrite and not keep_others) or not plain.exists():
         return plain, False
-    read_config(plain)
+    read_json(plain / "config.json")
     if hashed.exists():
         raise RunError(
             f"{hashed} holds another run than its name says. Replace {plain} with --overwrite, "

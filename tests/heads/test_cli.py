@@ -85,6 +85,63 @@ def test_a_config_file_repeats_a_run(
     assert repeated.settings == read_config(tmp_path / "tanh").settings
 
 
+def test_a_config_repeated_on_other_features_says_that_it_gives_other_numbers(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert heads("train", "ridge", "--features", planted, "--out", tmp_path) == 0
+    file = tmp_path / "ridge" / "config.json"
+    values = json.loads(file.read_text())
+    values["splits"]["val"]["content_sha256"] = values["extractor_sha256"] = "0" * 64
+    file.write_text(json.dumps(values))
+    capfd.readouterr()
+    assert heads("train", "--config", file, "--out", tmp_path / "again") == 0
+    said = f"the settings of {file}, not its numbers: the extractor, val are not what it was made"
+    assert said in capfd.readouterr().err
+    assert heads("train", "--config", file, "--limit", "9", "--out", tmp_path / "less") == 0
+    assert "numbers: the extractor, train, val are not" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{"lr": "3e-4"}, {"hidden": 256}])
+def test_a_setting_of_the_wrong_kind_is_named(
+    planted: Path, tmp_path: Path, settings: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"head": "emd", "settings": settings}))
+    assert heads("train", "--config", file, "--features", planted, "--out", tmp_path) == 1
+    assert "The settings in --config have a value of the wrong kind" in capfd.readouterr().err
+
+
+def test_the_same_settings_said_or_chosen_are_the_same_run(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["sigmoid", "--features", planted, "--out", tmp_path, "--epochs", "1"]
+    assert heads("train", *given) == 0
+    values = read_json(tmp_path / "sigmoid" / "config.json")
+    assert (values["settings"]["ensemble"], values["resolved"]["ensemble"]) == (None, 3)
+    assert heads("train", *given, "--ensemble", "3") == 0
+    assert "this very run is already there" in capfd.readouterr().err
+    assert len(find_runs(tmp_path)) == 1
+
+
+def test_a_curve_keeps_its_largest_size_in_the_heads_own_folder_and_others_runs(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["ridge", "--features", planted, "--out", tmp_path, "--json"]
+    assert heads("curve", *given, "--sizes", "100,200,all") == 0
+    rows = json.loads(capfd.readouterr().out)["sizes"]
+    assert [row["n_train"] for row in rows] == [100, 200, 600]
+    assert rows[-1]["run"] == str(tmp_path / "ridge")
+    stamps = {run: _stamp(run) for run in find_runs(tmp_path)}
+    assert heads("curve", *given, "--sizes", "100,300", "--overwrite") == 0
+    changed = {run for run, stamp in stamps.items() if _stamp(run) != stamp}
+    assert changed == {Path(rows[0]["run"])}
+    assert len(find_runs(tmp_path)) == 4
+
+
+def _stamp(run: Path) -> int:
+    return (run / "config.json").stat().st_mtime_ns
+
+
 def test_a_config_of_another_head_is_refused(
     planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +252,11 @@ def test_compare_over_seeds_shows_mean_and_deviation(
     assert rows["sigmoid"]["srcc"] == pytest.approx(np.mean(values))
     assert rows["sigmoid"]["deviation"]["srcc"] == pytest.approx(np.std(values, ddof=1))
     assert rows["ridge"]["deviation"] == {}
+
+    stamps = [_stamp(run) for run in find_runs(tmp_path)]
+    assert heads("compare", *given, "--seeds", "2", "--overwrite", "--json") == 0
+    assert not {_stamp(run) for run in find_runs(tmp_path) if run.name != "ridge"} & set(stamps)
+    assert len(find_runs(tmp_path)) == len(stamps)
 
 
 def test_compare_with_the_blogs_settings_shows_what_they_do(

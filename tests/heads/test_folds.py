@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cache.errors import HeadError
 from heads.cli import main
 from heads.dataset import load_splits
 from heads.fitting import with_layers
+from heads.fold_runs import write_folds
 from heads.folds import (
     Fold,
     Folding,
@@ -23,9 +25,8 @@ from heads.folds import (
     pooled,
     predict_folds,
     predict_ways,
-    write_folds,
 )
-from heads.settings import NetworkSettings
+from heads.settings import NetworkSettings, blog
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule, spec
 
@@ -163,6 +164,7 @@ def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path
     assert len(predictions) == 4
     assert not np.array_equal(predictions[0].score, predictions[2].score)
     path = tmp_path / "sigmoid" / "predictions.csv"
+    path.parent.mkdir()
     write_folds(path, folding, predictions[:2])
     with path.open() as file:
         rows = list(csv.DictReader(file))
@@ -189,6 +191,60 @@ def test_compare_folds_and_tells_what_each_way_gave(
     assert "(1 view, 32 features)" in text
     assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
     assert "Note: votes are simulated" in text
+
+
+def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compare", "--folds", "2", "--fold-seeds", "2", "--seeds", "2", "--json"]
+    given += ["--heads", "sigmoid,ridge", "--preset", "blog", "--limit", "150"]
+    given += ["--features", str(planted), "--out", str(tmp_path)]
+
+    def run(*more: str) -> tuple[dict[str, Any], str]:
+        assert main([*given, *more]) == 0
+        out, err = capfd.readouterr()
+        return json.loads(out), err
+
+    first, err = run()
+    assert "sigmoid: trained 8 times." in err
+    folder = tmp_path / "folds-2"
+    files = ["config.json", "metrics.json", "predictions-seed-1.csv", "predictions.csv"]
+    assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
+    config = json.loads((folder / "sigmoid" / "config.json").read_text())
+    assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
+    assert config["settings"] == blog("sigmoid").to_dict()
+    metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
+    shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
+    assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
+
+    again, err = run()
+    assert again == first
+    assert " times." not in err
+    assert err.count("this very run is already there") == 3
+
+    other, err = run("--views", "mean", "--seed", "5")
+    assert "sigmoid: trained 8 times." in err
+    places = {row["head"]: row["run"] for row in other["heads"]}
+    assert places["sigmoid"].startswith(f"{folder}/sigmoid-")
+    assert json.loads((folder / "sigmoid" / "config.json").read_text()) == config
+
+    replaced, err = run("--overwrite")
+    assert "sigmoid: trained 8 times." in err
+    assert replaced == first
+
+
+def test_predictions_of_other_photographs_are_no_folds_of_these(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compare", "--folds", "2", "--heads", "ridge"]
+    given += ["--features", str(planted), "--out", str(tmp_path)]
+    assert main(given) == 0
+    path = tmp_path / "folds-2" / "ridge" / "predictions.csv"
+    header, first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, second, first, *rest]) + "\n")
+    capfd.readouterr()
+    assert main(given) == 1
+    assert "does not hold the photographs that are folded" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,8 @@ def test_curves_are_drawn_with_the_floor_on_val(page: str) -> None:
 
 def test_the_run_can_be_repeated_from_the_page(page: str, runs: Path) -> None:
     data = read_report(runs)
-    assert "heads train --config ridge/config.json" in page
+    file = runs.resolve() / "ridge" / "config.json"
+    assert f"heads train --out again --config {file}\n" in page
     assert data.best.config.extractor.sha256 in page
     for facts in data.best.config.splits.values():
         assert facts.manifest_sha256 in page
