@@ -31,7 +31,7 @@ FEW = 1_000
 DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
 # Where there are fewer features, they are dropped less: there is no other that tells the same.
 USUAL_FEATURES = 1280
-# Networks are averaged where one takes a second, which is where a seed makes most of a difference;
+# Networks are averaged where one takes a few seconds, which is where a seed makes most of a difference;
 # linear ones all find much the same.
 ENSEMBLE, LARGEST_AVERAGED = 3, 10_000
 
@@ -112,7 +112,7 @@ class NetworkSettings:
         the photographs, within 256..1024: small sets need the steps, large ones the speed. The
         photographs of a pass are dealt evenly into batches: the gradient of a last batch of a few
         would be all noise, and count as much as the others'. Up to 10,000
-        photographs, three networks with hidden layers are averaged: one takes a second or two.
+        photographs, three networks with hidden layers are averaged: one takes a second to three.
         """
         step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
         size = self.batch_size or _even_batch(n, min(max(n // 100, 256), 1024))
