@@ -31,8 +31,8 @@ FEW = 1_000
 DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
 # Where there are fewer features, they are dropped less: there is no other that tells the same.
 USUAL_FEATURES = 1280
-# Networks are averaged where one takes a few seconds, which is where a seed makes most of a difference;
-# linear ones all find much the same.
+# Networks are averaged where one takes a few seconds, which is where a seed makes most of a
+# difference; linear ones all find much the same.
 ENSEMBLE, LARGEST_AVERAGED = 3, 10_000
 
 
