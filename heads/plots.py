@@ -165,24 +165,40 @@ def means_histogram(true: FloatArray, span: Span, threshold: float) -> str:
     )
 
 
-def label_histogram(p_beautiful: FloatArray, beautiful: BoolArray, head: str) -> str:
-    """Draw the predicted probabilities apart for the two true labels."""
+def label_histogram(
+    p_beautiful: FloatArray, beautiful: BoolArray, called: BoolArray, head: str
+) -> str:
+    """Draw the predicted probabilities apart for the two true labels.
+
+    The line stands between those that the head has `called` beautiful and the others.
+    """
     edges = np.linspace(0, 1, 21)
     yes, no = (np.histogram(p_beautiful[mask], edges)[0] for mask in (beautiful, ~beautiful))
     frame = _counting(Span(0, 1), max(int(yes.max()), int(no.max()), 1))
-    half = frame.x(0.5)
-    right = int(np.count_nonzero((p_beautiful > 0.5) == beautiful))
+    decision = frame.x(boundary(p_beautiful, called))
+    right = int(np.count_nonzero(called == beautiful))
     alt = (
         f"Predicted probability of being beautiful against the true label, {head}: "
-        f"{right:,} of {len(beautiful):,} photographs lie on the right side of 1/2."
+        f"{right:,} of {len(beautiful):,} photographs lie on the right side of the line."
     )
     return frame.svg(
         alt,
         frame.axes("predicted probability of beautiful", "photographs"),
         _bars(frame, edges, yes, "fill predicted"),
         _outline(frame, edges, no, "line truth"),
-        line(half, frame.top, half, frame.height - frame.bottom, "floor"),
+        line(decision, frame.top, decision, frame.height - frame.bottom, "floor"),
     )
+
+
+def boundary(p_beautiful: FloatArray, called: BoolArray) -> float:
+    """Return the probability nearest to 1/2 that parts the photographs `called` beautiful.
+
+    A head with scores on the scale calls by these, not by the probability, which rises with them:
+    calibrated on other photographs, it may put its threshold elsewhere than at 1/2.
+    """
+    below = float(p_beautiful[~called].max(initial=0.0))
+    above = float(p_beautiful[called].min(initial=1.0))
+    return min(max(0.5, below), above)
 
 
 def _counting(span: Span, most: int) -> Frame:
@@ -242,15 +258,16 @@ def _density(frame: Frame, x: FloatArray, y: FloatArray) -> str:
     return "".join(parts)
 
 
-def roc(p_beautiful: FloatArray, beautiful: BoolArray, auc: float, head: str) -> str:
-    """Draw the ROC curve with the point at probability 1/2 and the floor's diagonal."""
+def roc(
+    p_beautiful: FloatArray, beautiful: BoolArray, called: BoolArray, auc: float, head: str
+) -> str:
+    """Draw the ROC curve with the point of the head's own labels and the floor's diagonal."""
     frame = Frame(Span(0, 1), Span(0, 1), height=SQUARE)
     fall, rise = roc_points(p_beautiful, beautiful)
     kept = np.unique(np.linspace(0, len(fall) - 1, ROC_POINTS).round().astype(int))
-    called = p_beautiful > 0.5
     at = np.array([np.mean(called[~beautiful])]), np.array([np.mean(called[beautiful])])
     alt = (
-        f"ROC curve of {head}, area {auc:.3f}. At probability 1/2 it finds {at[1][0]:.0%} of the "
+        f"ROC curve of {head}, area {auc:.3f}. With its own labels it finds {at[1][0]:.0%} of the "
         f"beautiful photographs and calls {at[0][0]:.0%} of the others beautiful."
     )
     return frame.svg(

@@ -8,10 +8,12 @@ from html import escape
 
 import numpy as np
 
+from cache.types import FloatArray
 from heads import plots
 from heads.report_data import ReportData, RunData, title
 from heads.report_html import figure, grid, shown
 from heads.svg import Span
+from heads.targets import BoolArray, predicted_label
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ KEY_CURVES = (
 )
 KEY_SCATTER = "<p class=key><span class=c-floor><i class=dots></i>agreement</span></p>"
 KEY_ROC = (
-    "<p class=key><span class=c-predicted><i class=dot></i>probability 1/2</span>"
+    "<p class=key><span class=c-predicted><i class=dot></i>the head's own labels</span>"
     "<span class=c-floor><i class=dots></i>floor: no order</span></p>"
 )
 KEY_LABELS = (
     "<p class=key><span class=c-predicted><i class=fill></i>people: beautiful</span>"
     "<span class=c-truth><i></i>people: not beautiful</span>"
-    "<span class=c-floor><i class=dots></i>probability 1/2</span></p>"
+    "<span class=c-floor><i class=dots></i>called beautiful from here on</span></p>"
 )
 
 
@@ -91,7 +93,7 @@ def _means_figure(data: ReportData, span: Span) -> str:
 
 def _label_figures(runs: list[RunData]) -> Iterator[str]:
     for run in runs:
-        plot = plots.label_histogram(run.prediction.p_beautiful, run.labels.beautiful, run.name)
+        plot = plots.label_histogram(*_labelled(run), run.name)
         words = f"{escape(run.name)} <span>accuracy {shown('acc', run.value('acc'))}</span>"
         yield figure(words, plot)
 
@@ -120,7 +122,13 @@ def roc_figure(run: RunData) -> str:
     if auc is None:
         return ""
     words = f"{escape(run.name)} <span>AUC {shown('auc', auc)}</span>"
-    return figure(words, plots.roc(run.prediction.p_beautiful, run.labels.beautiful, auc, run.name))
+    return figure(words, plots.roc(*_labelled(run), auc, run.name))
+
+
+def _labelled(run: RunData) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Return probabilities, true labels and the head's own."""
+    called = predicted_label(run.prediction, run.labels)
+    return run.prediction.p_beautiful, run.labels.beautiful, called
 
 
 def _whole(run: RunData) -> Span:

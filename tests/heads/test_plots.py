@@ -19,6 +19,7 @@ TRUE = RNG.normal(5, 1, 300).clip(1, 10)
 PREDICTED = (TRUE + RNG.normal(0, 0.5, 300)).clip(1, 10)
 BEAUTIFUL = TRUE > 5
 P = 1 / (1 + np.exp(5 - PREDICTED))
+CALLED = PREDICTED > 6
 SPAN = Span(1, 10)
 EPOCHS = np.arange(1.0, 6.0)
 CURVE = Curve("MSE", EPOCHS, 2 / EPOCHS, 1 / EPOCHS + 0.1 * EPOCHS, 0.8)
@@ -31,9 +32,9 @@ DRAWN: dict[str, Callable[[], str]] = {
     "growth": lambda: plots.growth_curve(GROWTH, "emd"),
     "scores": lambda: plots.score_histogram(TRUE, PREDICTED, SPAN, "emd"),
     "means": lambda: plots.means_histogram(TRUE, SPAN, 5.0),
-    "labels": lambda: plots.label_histogram(P, BEAUTIFUL, "emd"),
+    "labels": lambda: plots.label_histogram(P, BEAUTIFUL, CALLED, "emd"),
     "scatter": lambda: plots.scatter(TRUE, PREDICTED, (SPAN, SPAN), "emd"),
-    "roc": lambda: plots.roc(P, BEAUTIFUL, 0.9, "emd"),
+    "roc": lambda: plots.roc(P, BEAUTIFUL, CALLED, 0.9, "emd"),
     "bars": lambda: plots.distribution_bars(SHARES, SHARES[::-1], "photo <1>"),
 }
 
@@ -174,3 +175,17 @@ def test_numbers_are_short() -> None:
 def test_scores_that_only_rank_have_no_line_of_agreement() -> None:
     assert 'class="floor"' in plots.scatter(TRUE, PREDICTED, (SPAN, SPAN), "emd")
     assert 'class="floor"' not in plots.scatter(TRUE, PREDICTED, (SPAN, Span(0, 1)), "binary")
+
+
+def test_the_line_parts_the_photographs_as_the_head_labels_them() -> None:
+    at = plots.boundary(P, CALLED)
+    assert at > 0.7
+    np.testing.assert_array_equal(at < P, CALLED)
+    assert plots.boundary(P, P > 0.5) == pytest.approx(0.5, abs=1e-9)
+    none, every = np.zeros(len(P), bool), np.ones(len(P), bool)
+    assert plots.boundary(P, none) == P.max()
+    assert plots.boundary(P, every) == min(0.5, P.min())
+    right = int(np.count_nonzero(CALLED == BEAUTIFUL))
+    assert f"{right} of {len(P)} photographs lie on the right side" in DRAWN["labels"]()
+    found = np.mean(CALLED[BEAUTIFUL])
+    assert f"With its own labels it finds {found:.0%} of the" in DRAWN["roc"]()
