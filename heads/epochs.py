@@ -36,6 +36,10 @@ class Pass:
     kept: tuple[npt.NDArray[np.int32], ...]
 
 
+# Inputs (n, D) and targets (n, width) to outputs (n, width) and a loss; tensors.
+Measure = Callable[[Any, Any], tuple[Any, Any]]
+
+
 class Epoch(Protocol):
     """Makes one pass over a block: standardised features (m, D), targets (n, width)."""
 
@@ -70,6 +74,27 @@ class Learner:
     def epochs(self) -> int:
         """Passes over all photographs."""
         return int(self.settings.epochs or 0)
+
+
+def make_measure(body: Any, loss: Loss) -> Measure:
+    """Return what tells a network's outputs as it is, without dropout, and their mean loss.
+
+    Compiled where TensorFlow is the backend: layer by layer, a small set would take longer to
+    measure than to train on.
+    """
+
+    def measured(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        outputs = body(inputs)
+        return outputs, ops.mean(loss(targets, outputs))
+
+    if keras.backend.backend() != "tensorflow":
+        return measured
+    import tensorflow as tf
+
+    widths = body.input_shape[-1], body.output_shape[-1]
+    signature = [tf.TensorSpec((None, width), tf.float32) for width in widths]
+    compiled: Measure = tf.function(measured, input_signature=signature)
+    return compiled
 
 
 def make_epoch(learner: Learner) -> Epoch:

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 
 from cache.errors import HeadError
 from heads.calibration import calibration_note, fit_platt, platt_probability
 from heads.dataset import default_memory_bytes
 from heads.dropout import dropouts
-from heads.epochs import Learner
+from heads.epochs import Learner, Measure, make_measure
 from heads.head import History, mean_of_views
 from heads.networks import (
     Shape,
@@ -37,7 +38,7 @@ from heads.precision import precision_of
 from heads.settings import NetworkSettings
 from heads.targets import Labels, Prediction
 from heads.tasks import TASKS, SignedMeanTask, Task, restore_task, task_values
-from heads.trainer import Training, make_optimizer, mean_loss, train
+from heads.trainer import Training, make_optimizer, train
 
 PREDICT_ROWS = 8192
 # The history's figures on train are measured on so many photographs, without dropout, so that
@@ -231,6 +232,7 @@ class _Lesson:
             dropouts(self.settings, X.shape[2]),
             self.settings,
         )
+        measure = make_measure(body, learner.loss)
         step = -(-n // MEASURED_ROWS)
         part = self.labels.take(np.arange(0, n, step))
         training = Training(
@@ -238,8 +240,8 @@ class _Lesson:
             standardiser=self.scaler,
             targets=targets,
             memory_bytes=memory_bytes,
-            on_train=_Measured.of(self, learner, np.asarray(X[::step]), part),
-            on_val=_Measured.of(self, learner, self.X_val, self.labels_val),
+            on_train=_Measured.of(self, measure, np.asarray(X[::step]), part),
+            on_val=_Measured.of(self, measure, self.X_val, self.labels_val),
             label=self.head,
         )
         return _Taught(body, *train(learner, training, seed=seed))
@@ -255,23 +257,27 @@ def _mean_history(histories: list[History]) -> History:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """Photographs whose loss, MSE of the mean and EMD are taken again and again."""
+    """Photographs whose loss, MSE of the mean and EMD are taken again and again.
+
+    `inputs` (n, D) and `targets` (n, width) are tensors, what `measure` takes.
+    """
 
     task: Task
-    learner: Learner
-    inputs: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32]
+    measure: Measure
+    inputs: Any
+    targets: Any
     labels: Labels
 
     @classmethod
-    def of(cls, lesson: _Lesson, learner: Learner, X: Any, labels: Labels) -> _Measured:
-        inputs = lesson.scaler.apply(mean_of_views(X))
-        return cls(lesson.task, learner, inputs, lesson.task.encode(labels), labels)
+    def of(cls, lesson: _Lesson, measure: Measure, X: Any, labels: Labels) -> _Measured:
+        inputs = ops.convert_to_tensor(lesson.scaler.apply(mean_of_views(X)))
+        targets = ops.convert_to_tensor(lesson.task.encode(labels))
+        return cls(lesson.task, measure, inputs, targets, labels)
 
     def __call__(self) -> dict[str, float]:
         """Return loss and, where the head has them, mse and emd_r2 as the network is now."""
-        outputs = forward(self.learner.body, self.inputs)
-        figures = {"loss": mean_loss(self.learner.loss, self.targets, outputs)}
+        outputs, loss = map(ops.convert_to_numpy, self.measure(self.inputs, self.targets))
+        figures = {"loss": float(loss)}
         if self.task.ranking_only:
             return figures
         decoded = self.task.decode(outputs)

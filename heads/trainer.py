@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from cache.errors import HeadError
 from heads.epochs import Learner, Pass, make_epoch
-from heads.losses import Loss
 from heads.photographs import FloatArray32, Photographs, Standardiser, spans
 from heads.settings import NetworkSettings
 
@@ -170,12 +169,6 @@ class Blocks:
             start, stop = pieces[piece]
             block = ops.convert_to_tensor(self._stored(photographs.block(start, stop)))
             yield block, ops.convert_to_tensor(targets[start:stop])
-
-
-def mean_loss(loss: Loss, targets: FloatArray32, outputs: FloatArray32) -> float:
-    """Return a loss's mean over photographs."""
-    value = loss(ops.convert_to_tensor(targets), ops.convert_to_tensor(outputs))
-    return float(ops.convert_to_numpy(ops.mean(value)))
 
 
 def _check_finite(row: dict[str, float], head: str, settings: NetworkSettings) -> None:
