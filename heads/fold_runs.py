@@ -24,10 +24,10 @@ from heads.fitting import streamed_bytes
 from heads.folds import Folding, JoinedRows, predict_ways
 from heads.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.registry import Settings
-from heads.runs import SplitFacts
+from heads.runs import FOLDS_FORMAT, SplitFacts
 from heads.targets import Prediction
 
-FORMAT, VERSION = "aesthetic-folds", 1
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class FoldsConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        about = {"format": FORMAT, "version": VERSION}
+        about = {"format": FOLDS_FORMAT, "version": VERSION}
         return about | self._plain() | {"identity": self.identity}
 
     def _plain(self) -> dict[str, Any]:

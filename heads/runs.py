@@ -29,6 +29,8 @@ from heads.registry import Settings, find_head, load_neural_head, restore_head
 from heads.settings import NetworkSettings
 
 FORMAT, VERSION = "aesthetic-run", 1
+# What `fold_runs` writes: a configuration, metrics and predictions, but no model.
+FOLDS_FORMAT = "aesthetic-folds"
 LIBRARIES = ("aesthetic-heads", "numpy", "scipy", "scikit-learn", "keras", "tensorflow")
 HASH_DIGITS = 8
 
@@ -153,6 +155,11 @@ def read_config(run: Path) -> RunConfig:
         RunError: no run, a damaged one, or one of another version.
     """
     values = read_json(run / "config.json")
+    if values.get("format") == FOLDS_FORMAT:
+        raise RunError(
+            f"{run} is a cross-validation, whose models are not kept. Its figures are in "
+            f"{run.parent / 'leaderboard.csv'}; make a run with `heads train`."
+        )
     if values.get("format") != FORMAT or values.get("version") != VERSION:
         raise RunError(
             f"{run / 'config.json'} has the format {values.get('format')!r} version "

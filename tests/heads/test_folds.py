@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from cache.errors import HeadError
+from cache.errors import HeadError, RunError
 from heads.cli import main
 from heads.dataset import load_splits
 from heads.fitting import with_layers
@@ -26,6 +26,7 @@ from heads.folds import (
     predict_folds,
     predict_ways,
 )
+from heads.runs import read_config
 from heads.settings import NetworkSettings, blog
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule, spec
@@ -216,6 +217,9 @@ def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
     metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
     shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
     assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
+
+    with pytest.raises(RunError, match="is a cross-validation, whose models are not kept"):
+        read_config(folder / "sigmoid")
 
     again, err = run()
     assert again == first
