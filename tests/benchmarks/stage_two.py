@@ -12,7 +12,7 @@ each in a process of its own:
   features in memory, with the losses that both come to;
 - train: `heads train emd` to the end of its schedule;
 - compare: `heads compare`, all heads, and the most memory it took;
-- sweep: 16 settings of a linear head beside one.
+- sweep: 16 settings beside one, of a linear head and of the default.
 
 Nothing is asserted: a number is no test.
 """
@@ -239,7 +239,7 @@ def compare(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Time 16 settings of a linear head in one pass beside one."""
+    """Time 16 settings in one pass beside one, of a linear head and of the default."""
     from heads.dataset import load_splits
     from heads.registry import load_keras
     from heads.settings import tuned
@@ -251,11 +251,17 @@ def sweep(folder: Path) -> None:
     data = load_splits(folder, splits=("train", "val"))
     train, val = data["train"], data["val"]
     lessons = Lessons(train.X, train.labels, val.X, val.labels)
-    base = replace(tuned("emd"), hidden=(), epochs=5)
     one = Grid((3e-4,), (0.01,), (0.2,), 1)
     grid = Grid((1e-4, 3e-4, 1e-3, 3e-3), (0.001, 0.01, 0.1, 1.0), (0.2,), 1)
-    took = [_timed(lambda g=g: swept("emd", base, g, lessons, 0)) for g in (one, grid)]
-    print(f"sweep: one {took[0]:.1f} s, 16 settings {took[1]:.1f} s ({took[1] / took[0]:.1f} x)")
+    for hidden in ((), tuned("emd").hidden):
+        base = replace(tuned("emd"), hidden=hidden, epochs=5)
+        alone, many = (
+            _timed(lambda b=base, g=g: swept("emd", b, g, lessons, 0)) for g in (one, grid)
+        )
+        print(
+            f"sweep, hidden {hidden}: one {alone:.1f} s, 16 settings {many:.1f} s "
+            f"({many / alone:.1f} x)"
+        )
 
 
 def _command(title: str, *arguments: str) -> None:
