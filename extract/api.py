@@ -15,12 +15,18 @@ import numpy.typing as npt
 
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
-from extract.engines import Engine, EngineSettings, open_engine
-from extract.images import Photograph, Unreadable, read_photograph, thumbnail_jpeg, upright_pixels
-from extract.layers import LAYERS, layer_slices
-from extract.pipeline import Account, Cutting, PhotographSource, stream
-from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, View, views
-from extract.weights import Weights, find_weights
+from extract.backbones.engines import Engine, EngineSettings, open_engine
+from extract.backbones.layers import LAYERS, layer_slices
+from extract.backbones.weights import Weights, find_weights
+from extract.images.decode import (
+    Photograph,
+    Unreadable,
+    read_photograph,
+    thumbnail_jpeg,
+    upright_pixels,
+)
+from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, View, views
+from extract.stream import Account, Cutting, PhotographSource, stream
 
 __all__ = [
     "Extracted",
@@ -183,7 +189,7 @@ class MapExtractor:
         from cache.console import quiet_stderr
 
         with quiet_stderr():
-            from extract.backbone import build_map_extractor
+            from extract.backbones.mobilenet_v2 import build_map_extractor
 
             self._model = build_map_extractor(weights, layers=layers, batch_size=1)
         self.view = view
@@ -214,6 +220,6 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
 
     _check_preprocessing(spec)
     with quiet_stderr():
-        from extract.backbone import build_extractor
+        from extract.backbones.mobilenet_v2 import build_extractor
 
     return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cache import console
 
 if TYPE_CHECKING:
-    from extract.settings import Settings
+    from extract.run.settings import Settings
 
 DESCRIPTION = """\
 Push every labelled photograph through a frozen ImageNet MobileNetV2, once, and store the pooled
@@ -197,7 +197,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    from extract.preprocess import views
+    from extract.images.views import views
 
     try:
         views(options.views)
@@ -209,18 +209,18 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.error("--shards goes with --dask; on one machine use --shard i/n")
     if not 0 <= options.max_failure_rate <= 1:
         parser.error("--max-failure-rate is a share, from 0 to 1")
-    from extract.run import extract
-    from extract.summary import describe
+    from extract.run.extract import extract
+    from extract.run.summary import describe
 
     settings = _settings(options)
     if options.dry_run:
-        from extract.dryrun import dry_run
+        from extract.run.dryrun import dry_run
 
         text, as_json = dry_run(settings)
         print(as_json if options.json else text)
         return console.EXIT_OK
     if options.dask:
-        from extract.cluster import extract_on_dask
+        from extract.run.cluster import extract_on_dask
 
         summaries = extract_on_dask(settings, options.dask, options.shards)
     else:
@@ -233,10 +233,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     from cache.resume import Reuse
-    from extract.engines import EngineSettings, resolved_precision
-    from extract.labels import SPLITS
-    from extract.settings import FailurePolicy, Settings, Shard
-    from extract.splits import SplitSettings
+    from extract.backbones.engines import EngineSettings, resolved_precision
+    from extract.labels.records import SPLITS
+    from extract.labels.splits import SplitSettings
+    from extract.run.settings import FailurePolicy, Settings, Shard
 
     return Settings(
         data=options.data,

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extract.engines import EngineSettings
-from extract.layers import layer_slices
-from extract.settings import Settings
-from extract.weights import Weights
+from extract.backbones.engines import EngineSettings
+from extract.backbones.layers import layer_slices
+from extract.backbones.weights import Weights
+from extract.run.settings import Settings
 
 GRID = 14
 LEVELS = 5
@@ -109,16 +109,16 @@ def settings_for(folder: Path) -> Settings:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the `extract` command with the cheap engine."""
-    import extract.run
+    import extract.run.extract
     from extract import cli
 
     opener = Opener(float(os.environ.get("CHEAP_SECONDS_A_BATCH", "0")))
-    real = extract.run.extract
-    extract.run.extract = lambda settings: real(settings, opener)
+    real = extract.run.extract.extract
+    extract.run.extract.extract = lambda settings: real(settings, opener)
     try:
         return cli.main(arguments)
     finally:
-        extract.run.extract = real
+        extract.run.extract.extract = real
 
 
 if __name__ == "__main__":

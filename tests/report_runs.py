@@ -11,10 +11,10 @@ from PIL import Image
 
 from cache.resume import write_cache
 from cache.types import Manifest, SplitRule
-from heads.dataset import load_splits
-from heads.fitting import Floor, TrainRequest, train_run
-from heads.runs import RunConfig, read_config, write_history, write_json
-from heads.settings import tuned
+from heads.data.splits import load_splits
+from heads.experiments.train import Floor, TrainRequest, train_run
+from heads.models.neural.settings import tuned
+from heads.runs.folder import RunConfig, read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
 
 SIZES = {"train": 120, "val": 40, "test": 60}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cache.cli
-import heads.cli
+import heads.cli.main
 
 HEAVY = (
     "pandas",
@@ -83,7 +83,7 @@ def test_help_loads_no_framework(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "parser",
-    [cache.cli.build_parser(), heads.cli.build_parser([])],
+    [cache.cli.build_parser(), heads.cli.main.build_parser([])],
     ids=lambda parser: parser.prog,
 )
 def test_every_subcommand_is_looked_at(parser: argparse.ArgumentParser) -> None:

@@ -69,10 +69,11 @@ def test_the_wheel_holds_every_module_and_no_test(wheel: Path, checkout: Path) -
         metadata = archive.read(entry.replace("entry_points.txt", "METADATA")).decode()
     for package in ("extract", "cache", "heads"):
         wanted = {
-            path.relative_to(checkout).as_posix() for path in (checkout / package).glob("*.py")
+            path.relative_to(checkout).as_posix() for path in (checkout / package).rglob("*.py")
         }
         assert wanted <= names
-        assert f"{package} = {package}.cli:main" in scripts
+        module = "heads.cli.main" if package == "heads" else f"{package}.cli"
+        assert f"{package} = {module}:main" in scripts
     assert not [name for name in names if name.startswith("tests/")]
     assert "Private :: Do Not Upload" in metadata
 
@@ -84,7 +85,7 @@ def test_the_wheel_holds_what_is_not_python_too(wheel: Path, checkout: Path) -> 
         for path in (checkout / package).rglob("*")
         if path.suffix in DATA_ENDINGS
     }
-    assert {"cache/FORMAT.md", "heads/report.css", "heads/report.js"} <= data
+    assert {"cache/FORMAT.md", "heads/report/report.css", "heads/report/report.js"} <= data
     with zipfile.ZipFile(wheel) as archive:
         assert data <= set(archive.namelist())
 

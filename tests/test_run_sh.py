@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.demo import Recipe, make_demo
+from extract.demo.cli import Recipe, make_demo
 
 # Stands in for Python: writes down what it was asked, and makes an environment of itself.
 STAND_IN = """#!/usr/bin/env bash

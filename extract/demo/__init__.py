@@ -1,0 +1,1 @@
+"""A small simulated AVA, made of photographs that installed packages ship."""

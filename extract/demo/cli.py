@@ -1,0 +1,250 @@
+"""`python -m extract.demo DIR`: a small simulated AVA, so that everything can be tried at once.
+
+Owns the folder: AVA.txt, images/, the official lists, the note about the votes. The pictures
+come from `demo_photos`, the votes from `demo_votes`; both are imported when needed, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cache import console
+from cache.errors import StorageError
+
+if TYPE_CHECKING:
+    from extract.demo.plan import Plan
+
+LABEL_NOTE = "votes are simulated by a model of raters"
+STAMP = "demo.json"
+MIN_PHOTOGRAPHS, MAX_PHOTOGRAPHS, DEFAULT_PHOTOGRAPHS = 100, 50_000, 1500
+HTML_PAGE = b"<!DOCTYPE html><title>404 Not Found</title><p>The photograph is gone.</p>\n"
+
+README = """\
+A simulated AVA, made by `python -m extract.demo` ({photographs} rows, seed {seed}).
+
+The photographs are crops of pictures that scikit-learn and scikit-image ship, some of them
+spoilt on purpose: blur, noise, under- and over-exposure, JPEG blocks, tilt, colour cast, haze,
+and a crop that misses its subject. NOBODY HAS VOTED ON THEM: the votes are drawn from a model.
+
+{model}
+Penalties at full severity:
+{penalties}
+Interest of the scenes:
+{interests}
+
+The official test list (aesthetics_image_lists/generic_test.jpgl) holds every crop of the scenes
+{test}, and no other split has one, so no head can win by knowing a
+scene. Validation holds the scenes {val}, which training lacks too, and about as
+many crops of scenes that training knows.
+AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, makes
+just this validation split; another --split-seed or --val-fraction makes another.
+
+As in the real AVA, some rows have no photograph ({missing} here) and some files are broken
+({broken} here: empty, cut off, or a web page). The challenges are random contests; the first tag
+is the number of the scene, the second is always 0.
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides every file of a demo set."""
+
+    photographs: int
+    seed: int
+    format: str = "aesthetic-heads-demo"
+    version: int = 2
+
+
+def make_demo(folder: Path, recipe: Recipe) -> bool:
+    """Make the demo set, or leave it as it is where the folder already holds it.
+
+    It is made in a hidden folder beside the target and renamed at the end, so that `folder`
+    never holds a part of it.
+
+    Returns:
+        True if it was made, False if it was already there.
+
+    Raises:
+        StorageError: the folder holds something else, or cannot be written.
+        NoPhotographsError: a package that ships the pictures is not installed.
+    """
+    if _already_made(folder, recipe):
+        return False
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        _fill(draft, recipe)
+        draft.chmod(0o755)
+        draft.replace(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return True
+
+
+def _cannot_write(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"The demo set cannot be written to {folder}: {error.strerror or error}. It needs about "
+        "60 MB in a folder that you may write to; free some, or name another folder."
+    )
+
+
+def _already_made(folder: Path, recipe: Recipe) -> bool:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    found = _read_stamp(folder / STAMP)
+    if found == asdict(recipe):
+        return True
+    what = f"a demo set made as {found}" if found else "something else than a demo set"
+    raise StorageError(
+        f"{folder} already holds {what}; wanted is {asdict(recipe)}. "
+        "Name another folder, or remove that one first."
+    )
+
+
+def _read_stamp(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _fill(folder: Path, recipe: Recipe) -> None:
+    from extract.demo import pictures as demo_photos
+    from extract.demo.plan import make_plan
+
+    plan = make_plan(recipe.photographs, recipe.seed)
+    pictures = demo_photos.load_pictures()
+    (folder / "images").mkdir()
+
+    def write(row: int) -> None:
+        shot = plan.shots[row]
+        picture = pictures[demo_photos.SCENES[shot.scene].files[shot.file]]
+        path = _photo_path(folder, plan, row)
+        image = demo_photos.render(picture, shot)
+        image.save(path, "JPEG", quality=demo_photos.jpeg_quality(shot))
+
+    _in_threads(write, [row for row in range(recipe.photographs) if row not in plan.missing])
+    _break_files(folder, plan)
+    _write_lists(folder, plan)
+    (folder / "README.txt").write_text(_readme(recipe, plan), encoding="utf-8")
+    (folder / "labels-note.txt").write_text(LABEL_NOTE + "\n", encoding="utf-8")
+    (folder / STAMP).write_text(json.dumps(asdict(recipe)) + "\n", encoding="utf-8")
+
+
+def _readme(recipe: Recipe, plan: Plan) -> str:
+    from extract.demo import votes as demo_votes
+    from extract.demo.pictures import SCENES
+
+    def wrapped(words: list[str]) -> str:
+        return textwrap.fill(", ".join(words), 96, initial_indent="    ", subsequent_indent="    ")
+
+    return README.format(
+        **asdict(recipe),
+        model=(demo_votes.__doc__ or "").split("\n\n", 1)[1],
+        penalties=wrapped([f"{name} {value:g}" for name, value in demo_votes.PENALTY.items()]),
+        interests=wrapped([f"{scene.name} {scene.interest:+g}" for scene in SCENES]),
+        test=", ".join(scene.name for scene in SCENES if scene.split == "test"),
+        val=", ".join(scene.name for scene in SCENES if scene.split == "val"),
+        missing=len(plan.missing),
+        broken=len(plan.broken),
+    )
+
+
+def _photo_path(folder: Path, plan: Plan, row: int) -> Path:
+    return folder / "images" / f"{plan.image_id[row]}.jpg"
+
+
+def _in_threads(write: Callable[[int], None], rows: Sequence[int]) -> None:
+    from tqdm import tqdm
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        done = pool.map(write, rows)
+        try:
+            for _ in tqdm(done, "photographs", len(rows), disable=not sys.stderr.isatty()):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _break_files(folder: Path, plan: Plan) -> None:
+    """Turn some files into what interrupted and refused downloads leave."""
+    for number, row in enumerate(plan.broken):
+        path = _photo_path(folder, plan, row)
+        whole = path.read_bytes()
+        path.write_bytes((b"", whole[: len(whole) // 3], HTML_PAGE)[number % 3])
+
+
+def _write_lists(folder: Path, plan: Plan) -> None:
+    from extract.demo.pictures import SCENES
+
+    lines: list[str] = []
+    lists: dict[str, list[str]] = {"generic_test": [], "generic_ls_train": []}
+    for row, shot in enumerate(plan.shots):
+        counts = " ".join(str(count) for count in plan.votes[row])
+        tags = f"{shot.scene + 1} 0"
+        lines.append(f"{row + 1} {plan.image_id[row]} {counts} {tags} {plan.challenge[row]}\n")
+        name = "generic_test" if SCENES[shot.scene].split == "test" else "generic_ls_train"
+        lists[name].append(f"{plan.image_id[row]}\n")
+    (folder / "AVA.txt").write_text("".join(lines), encoding="ascii")
+    (folder / "aesthetics_image_lists").mkdir()
+    for name, ids in lists.items():
+        path = folder / "aesthetics_image_lists" / f"{name}.jpgl"
+        path.write_text("".join(ids), encoding="ascii")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="extract.demo",
+        description="Make a small simulated AVA from photographs that installed packages ship. "
+        f"Nobody voted: {LABEL_NOTE}.",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="where it goes; new or empty")
+    parser.add_argument(
+        "--photographs",
+        metavar="N",
+        type=int,
+        default=DEFAULT_PHOTOGRAPHS,
+        help=f"how many rows, {MIN_PHOTOGRAPHS} to {MAX_PHOTOGRAPHS} "
+        f"(default {DEFAULT_PHOTOGRAPHS})",
+    )
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="default 0")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if not MIN_PHOTOGRAPHS <= args.photographs <= MAX_PHOTOGRAPHS:
+        limits = f"{MIN_PHOTOGRAPHS} to {MAX_PHOTOGRAPHS}"
+        parser.error(f"--photographs is {args.photographs}; it must be {limits}")
+    if args.seed < 0:
+        parser.error(f"--seed is {args.seed}; it must be 0 or more")
+    recipe = Recipe(args.photographs, args.seed)
+
+    def command() -> int:
+        made = make_demo(args.folder, recipe)
+        done = "made" if made else "already there, nothing to do"
+        print(f"{args.folder}: {recipe.photographs} photographs {done}; {LABEL_NOTE}.")
+        return console.EXIT_OK
+
+    return console.run("extract.demo", command)

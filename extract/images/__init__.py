@@ -1,0 +1,1 @@
+"""Photographs decoded and cut into views."""

@@ -1,0 +1,1 @@
+"""What people said of photographs: readers of labels, and splits."""

@@ -1,0 +1,178 @@
+"""Which photograph belongs to train, val or test, decided once and for good.
+
+A photograph's split depends on its own key alone, so that it stays when others are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import LabelError
+from cache.schema import FileFacts
+from cache.types import IntArray, Manifest, SplitRule, TextArray, mean_of_votes
+from extract.labels.records import SPLITS, Labels
+
+VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
+VAL_FRACTION_OF_OFFICIAL = 0.05
+# The blog's and the papers' choice on the scale 1..10.
+AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
+COLUMN, COLUMN_WITHOUT_VAL = "a split column", "a split column, val by hash out of its train"
+OFFICIAL, HASH = "the official test list, the rest by hash", "hash"
+# Which fractions a rule draws by hash; the others are decided by the column or the list.
+DRAWN = {COLUMN: (), COLUMN_WITHOUT_VAL: ("val",), OFFICIAL: ("val",), HASH: ("val", "test")}
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """What the user may set; None means the default of the rule that applies."""
+
+    seed: int = 0
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    limit: int = 0
+    threshold: str | None = None
+
+    def __post_init__(self) -> None:
+        val, test = self.val_fraction or 0.0, self.test_fraction or 0.0
+        if min(val, test) < 0 or val + test >= 1:
+            raise LabelError(
+                f"--val-fraction {val:g} and --test-fraction {test:g} must be at least 0 and "
+                "leave something to train on."
+            )
+
+
+def hash_fractions(seed: int | str, keys: TextArray) -> npt.NDArray[np.float64]:
+    """Return SHA-256(`seed:key`) as fractions in [0, 1), (N,) float64."""
+    digests = (hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in keys.tolist())
+    return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
+
+
+def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRule]:
+    """Return every photograph's split, (N,), and the rule behind it (its `split` still empty).
+
+    A `split` column wins, and where it names train and test alone, val is taken by hash out of its
+    train; then an official test list, the rest by hash into val and train; then the hash alone. The
+    hashed key is the group, or the id where there is none.
+    """
+    column, official = labels.split, labels.official_test
+    if column is not None and set(column.tolist()) != {"train", "test"}:
+        return column, SplitRule("", COLUMN, settings.seed, 0.0, 0.0, settings.limit)
+    keys = np.where(labels.group == "", labels.image_id, labels.group)
+    fractions = hash_fractions(settings.seed, keys)
+    default = VAL_FRACTION if official is None else VAL_FRACTION_OF_OFFICIAL
+    val = default if settings.val_fraction is None else settings.val_fraction
+    if column is not None:
+        names = np.where((column == "train") & (fractions < val), "val", column)
+        return names, SplitRule("", COLUMN_WITHOUT_VAL, settings.seed, val, 0.0, settings.limit)
+    if official is not None:
+        is_test = np.isin(labels.image_id, list(official))
+        names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))
+        return names, SplitRule("", OFFICIAL, settings.seed, val, 0.0, settings.limit)
+    test = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
+    names = np.where(fractions < test, "test", np.where(fractions < test + val, "val", "train"))
+    return names, SplitRule("", HASH, settings.seed, val, test, settings.limit)
+
+
+def unused_fractions(settings: SplitSettings, rule: str) -> list[str]:
+    """Return the flags of the fractions that were set and that a rule does not draw."""
+    given = {"val": settings.val_fraction, "test": settings.test_fraction}
+    return [
+        f"--{split}-fraction"
+        for split, fraction in given.items()
+        if fraction is not None and split not in DRAWN[rule]
+    ]
+
+
+def threshold_text(labels: Labels, settings: SplitSettings) -> str:
+    """Return the threshold of beautiful as a decimal text: as set, 5 on 1..10, else the middle.
+
+    Raises:
+        LabelError: it is no number, or lies outside the scale.
+    """
+    scale = labels.scale
+    default = AVA_THRESHOLD if (scale.lo, scale.hi) == AVA_SCALE else f"{scale.middle:g}"
+    text = settings.threshold or default
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise LabelError(f"--threshold {text!r} is not a number.")
+    if not Decimal(scale.lo) <= value < Decimal(scale.hi):
+        raise LabelError(f"--threshold {text} lies outside the scale {scale.lo:g}..{scale.hi:g}.")
+    return f"{value.normalize():f}"
+
+
+def make_manifests(
+    labels: Labels, facts: FileFacts, splits: Sequence[str], settings: SplitSettings
+) -> list[tuple[Manifest, FileFacts]]:
+    """Return the rows of each split, in an order by hash, and what is known of their files.
+
+    The order does not depend on the other photographs, so a limit is nested in a larger one. The
+    limit counts photographs whose files are there.
+
+    Raises:
+        LabelError: a split would be empty.
+    """
+    names, rule = assign(labels, settings)
+    threshold = threshold_text(labels, settings)
+    made = []
+    for split in splits:
+        split_rule = replace(rule, split=split)
+        rows = _limited(_rows(labels, names == split, split_rule), facts, settings.limit)
+        manifest = _manifest(labels, rows, threshold, split_rule)
+        made.append((manifest, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])))
+    return made
+
+
+def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:
+    """Return the numbers of the chosen labels, (N,) bool, in the order by hash."""
+    if rule.split not in SPLITS:
+        raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        drawn = " and ".join(f"--{split}-fraction" for split in DRAWN[rule.rule])
+        hint = f"Label more, or change {drawn}."
+        if rule.rule == COLUMN:
+            hint = f"Write {rule.split} into that column for some of them."
+        raise LabelError(
+            f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "
+            f"by {rule.rule}. {hint}"
+        )
+    return rows[np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")]
+
+
+def _manifest(labels: Labels, rows: IntArray, threshold: str, rule: SplitRule) -> Manifest:
+    return Manifest(
+        image_id=labels.image_id[rows],
+        path=labels.path[rows],
+        group=labels.group[rows],
+        votes=None if labels.votes is None else labels.votes[rows],
+        mean=_means(labels, rows),
+        scale=labels.scale,
+        threshold=threshold,
+        split_rule=rule,
+        tags=None if labels.tags is None else labels.tags[rows],
+        challenge=None if labels.challenge is None else labels.challenge[rows],
+    )
+
+
+def _means(labels: Labels, rows: IntArray) -> npt.NDArray[np.float64]:
+    if labels.votes is not None:
+        return mean_of_votes(labels.votes[rows])
+    if labels.mean is None:
+        raise LabelError("Labels hold neither votes nor means.")
+    return labels.mean[rows]
+
+
+def _limited(rows: IntArray, facts: FileFacts, limit: int) -> IntArray:
+    if not limit:
+        return rows
+    present = np.cumsum(~facts.missing[rows])
+    return rows[: int(np.searchsorted(present, limit)) + 1]

@@ -1,0 +1,118 @@
+"""`extract --dry-run`: what would be done, on how much disk and in what time.
+
+The rate is measured on a few of the photographs at hand, not assumed. Writes no cache.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.resume import count_pending
+from cache.schema import FileFacts
+from cache.types import ExtractorSpec, IntArray, Manifest
+from extract.backbones.engines import OpenEngine, open_engine
+from extract.images.views import views
+from extract.run.plan import Plan, plan
+from extract.run.settings import Settings
+from extract.stream import Account, Cutting, extract_blocks
+
+MEASURED_PHOTOGRAPHS = 96
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """What one split would take; `bytes` is the size of its file."""
+
+    path: str
+    rows: int
+    missing: int
+    to_extract: int
+    bytes: int
+
+
+def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple[str, str]:
+    """Return what would be done as (lines for a person, one JSON object)."""
+    planned = plan(settings)
+    splits = [_split_plan(settings, planned.spec, *each) for each in planned.splits]
+    pending = sum(split.to_extract for split in splits)
+    rate = _measured_rate(settings, planned, open_engine_) if pending else 0.0
+    free = shutil.disk_usage(_existing(settings.out)).free
+    seconds = pending / rate if rate else 0.0
+    facts = {
+        "splits": [split.__dict__ for split in splits],
+        "images_per_second": rate,
+        "seconds": seconds,
+        "disk_free": free,
+    }
+    return _lines(splits, pending, rate, seconds, free), json.dumps(facts)
+
+
+def _split_plan(
+    settings: Settings, spec: ExtractorSpec, manifest: Manifest, facts: FileFacts
+) -> SplitPlan:
+    path = settings.shard.path(settings.out, manifest.split_rule.split)
+    vector = len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
+    labels = 0 if manifest.votes is None else manifest.votes.shape[1] * 4
+    texts = manifest.image_id.dtype.itemsize // 4 + manifest.path.dtype.itemsize // 4
+    return SplitPlan(
+        path=str(path),
+        rows=len(manifest),
+        missing=int(facts.missing.sum()),
+        to_extract=count_pending(path, manifest, spec, facts, settings.reuse),
+        bytes=len(manifest) * (vector + labels + texts + 56),
+    )
+
+
+def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) -> float:
+    """Return photographs a second on a sample of those that are there."""
+    manifest, facts = max(planned.splits, key=lambda each: int((~each[1].missing).sum()))
+    there = np.flatnonzero(~facts.missing)
+    rows = np.resize(there, MEASURED_PHOTOGRAPHS)
+    engine = open_engine_(settings.engine, planned.weights)
+    cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
+
+    def run(rows: IntArray) -> None:
+        for _ in extract_blocks(settings.data, manifest.path, rows, cutting, engine, Account()):
+            pass
+
+    run(rows[: engine.batch_size])  # the first batch warms up
+    start = time.perf_counter()
+    run(rows)
+    return len(rows) / (time.perf_counter() - start)
+
+
+def _existing(path: Path) -> Path:
+    """Return the path itself or the nearest folder above it that is there."""
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _lines(splits: list[SplitPlan], pending: int, rate: float, seconds: float, free: int) -> str:
+    lines = [
+        f"{split.path}: {split.rows:,} photographs, {split.missing:,} missing, "
+        f"{split.to_extract:,} to extract, {split.bytes / 1e6:,.1f} MB"
+        for split in splits
+    ]
+    room = sum(split.bytes for split in splits)
+    lines.append(f"Disk: {room / 1e6:,.1f} MB of {free / 1e9:,.1f} GB free.")
+    if pending:
+        lines.append(f"Time: about {_duration(seconds)}, at {rate:.0f} photographs a second.")
+    else:
+        lines.append("Nothing to do.")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,108 @@
+"""What one `extract` command decides: folders, splits, engine, shard, how many failures are borne.
+
+Checked once when made; reads and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cache.errors import LabelError, TooManyFailuresError
+from cache.resume import Reuse
+from cache.schema import FileFacts
+from cache.store import partial_path
+from cache.types import Manifest, Status
+from extract.backbones.engines import EngineSettings
+from extract.images.decode import MAX_PIXELS
+from extract.labels.records import SPLITS
+from extract.labels.splits import SplitSettings
+
+REASONS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """How many photographs may be unreadable before a run ends with an error."""
+
+    max_rate: float = 0.05
+    count_missing: bool = False
+
+    def check(self, counts: Counter[Status], reasons: Counter[str], path: Path) -> None:
+        """Compare the share of failures with what is allowed.
+
+        Raises:
+            TooManyFailuresError: more; the message counts the reasons.
+        """
+        failed = counts[Status.UNREADABLE]
+        if self.count_missing:
+            failed += counts[Status.MISSING]
+        total = failed + counts[Status.OK]
+        if total == 0 or failed / total <= self.max_rate:
+            return
+        shown = "; ".join(f"{n:,} x {text}" for text, n in reasons.most_common(REASONS_SHOWN))
+        raise TooManyFailuresError(
+            f"{failed:,} of {total:,} photographs failed, more than --max-failure-rate "
+            f"{self.max_rate:g} allows ({shown}). The work so far is kept in "
+            f"{partial_path(path)}; mend the photographs and give the same command with "
+            "--retry-failed, or allow a higher rate."
+        )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` equal parts of a split: consecutive rows."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise LabelError(f"--shard {self.number}/{self.count}: expected i/n with 1 <= i <= n.")
+
+    def path(self, out: Path, split: str) -> Path:
+        """Return the file that holds this part of a split."""
+        if self.count == 1:
+            return out / f"{split}.h5"
+        return out / f"{split}.shard-{self.number}-of-{self.count}.h5"
+
+    def cut(self, manifest: Manifest, facts: FileFacts) -> tuple[Manifest, FileFacts]:
+        """Return this part's rows.
+
+        Raises:
+            LabelError: there are fewer rows than parts.
+        """
+        if self.count == 1:
+            return manifest, facts
+        if len(manifest) < self.count:
+            raise LabelError(f"{len(manifest)} photographs cannot be cut into {self.count} shards.")
+        start = len(manifest) * (self.number - 1) // self.count
+        rows = slice(start, len(manifest) * self.number // self.count)
+        rule = replace(manifest.split_rule, shard=self.number, shards=self.count)
+        part = manifest.take(rows, rule)
+        return part, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that one `extract` command decides."""
+
+    data: Path
+    out: Path
+    splits: tuple[str, ...] = SPLITS
+    split: SplitSettings = field(default_factory=SplitSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    reuse: Reuse = field(default_factory=Reuse)
+    failures: FailurePolicy = field(default_factory=FailurePolicy)
+    weights: str = "auto"
+    views: str = "center"
+    dtype: str = "float16"
+    max_pixels: int = MAX_PIXELS
+    shard: Shard = field(default_factory=Shard)
+    progress: bool = False
+
+
+def whole_name(manifest: Manifest) -> str:
+    """Return the name of the file that holds a whole split."""
+    return f"{manifest.split_rule.split}.h5"

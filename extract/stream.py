@@ -1,0 +1,201 @@
+"""Decoding beside inference, in order, with a bounded number of photographs in flight.
+
+Owns the threads and the account of decoding. Knows neither files' formats nor HDF5.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cache.types import IntArray, Status
+from cache.writer import Block
+from extract.backbones.engines import Engine, full_batch
+from extract.images.decode import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
+from extract.images.views import View
+
+BLOCKS_AHEAD = 3
+
+PhotographSource = Path | Image.Image
+Outcome = Photograph | Unreadable
+
+
+class Account:
+    """Processor seconds spent decoding, added up over threads."""
+
+    def __init__(self) -> None:
+        self.decode_seconds = 0.0
+        self._lock = threading.Lock()
+
+    def add_decode(self, seconds: float) -> None:
+        """Add a thread's seconds."""
+        with self._lock:
+            self.decode_seconds += seconds
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How photographs are read: which views are cut, how large they may be, on how many threads."""
+
+    views: tuple[View, ...]
+    threads: int
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """Some photographs in order: what each became, and the features (n_ok, V, D) of the good."""
+
+    outcomes: list[Outcome]
+    features: npt.NDArray[np.float32]
+
+
+def block_size(n_views: int, batch_size: int) -> int:
+    """Return how many photographs go through together: some whole batches, one write of each."""
+    return max(8, 4 * batch_size // n_views)
+
+
+def stream(
+    sources: Iterable[PhotographSource], cutting: Cutting, engine: Engine, account: Account
+) -> Iterator[Computed]:
+    """Yield blocks of results in the order of `sources`, at most `BLOCKS_AHEAD` blocks ahead.
+
+    Sources are asked for as they are needed, so that there may be any number of them.
+    """
+    size = block_size(len(cutting.views), engine.batch_size)
+    remaining = iter(sources)
+    ahead: deque[_Pending] = deque()
+    with (
+        ThreadPoolExecutor(cutting.threads, "decode") as decoders,
+        ThreadPoolExecutor(engine.parallel, "infer") as runners,
+    ):
+        try:
+            while block := list(islice(remaining, size)):
+                ahead.append(
+                    _Pending([decoders.submit(_decode, s, cutting, account) for s in block])
+                )
+                if len(ahead) >= 2:  # the newest is being decoded, the one before it computed
+                    ahead[-2].infer(engine, runners)
+                if len(ahead) >= BLOCKS_AHEAD:
+                    yield ahead.popleft().result(len(cutting.views))
+            if ahead:
+                ahead[-1].infer(engine, runners)
+            while ahead:
+                yield ahead.popleft().result(len(cutting.views))
+        finally:
+            decoders.shutdown(wait=False, cancel_futures=True)
+            runners.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _Pending:
+    """A block on its way: its photographs being decoded, then its batches being computed."""
+
+    decoding: Sequence[Future[Outcome]]
+    outcomes: list[Outcome] = field(default_factory=list)
+    batches: list[Future[npt.NDArray[np.float32]]] = field(default_factory=list)
+
+    def infer(self, engine: Engine, runners: ThreadPoolExecutor) -> None:
+        """Hand the photographs to the engine, batch by batch as they are decoded."""
+        waiting: list[npt.NDArray[np.uint8]] = []
+        for future in self.decoding:
+            outcome = future.result()
+            self.outcomes.append(outcome)
+            if isinstance(outcome, Photograph):
+                waiting.append(outcome.pixels_u8)
+            if sum(map(len, waiting)) >= engine.batch_size:
+                waiting = self._submit(engine, runners, waiting, last=False)
+        self._submit(engine, runners, waiting, last=True)
+        self.decoding = ()
+
+    def _submit(
+        self,
+        engine: Engine,
+        runners: ThreadPoolExecutor,
+        waiting: list[npt.NDArray[np.uint8]],
+        *,
+        last: bool,
+    ) -> list[npt.NDArray[np.uint8]]:
+        """Submit all whole batches, and the rest too if it is the last; return what is left."""
+        if not waiting:
+            return []
+        pixels_u8 = np.concatenate(waiting)
+        whole = len(pixels_u8) // engine.batch_size * engine.batch_size
+        stop = len(pixels_u8) if last else whole
+        for start in range(0, stop, engine.batch_size):
+            batch = pixels_u8[start : min(start + engine.batch_size, stop)]
+            self.batches.append(runners.submit(full_batch, engine, batch))
+        return [pixels_u8[stop:]] if stop < len(pixels_u8) else []
+
+    def result(self, n_views: int) -> Computed:
+        """Wait for the features."""
+        parts = [future.result() for future in self.batches]
+        features = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        return Computed(self.outcomes, features.reshape(-1, n_views, features.shape[1]))
+
+
+def _decode(source: PhotographSource, cutting: Cutting, account: Account) -> Outcome:
+    start = time.thread_time()
+    try:
+        return read_photograph(source, cutting.views, cutting.max_pixels)
+    except Unreadable as reason:
+        return reason
+    finally:
+        account.add_decode(time.thread_time() - start)
+
+
+def extract_blocks(
+    root: Path,
+    paths: npt.NDArray[np.str_],
+    rows: IntArray,
+    cutting: Cutting,
+    engine: Engine,
+    account: Account,
+) -> Iterator[Block]:
+    """Yield the blocks to be written for these row numbers, in their order.
+
+    A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
+    MISSING when its file has gone since the run began.
+    """
+    done = 0
+    sources = (root / str(paths[row]) for row in rows)
+    for computed in stream(sources, cutting, engine, account):
+        n = len(computed.outcomes)
+        yield _block(rows[done : done + n], computed)
+        done += n
+
+
+def _block(rows: IntArray, computed: Computed) -> Block:
+    outcomes = computed.outcomes
+    ok = np.array([isinstance(outcome, Photograph) for outcome in outcomes])
+    features = np.zeros((len(rows), *computed.features.shape[1:]), np.float32)
+    features[ok] = computed.features
+    return Block(
+        rows=rows,
+        features=features,
+        status=np.array([_status(outcome) for outcome in outcomes], np.uint8),
+        size=np.array(
+            [o.size if isinstance(o, Photograph) else (0, 0) for o in outcomes], np.int32
+        ),
+        reasons={
+            int(row): str(outcome)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Unreadable)
+        },
+    )
+
+
+def _status(outcome: Outcome) -> Status:
+    if isinstance(outcome, Photograph):
+        return Status.OK
+    return Status.MISSING if isinstance(outcome, Vanished) else Status.UNREADABLE

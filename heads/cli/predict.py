@@ -1,0 +1,63 @@
+"""`heads predict`: a trained head's answers for a cached split, once more or for another one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache import console
+from cache.errors import MismatchError
+
+if TYPE_CHECKING:
+    from heads.data.splits import SplitData
+    from heads.scoring.scorer import LoadedRun
+
+EPILOG = """examples:
+  heads predict runs/emd --split test > test.csv
+  heads predict runs/emd --split train --features other-features --out train.csv
+The columns are those of a run's predictions.csv. No photograph is touched.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads predict`."""
+    parser.epilog = EPILOG
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/emd")
+    parser.add_argument("--split", choices=("train", "val", "test"), required=True)
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the cache (default: the one that the run was trained on)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: stdout)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict and write."""
+    from cache.files import storage_errors
+    from heads.data.splits import load_splits
+    from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
+    from heads.scoring.scorer import load_run
+
+    loaded = load_run(options.run)
+    folder = options.features or Path(loaded.config.features_dir)
+    data = load_splits(folder, [options.split])[options.split]
+    _check_features(loaded, data)
+    part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
+    if options.out is None:
+        write_rows(sys.stdout, [part])
+    else:
+        with storage_errors(options.out):
+            write_predictions(options.out, [part])
+    return console.EXIT_OK
+
+
+def _check_features(loaded: LoadedRun, data: SplitData) -> None:
+    for name, mine, theirs in loaded.config.extractor.differences(data.cache.spec):
+        raise MismatchError(
+            f"{loaded.path} was trained on features with {name} = {mine!r}; {data.cache.path} has "
+            f"{theirs!r}. Extract with the settings of the run's own cache, or train anew."
+        )

@@ -1,0 +1,224 @@
+"""`heads score`: photographs in, scores out."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache import console
+from cache.errors import NoPhotographsError
+from heads.cli import options as cli_options
+from heads.scoring.sources import Sources, split_words
+
+if TYPE_CHECKING:
+    from heads.scoring.ranking import Ranked
+    from heads.scoring.scorer import Scored, Scorer
+
+EPILOG = """examples:
+  heads score runs/ridge photo.jpg holiday/
+  heads score runs/ridge runs/emd holiday/ --format csv > scores.csv
+  find . -name '*.jpg' | heads score runs/ridge -
+  heads score runs/ridge holiday/ --gallery holiday.html --top 100
+  heads score runs/ridge shop/ --group-by folder      the best picture of each item
+The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
+unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
+path, score, spread, p_beautiful, percentile among the run's own scores of its training photographs,
+label, ... error.
+Exit code 1 if any photograph could not be read; the others' scores are printed all the same.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads score`."""
+    parser.epilog = EPILOG
+    parser.set_defaults(usage_error=parser.error)
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="RUN... PATH...",
+        help="runs, such as runs/ridge, the first of which ranks; then photographs, folders, CSV "
+        "files with a column path or file, or - for a list on stdin",
+    )
+    parser.add_argument(
+        "--format", choices=("table", "csv", "jsonl"), default="table", help="(default: table)"
+    )
+    parser.add_argument(
+        "--top", type=cli_options.positive, metavar="N", help="only the N best, ranked"
+    )
+    parser.add_argument(
+        "--near-duplicates",
+        action="store_true",
+        help="mark photographs that nearly equal a better one, by the cosine of their features",
+    )
+    parser.add_argument(
+        "--group-by", choices=("folder",), help="a folder is an item: name the best picture of each"
+    )
+    parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="FILE",
+        help="write the ranking as one HTML file with thumbnails, to look at",
+    )
+    parser.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="copy the ranked photographs there, their rank before their names; with --group-by "
+        "the best of each item",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FILE",
+        help="keep features in FILE; unchanged photographs are then not read again",
+    )
+    cli_options.add_extractor_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, print, and write what was asked for."""
+    runs, words = split_words(options.words)
+    if not words:
+        options.usage_error("name photographs or folders after the runs, or - for a list on stdin")
+    from tqdm import tqdm
+
+    from heads.scoring.scorer import open_scorer
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="surrogateescape"
+        )  # names of files are bytes, whatever they say
+    scorer = open_scorer(
+        *runs,
+        weights=options.weights,
+        engine=options.engine,
+        device=options.device,
+        jobs=options.jobs,
+        keep=options.cache,
+    )
+    sources = Sources(words, sys.stdin)
+    progress = tqdm(scorer.stream(sources), "score", unit=" photographs", disable=None, leave=False)
+    outcome = _Outcome(progress)
+    photographs = _some(iter(outcome), words, sources)
+    if options.format != "table" and not _ranks(options):
+        _print_stream(options, scorer, photographs)
+    else:
+        _print_ranking(options, scorer, photographs)
+    return outcome.report(sources.remark())
+
+
+def _ranks(options: argparse.Namespace) -> bool:
+    return bool(
+        options.top
+        or options.near_duplicates
+        or options.group_by
+        or options.gallery
+        or options.copy_to
+    )
+
+
+def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> Iterator[Scored]:
+    """Give the photographs back, or refuse where there are none."""
+    first = next(photographs, None)
+    if first is None:
+        raise NoPhotographsError(
+            f"There is no photograph in {', '.join(words)}. {sources.remark()} Name files or "
+            "folders with JPEG, PNG, WebP, GIF, BMP or TIFF files."
+        )
+    return chain([first], photographs)
+
+
+class _Outcome:
+    """Counts photographs on their way and tells of each that could not be read."""
+
+    def __init__(self, photographs: Iterator[Scored]) -> None:
+        self._photographs = photographs
+        self._good = self._bad = 0
+
+    def __iter__(self) -> Iterator[Scored]:
+        for scored in self._photographs:
+            self._good += not scored.error
+            self._bad += bool(scored.error)
+            if scored.error:
+                console.note(f"{scored.path}: {scored.error}")
+            yield scored
+
+    def report(self, remark: str) -> int:
+        """Say what was left out and what failed; return the exit code."""
+        if remark:
+            console.note(remark)
+        if self._bad:
+            console.note(f"{self._good} photographs scored; {self._bad} could not be read.")
+        return console.EXIT_PROBLEM if self._bad else console.EXIT_OK
+
+
+def _print_stream(
+    options: argparse.Namespace, scorer: Scorer, photographs: Iterator[Scored]
+) -> None:
+    from heads.scoring.table import WRITERS, Table
+
+    table = Table(scorer.names)
+    writer = WRITERS[options.format](sys.stdout, table.columns)
+    for scored in photographs:
+        writer.write(table.row(scored))
+
+
+def _print_ranking(
+    options: argparse.Namespace, scorer: Scorer, photographs: Iterator[Scored]
+) -> None:
+    from heads.scoring import table as score_table
+
+    marks = options.near_duplicates or options.gallery is not None
+    ranked, failed = _ranking(options, photographs, near_duplicates=marks)
+    if options.format == "table":
+        render = score_table.groups_text if options.group_by else score_table.ranking_text
+        if ranked:
+            print(render(ranked, scorer.names))
+    else:
+        table = score_table.Table(
+            scorer.names, near_duplicates=marks, groups=bool(options.group_by)
+        )
+        writer = score_table.WRITERS[options.format](sys.stdout, table.columns)
+        for item in ranked:
+            writer.write(table.ranked_row(item))
+        for scored in failed:
+            writer.write(table.row(scored))
+    if options.gallery:
+        from heads.scoring.gallery import write_gallery
+
+        console.note(write_gallery(options.gallery, ranked, scorer))
+    if options.copy_to:
+        from heads.scoring.gallery import copy_ranked
+
+        console.note(copy_ranked(options.copy_to, [item for item in ranked if item.best]))
+
+
+def _ranking(
+    options: argparse.Namespace, photographs: Iterator[Scored], *, near_duplicates: bool
+) -> tuple[list[Ranked], list[Scored]]:
+    """Return the ranked photographs that were asked for, and those that could not be read."""
+    from heads.scoring import ranking
+
+    everything = [_light(scored, features=near_duplicates) for scored in photographs]
+    ranked = ranking.rank(everything)
+    if near_duplicates:
+        ranked = ranking.mark_near_duplicates(ranked)
+    if options.group_by:
+        ranked = ranking.group_by_folder(ranked)
+        if options.top:
+            best = [item.group for item in ranked if item.best][: options.top]
+            ranked = [item for item in ranked if item.group in set(best)]
+        return ranked, [scored for scored in everything if scored.error]
+    return ranked[: options.top], [scored for scored in everything if scored.error]
+
+
+def _light(scored: Scored, *, features: bool) -> Scored:
+    """Let go of the features where nobody asks for them again."""
+    from dataclasses import replace
+
+    return scored if features else replace(scored, features=None)

@@ -1,0 +1,99 @@
+"""`heads sweep`: a grid of settings in one pass over the features."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from cache import console
+from heads.cli import options as cli_options
+from heads.models.neural.settings import NEURAL_HEADS
+
+EPILOG = """examples:
+  heads sweep emd --lr 1e-4,3e-4,1e-3 --l2 0.01,0.1 --dropout 0.2,0.5
+  heads sweep emd --hidden none --lr 1e-4,3e-4 --dropout 0,0.8 --seeds 3
+Settings are compared by their loss on val, each by single networks, one a seed.
+The best one is then trained as a run of its own, as heads train would (up to
+10,000 photographs an average of three networks, if they have hidden layers), and
+that run alone is measured on test. Writes OUT/sweep-HEAD/sweep.csv and
+sweep.html beside it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads sweep`."""
+    parser.epilog = EPILOG
+    parser.add_argument("head", choices=NEURAL_HEADS, metavar="HEAD", help=", ".join(NEURAL_HEADS))
+    number = cli_options.numbers
+    parser.add_argument("--lr", type=number, metavar="A,B", help="default: the head's own")
+    parser.add_argument("--l2", type=number, metavar="A,B", help="default: the head's own")
+    parser.add_argument(
+        "--dropout",
+        type=number,
+        metavar="A,B",
+        help="behind hidden layers, or on the features of a linear head; default: the head's own",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=cli_options.positive,
+        default=1,
+        metavar="N",
+        help="networks at each point, one a seed (default: 1)",
+    )
+    parser.add_argument("--hidden", type=cli_options.widths, metavar="W,W")
+    parser.add_argument("--epochs", type=cli_options.positive, metavar="N")
+    parser.add_argument("--batch-size", type=cli_options.positive, metavar="N")
+    cli_options.add_data_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sweep, write the table and the heat map, train the best settings as a run."""
+    from heads.cli.train import describe
+    from heads.data.splits import load_splits
+    from heads.experiments.train import TrainRequest, train_run, with_layers
+    from heads.metrics.catalogue import for_json
+    from heads.models.neural.settings import override, tuned
+    from heads.models.registry import load_keras
+    from heads.report import sweep as sweep_page
+
+    data = load_splits(options.features, limit=options.limit, memory_bytes=options.memory)
+    train, val = data["train"], data["val"]
+    given = {name: getattr(options, name) for name in ("hidden", "epochs", "batch_size")}
+    base = override(tuned(options.head), {k: v for k, v in given.items() if v is not None})
+    base = with_layers(base, train.cache.spec) or base
+    load_keras()
+    from heads.experiments import sweep
+
+    own = base.resolved(options.head, len(train), train.X.shape[2])
+    grid = sweep.Grid(
+        options.lr or (float(own.lr or 0),),
+        options.l2 or (own.l2,),
+        options.dropout or (),
+        options.seeds,
+    )
+    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels, options.memory)
+    points = sweep.sweep(options.head, base, grid, lessons, options.seed)
+    chosen = sweep.best(points)
+    folder = options.out / f"sweep-{options.head}"
+    sweep_page.write_csv(folder / "sweep.csv", points)
+    page = sweep_page.heat_map(options.head, points, chosen)
+    sweep_page.write_text(folder / "sweep.html", page)
+    request = TrainRequest(
+        head=options.head,
+        settings=chosen.settings,
+        seed=options.seed,
+        limit=options.limit,
+        features_dir=options.features,
+        out=options.out,
+        overwrite=options.overwrite,
+        memory_bytes=options.memory,
+    )
+    done = train_run(request, data)
+    if options.json:
+        rows = [for_json(row) for row in sweep_page.rows(points)]
+        print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))
+        return console.EXIT_OK
+    print(sweep_page.table(points, chosen))
+    console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
+    print(describe(done.path, done.metrics))
+    return console.EXIT_OK

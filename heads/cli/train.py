@@ -1,0 +1,125 @@
+"""`heads train`: one head, one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cache import console
+from cache.errors import HeadError
+from heads.cli import options as cli_options
+from heads.models.registry import HEADS
+
+if TYPE_CHECKING:
+    from heads.data.splits import SplitData
+
+EPILOG = """examples:
+  heads train emd                          the vote distribution, from features/ to runs/emd/
+  heads train emd --hidden none            a linear head, several times as fast
+  heads train emd --ensemble 5             one run that averages five networks
+  heads train binary --preset blog         as the blog post trained it
+  heads train ridge --limit 5000           on the first 5,000 photographs
+  heads train --config runs/emd/config.json   the same run again
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads train`."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "head", nargs="?", choices=tuple(HEADS), metavar="HEAD", help=", ".join(HEADS)
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="repeat the run of this config.json; other options given here win over it",
+    )
+    cli_options.add_data_options(parser)
+    cli_options.add_setting_options(parser)
+    # None where not given, so that --config can fill them.
+    parser.set_defaults(features=None, seed=None, usage_error=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, and print where the run is and how it did."""
+    from heads.data.splits import load_splits
+    from heads.experiments.train import TrainRequest, train_run
+
+    config = cli_options.read_config_file(options.config) if options.config else {}
+    head = _head(options, config)
+    request = TrainRequest(
+        head=head,
+        settings=cli_options.chosen_settings(options, head, config.get("settings")),
+        seed=config.get("seed", 0) if options.seed is None else options.seed,
+        limit=options.limit or config.get("limit"),
+        features_dir=options.features or Path(config.get("features_dir", "features")),
+        out=options.out,
+        overwrite=options.overwrite,
+        memory_bytes=options.memory or config.get("streamed_bytes"),
+    )
+    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
+    _note_other_data(options.config, config, data)
+    done = train_run(request, data)
+    if options.json:
+        print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
+    else:
+        print(describe(done.path, done.metrics))
+    return console.EXIT_OK
+
+
+def _note_other_data(
+    file: Path | None, config: Mapping[str, Any], data: Mapping[str, SplitData]
+) -> None:
+    """Say so where a run is repeated on other features or photographs than it was made with."""
+    from heads.runs.folder import SplitFacts
+
+    told = dict(config.get("splits") or {})
+    differing = [
+        name for name in data if name in told and told[name] != vars(SplitFacts.of(data[name]))
+    ]
+    extractor = config.get("extractor_sha256")
+    if extractor not in (None, data["train"].cache.spec.sha256):
+        differing.insert(0, "the extractor")
+    if differing:
+        console.note(
+            f"This repeats the settings of {file}, not its numbers: {', '.join(differing)} "
+            f"{'is' if len(differing) == 1 else 'are'} not what it was made with."
+        )
+
+
+def _head(options: argparse.Namespace, config: Mapping[str, Any]) -> str:
+    named = options.head or config.get("head")
+    if named is None:
+        options.usage_error(f"name a head ({', '.join(HEADS)}) or give --config FILE")
+    if config.get("head", named) != named:
+        raise HeadError(
+            f"--config {options.config} is of the head {config['head']}, not {named}. "
+            "Leave one of them out."
+        )
+    return str(named)
+
+
+def describe(path: Path, metrics: Mapping[str, Any]) -> str:
+    """Return a few lines: where the run lies, and its metrics beside the floor's."""
+    from heads.metrics.catalogue import METRICS
+
+    lines = [
+        f"{path}: {metrics['head']}, trained on {metrics['n_train']:,} photographs in "
+        f"{metrics['fit_seconds']:.1f} s, measured on {metrics['n']:,} of {metrics['split']}.",
+        f"{'':14}{'head':>9}  {'95 % interval':>20}  {'floor':>9}  verdict",
+    ]
+    for name, about in METRICS.items():
+        if metrics[name] is None or isinstance(metrics[name], list):
+            continue
+        lo, hi = metrics["intervals"][name] or (None, None)
+        span = "" if lo is None or hi is None else f"[{lo:.4f}, {hi:.4f}]"
+        floor = metrics["floor"][name]
+        floor = about.undefined if floor is None else floor
+        shown = "" if floor is None else f"{floor:.4f}"
+        verdict = metrics["verdict"][name] or ""
+        lines.append(f"{name:14}{metrics[name]:9.4f}  {span:>20}  {shown:>9}  {verdict}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Labels, predictions, features and splits: what heads learn from, in numpy alone."""

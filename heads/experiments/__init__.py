@@ -1,0 +1,1 @@
+"""Training, cross-validation, sweeps and learning curves, callable from Python."""

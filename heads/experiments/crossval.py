@@ -1,0 +1,226 @@
+"""The folder of a head's cross-validation: configuration, metrics and what every fold predicted.
+
+Files: `config.json`, `metrics.json`, `predictions.csv` and, of further seeds,
+`predictions-seed-N.csv`. Owns writing it whole or not at all, and finding that the very same was
+done before. Imports neither keras nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.console import note
+from cache.errors import RunError
+from cache.types import ExtractorSpec, canonical_json, sha256_text
+from heads.data.labels import Prediction
+from heads.data.splits import SplitData
+from heads.experiments.folds import Folding, JoinedRows, predict_ways
+from heads.experiments.train import streamed_bytes
+from heads.metrics.comparison import (
+    Measures,
+    Sample,
+    deviations,
+    mean_sample,
+    measure,
+    measures_to_dict,
+)
+from heads.models.registry import Settings
+from heads.runs import folder as runs
+from heads.runs.folder import FOLDS_FORMAT, SplitFacts
+from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """Everything needed to repeat a head's cross-validation.
+
+    `ways` and `seeds` are numbers of them, the first with `seed`; `limit` is of one fold's train,
+    `n_train` its size in the first. `views` and `columns` [start, stop) say what was used of the
+    features. `identity` covers what decides the numbers on one machine, as that of a run does.
+    """
+
+    head: str
+    settings: Settings
+    folds: int
+    ways: int
+    seeds: int
+    seed: int
+    limit: int | None
+    n_train: int
+    views: int
+    columns: tuple[int, int]
+    extractor: ExtractorSpec
+    splits: dict[str, SplitFacts]
+    features_dir: str
+    label_note: str
+    library_versions: dict[str, str]
+    streamed_bytes: int | None
+
+    @classmethod
+    def of(
+        cls,
+        head: str,
+        settings: Settings,
+        folding: Folding,
+        data: Mapping[str, SplitData],
+        limit: int | None,
+    ) -> FoldsConfig:
+        """Note what a head is to be trained on and how."""
+        pool, first = folding.pool, folding.ways[0][0]
+        cache = data["train"].cache
+        start, stop, _ = pool.columns.indices(cache.spec.layers[-1][2])
+        train = JoinedRows(pool, first.train)
+        return cls(
+            head=head,
+            settings=settings,
+            folds=folding.k,
+            ways=len(folding.ways),
+            seeds=folding.seeds if settings is not None else 1,
+            seed=folding.seed,
+            limit=limit,
+            n_train=len(first.train),
+            views=pool.n_views,
+            columns=(start, stop),
+            extractor=cache.spec,
+            splits={split: SplitFacts.of(data[split]) for split in pool.splits},
+            features_dir=str(cache.path.parent.resolve()),
+            label_note=cache.label_note,
+            library_versions=runs.library_versions(),
+            streamed_bytes=streamed_bytes(settings, train, pool.memory_bytes),
+        )
+
+    @property
+    def identity(self) -> str:
+        """64 hexadecimal digits; equal ones mean equal numbers, on the same machine."""
+        settings, start, stop = self.settings, *self.columns
+        if settings is not None:
+            settings = settings.resolved(self.head, self.n_train, stop - start)
+        noted = ("features_dir", "label_note", "library_versions", "extractor")
+        deciding = {name: value for name, value in self._plain().items() if name not in noted}
+        deciding["settings"] = None if settings is None else settings.to_dict()
+        return sha256_text(canonical_json(deciding))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        about = {"format": FOLDS_FORMAT, "version": VERSION}
+        return about | self._plain() | {"identity": self.identity}
+
+    def _plain(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "settings": None if self.settings is None else self.settings.to_dict(),
+            "columns": list(self.columns),
+            "extractor": self.extractor.to_dict(),
+            "extractor_sha256": self.extractor.sha256,
+        }
+
+    def file(self, number: int) -> str:
+        """Return the name of the predictions of the seed with a number from 0."""
+        return f"predictions-seed-{self.seed + number}.csv" if number else "predictions.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedRun:
+    """A head's finished cross-validation.
+
+    `samples` are its predictions, measured: for each seed each way of folding, seed by seed;
+    `sample` is their mean, beside the floor's in `measures`.
+    """
+
+    path: Path
+    samples: tuple[Sample, ...]
+    sample: Sample
+    measures: Measures
+
+    @classmethod
+    def of(
+        cls, path: Path, predictions: Sequence[Prediction], folding: Folding, floor: Sample
+    ) -> FoldedRun:
+        """Measure predictions of the whole pool."""
+        samples = tuple(Sample.of(prediction, folding.pool.labels) for prediction in predictions)
+        sample = mean_sample(samples)
+        return cls(path, samples, sample, measure(sample, floor))
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """Each metric's standard deviation over seeds and ways."""
+        return deviations(self.samples)
+
+
+def folded(
+    config: FoldsConfig, folding: Folding, out: Path, floor: Sample, *, overwrite: bool
+) -> FoldedRun:
+    """Train a head on every fold of every way and write it below `out`; reuse an equal one.
+
+    Raises:
+        HeadError: the labels or settings do not suit the head.
+        RunError, CacheLockedError, StorageError: the folder cannot be written, or not be read.
+    """
+    path, there = runs.place(out, config.head, config.identity, overwrite=overwrite)
+    if there:
+        note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
+        return FoldedRun.of(path, _read(path, config, folding), folding, floor)
+    with runs.publishing(path) as folder:
+        predictions = predict_ways(config.head, config.settings, folding)
+        done = FoldedRun.of(path, predictions, folding, floor)
+        per_seed = len(folding.ways)
+        for number in range(config.seeds):
+            part = predictions[number * per_seed : (number + 1) * per_seed]
+            write_folds(folder / config.file(number), folding, part)
+        runs.write_json(folder / "metrics.json", _metrics(config, done))
+        runs.write_json(folder / "config.json", config.to_dict())
+    return done
+
+
+def _metrics(config: FoldsConfig, done: FoldedRun) -> dict[str, Any]:
+    prediction = done.sample.prediction
+    return {
+        "head": config.head,
+        **measures_to_dict(done.sample, done.measures),
+        "deviation": done.deviations,
+        "n_train": config.n_train,
+        "ranking_only": prediction.ranking_only,
+        "label_by_p": prediction.label_by_p,
+    }
+
+
+def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction]) -> None:
+    """Write the predictions of one seed, one of the whole pool for each way.
+
+    `split` is test, `fold` counts from 1, or is WAY.FOLD where there are several ways.
+    """
+    parts = []
+    for way, (folds, prediction) in enumerate(zip(folding.ways, predictions, strict=True), 1):
+        for number, part in enumerate(folds, 1):
+            name = str(number) if len(folding.ways) == 1 else f"{way}.{number}"
+            labels = folding.pool.labels.take(part.test)
+            parts.append(SplitPrediction("test", name, labels, prediction.take(part.test)))
+    write_predictions(path, parts)
+
+
+def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
+    """Return what `predict_ways` gave, from the files."""
+    told = runs.read_json(path / "metrics.json")
+    n, labels = len(folding.pool.labels), folding.pool.labels
+    predictions = []
+    for number in range(config.seeds):
+        stored = read_predictions(path, config.file(number))
+        joined = stored.prediction(
+            "test", ranking_only=told["ranking_only"], label_by_p=told["label_by_p"]
+        )
+        orders = [np.concatenate([part.test for part in folds]) for folds in folding.ways]
+        if stored.image_id.tolist() != labels.image_id[np.concatenate(orders)].tolist():
+            raise RunError(
+                f"{path / config.file(number)} does not hold the photographs that are folded. "
+                "Train the head again with --overwrite."
+            )
+        predictions += [
+            joined.take(way * n + np.argsort(order)) for way, order in enumerate(orders)
+        ]
+    return predictions

@@ -1,0 +1,303 @@
+"""Cross-validation: photographs in K folds, each predicted by a head that never saw it.
+
+Owns the pooling of splits, the folding and the joined predictions; groups stay together. The files
+are in `fold_runs`. Imports neither keras nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from cache.console import note
+from cache.errors import HeadError
+from cache.types import ExtractorSpec, IntArray
+from heads.data.labels import BoolArray, Labels, Prediction
+from heads.data.splits import Features, SplitData
+from heads.experiments.train import with_layers
+from heads.metrics.bootstrap import clusters
+from heads.models.base import Head
+from heads.models.calibration import fit_platt, platt_probability
+from heads.models.registry import BLIND, Settings, make_head
+
+OFFICIAL = "the official test list"
+VAL_SHARE = 0.1
+
+
+class JoinedRows:
+    """Some rows of several feature arrays put below each other, read only when sliced.
+
+    Has `shape`, `ndim`, `dtype`, `nbytes`, `len()`, and indexing of the first axis by a slice or
+    by row numbers, as an array (n, V, D) has.
+    """
+
+    def __init__(self, pool: Pool, rows: IntArray) -> None:
+        self._pool = pool
+        self._rows = rows
+        first = pool.read(rows[:1])
+        self.shape = (len(rows), *first.shape[1:])
+        self.ndim, self.dtype = 3, first.dtype
+        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * first.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[np.floating]:
+        return self._pool.read(self._rows[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The photographs that are folded: n of them, from `splits`.
+
+    `parts` are the splits' features as `extractor` made them; `views` and `columns` say what of
+    them is used.
+    """
+
+    splits: tuple[str, ...]
+    parts: tuple[Features, ...]
+    views: slice
+    columns: slice
+    labels: Labels
+    extractor: ExtractorSpec
+    memory_bytes: int
+
+    @property
+    def n_views(self) -> int:
+        """Views that are used."""
+        return int(self.read(np.zeros(1, np.int64)).shape[1])
+
+    @property
+    def n_features(self) -> int:
+        """Features that are used."""
+        return int(self.read(np.zeros(1, np.int64)).shape[2])
+
+    def read(self, rows: IntArray) -> npt.NDArray[np.floating]:
+        """Return the features (len(rows), V, D) of some rows."""
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        pieces = [
+            np.asarray(part[rows[owner == i] - starts[i]])[:, self.views, self.columns]
+            for i, part in enumerate(self.parts)
+        ]
+        result = np.concatenate(pieces)
+        back = np.argsort(np.argsort(owner, kind="stable"), kind="stable")
+        return result if (np.diff(owner) >= 0).all() else result[back]
+
+    def features(self, rows: IntArray) -> npt.NDArray[np.floating] | JoinedRows:
+        """Return some rows: in memory if they fit, else to be read on demand."""
+        joined = JoinedRows(self, rows)
+        return joined[:] if joined.nbytes <= self.memory_bytes else joined
+
+
+def pooled(
+    data: Mapping[str, SplitData], views: str | None, layers: str | None, memory_bytes: int
+) -> Pool:
+    """Put the splits of a set together: all of them, or train and val beside an official test list.
+
+    Args:
+        data: train, val and test.
+        views: center for the first view alone, else all of them.
+        layers: top for the last layer alone; multi or None for all.
+        memory_bytes: features above this size stay on the disk.
+
+    Raises:
+        HeadError: layers is multi and the cache has one layer.
+    """
+    cache = data["train"].cache
+    official = cache.split_rule.rule.startswith(OFFICIAL)
+    splits = ("train", "val") if official else tuple(data)
+    if layers == "multi" and len(cache.spec.layers) == 1:
+        raise HeadError(
+            f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Extract with "
+            "--layers multi, or leave out --layers."
+        )
+    columns = cache.spec.layer_slice(cache.spec.layers[-1][0]) if layers == "top" else slice(None)
+    return Pool(
+        splits=splits,
+        parts=tuple(data[split].X for split in splits),
+        views=slice(0, 1) if views == "center" else slice(None),
+        columns=columns,
+        labels=joined_labels([data[split].labels for split in splits]),
+        extractor=cache.spec,
+        memory_bytes=memory_bytes,
+    )
+
+
+def joined_labels(parts: Sequence[Labels]) -> Labels:
+    """Put labels of one scale and threshold below each other."""
+    first = parts[0]
+
+    def joined(name: str) -> npt.NDArray[np.generic] | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    names = ("image_id", "group", "votes", "mean", "challenge")
+    columns = {name: joined(name) for name in names}
+    return Labels(scale=first.scale, threshold=first.threshold, **columns)  # type: ignore[arg-type]
+
+
+# --- folding --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Row numbers of the pool, rising: what one head is trained, chosen and measured on."""
+
+    train: IntArray
+    val: IntArray
+    test: IntArray
+
+
+def fold(labels: Labels, k: int, seed: int, limit: int | None = None) -> list[Fold]:
+    """Deal photographs into k folds of like size, whole groups at a time.
+
+    Of the photographs outside of a fold a tenth, whole groups again, are its val. With `limit` no
+    fold trains on more than that many.
+
+    Raises:
+        HeadError: k is below 2, or there are fewer groups than k + 1.
+    """
+    cluster = clusters(labels.group)
+    n_clusters = int(cluster.max()) + 1
+    if not 2 <= k < n_clusters:
+        raise HeadError(
+            f"--folds must be from 2 to {n_clusters - 1} for {len(labels)} photographs in "
+            f"{n_clusters} groups; got {k}."
+        )
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(cluster)
+    place = _dealt(sizes, rng.permutation(n_clusters), k)[cluster]
+    folds = []
+    for number in range(k):
+        held = place == number
+        others = rng.permutation(np.unique(cluster[~held]))
+        wanted = VAL_SHARE * np.count_nonzero(~held)
+        n_val = int(np.searchsorted(np.cumsum(sizes[others]), wanted)) + 1
+        in_val = np.isin(cluster, others[: min(n_val, len(others) - 1)])
+        train, val, test = (np.flatnonzero(m) for m in (~held & ~in_val, in_val, held))
+        folds.append(Fold(train[:limit], val, test))
+    return folds
+
+
+def _dealt(sizes: IntArray, order: IntArray, k: int) -> IntArray:
+    """Give each cluster, in this order, to the fold that is the smallest so far."""
+    place = np.empty(len(sizes), np.int64)
+    filled = [0] * k
+    for number in order.tolist():
+        place[number] = filled.index(min(filled))
+        filled[place[number]] += int(sizes[number])
+    return place
+
+
+def predict_folds(
+    name: str,
+    settings: Settings,
+    pool: Pool,
+    folds: Sequence[Fold],
+    seed: int,
+    after_each: Callable[[], object] = lambda: None,
+) -> Prediction:
+    """Train a head for each fold and join what they say of the photographs they never saw.
+
+    A head that looks at no photograph is fitted once, on all: constants that differ from fold to
+    fold would seem to put photographs in an order, and in a wrong one, since the mean of the
+    others is high where the fold's own is low. For a like reason probabilities that a fold
+    calibrated on its few val photographs are calibrated again, see `calibrated`.
+
+    Raises:
+        HeadError: the labels or settings do not suit the head.
+    """
+    if name in BLIND:
+        head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
+        head.fit(features, pool.labels, features, pool.labels, seed=seed)
+        return head.predict(features)
+    told = []
+    for part in folds:
+        told.append(_fitted(name, settings, pool, part, seed))
+        after_each()
+    order = np.argsort(np.concatenate([part.test for part in folds]))
+    return _joined(calibrated(told, folds, pool.labels.beautiful)).take(order)
+
+
+def _fitted(
+    name: str, settings: Settings, pool: Pool, part: Fold, seed: int
+) -> tuple[Prediction, Prediction]:
+    """Return what a head trained on a fold says of the fold's val and test."""
+    used = settings if pool.columns != slice(None) else with_layers(settings, pool.extractor)
+    head: Head = make_head(name, used, pool.memory_bytes)
+    train, val = pool.features(part.train), pool.features(part.val)
+    labels = pool.labels
+    head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
+    return head.predict(val), head.predict(pool.features(part.test))
+
+
+def calibrated(
+    told: Sequence[tuple[Prediction, Prediction]], folds: Sequence[Fold], beautiful: BoolArray
+) -> list[Prediction]:
+    """Return the folds' predictions of test with comparable probabilities.
+
+    Platt's line from the few val photographs of one fold differs so much from the next fold's that
+    pooled probabilities would mix up the order of the scores. So each fold's line is fitted to what
+    all folds' heads say of their val, without the photographs of its own test. A head that only
+    ranks has probabilities of its own, and keeps them.
+    """
+    rows = np.concatenate([part.val for part in folds])
+    score = np.concatenate([val.score for val, _ in told])
+    comparable = []
+    for (_, test), part in zip(told, folds, strict=True):
+        others = ~np.isin(rows, part.test)
+        if not test.ranking_only and others.any():
+            line = fit_platt(score[others], beautiful[rows[others]])
+            test = replace(test, p_beautiful=platt_probability(test.score, *line))
+        comparable.append(test)
+    return comparable
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
+    first = parts[0]
+    shares = [part.distribution for part in parts if part.distribution is not None]
+    return Prediction(
+        score=np.concatenate([part.score for part in parts]),
+        p_beautiful=np.concatenate([part.p_beautiful for part in parts]),
+        distribution=np.concatenate(shares) if shares else None,
+        ranking_only=first.ranking_only,
+        label_by_p=first.label_by_p,
+    )
+
+
+# --- all ways of folding --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """A pool and the ways in which it is folded; `seeds` train each head anew on each way."""
+
+    pool: Pool
+    ways: tuple[tuple[Fold, ...], ...]
+    seeds: int
+    seed: int
+
+    @property
+    def k(self) -> int:
+        """How many folds each way has."""
+        return len(self.ways[0])
+
+
+def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
+    """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
+    seeds = folding.seeds if settings is not None else 1
+    fits = seeds * len(folding.ways) * folding.k
+    with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
+        predictions = [
+            predict_folds(name, settings, folding.pool, folds, folding.seed + s, bar.update)
+            for s in range(seeds)
+            for folds in folding.ways
+        ]
+    if name not in BLIND:
+        note(f"{name}: trained {fits} times.")
+    return predictions

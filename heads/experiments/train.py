@@ -1,0 +1,210 @@
+"""Training a head into its run folder, or finding that this very run is already there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cache.console import note
+from cache.errors import RunError
+from cache.types import ExtractorSpec
+from heads.data.labels import Prediction
+from heads.data.splits import SplitData, default_memory_bytes
+from heads.metrics import comparison as evaluate
+from heads.metrics.comparison import Sample
+from heads.models.base import FeatureRows, Head, History
+from heads.models.neural.inputs import Photographs
+from heads.models.registry import FLOOR, Settings, find_head, make_head
+from heads.runs import folder as runs
+from heads.runs.folder import RunConfig, SplitFacts
+from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
+from heads.runs.reference import Yardstick, write_yardstick
+
+HEADLINE = "test"
+PREDICTED = ("val", "test")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One head to be trained: with which settings (None: tuned), from which data, to where.
+
+    `overwrite` and `keep_others` are those of `heads.runs.folder.place`.
+    """
+
+    head: str
+    settings: Settings
+    seed: int
+    limit: int | None
+    features_dir: Path
+    out: Path
+    overwrite: bool = False
+    keep_others: bool = False
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A finished run: its folder, whether it was there before, and its metrics.json.
+
+    `sample` is the prediction of test as it was measured, None for a reused run.
+    """
+
+    path: Path
+    reused: bool
+    metrics: dict[str, Any]
+    sample: Sample | None
+
+
+@dataclass(frozen=True, eq=False)
+class Floor:
+    """The constant head's predictions of test, measured once for all heads of one comparison."""
+
+    sample: Sample
+
+    @classmethod
+    def of(cls, data: Mapping[str, SplitData]) -> Floor:
+        """Fit the constant head on train and measure it on test."""
+        floor = make_head(FLOOR)
+        train, val, test = data["train"], data["val"], data[HEADLINE]
+        floor.fit(train.X, train.labels, val.X, val.labels, seed=0)
+        return cls(Sample.of(floor.predict(test.X), test.labels))
+
+
+def train_run(
+    request: TrainRequest, data: Mapping[str, SplitData], floor: Floor | None = None
+) -> TrainedRun:
+    """Train a head on train, choose on val, measure on test, and write the run.
+
+    Args:
+        request: what to train.
+        data: the splits train, val and test, as `load_splits(features_dir, limit)` gives them.
+        floor: the constant head on the same data, if it has been measured already.
+
+    Raises:
+        HeadError: the data or settings do not suit the head.
+        RunError, CacheLockedError, StorageError: the run folder cannot be written.
+    """
+    config = _config(request, data)
+    path, reused = runs.place(
+        request.out,
+        config.head,
+        config.identity,
+        overwrite=request.overwrite,
+        keep_others=request.keep_others,
+    )
+    if reused:
+        note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
+        return TrainedRun(path, True, runs.read_json(path / "metrics.json"), None)
+    with runs.publishing(path) as folder:
+        fitted = _fit(request, config, data)
+        sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
+        metrics = _metrics(fitted, sample, data, floor or Floor.of(data))
+        runs.write_model(folder, fitted.head)
+        write_yardstick(folder, Yardstick.of(fitted.head, data["train"]))
+        runs.write_history(folder / "history.csv", fitted.history)
+        write_predictions(
+            folder / "predictions.csv",
+            [SplitPrediction(s, "", data[s].labels, p) for s, p in fitted.predictions.items()],
+        )
+        runs.write_json(folder / "metrics.json", metrics)
+        runs.write_json(folder / "config.json", config.to_dict())
+    _note_remark(fitted.head, path)
+    return TrainedRun(path, False, metrics, sample)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    head: Head
+    history: History
+    predictions: dict[str, Prediction]
+    seconds: float
+
+
+def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
+    head = make_head(request.head, config.settings, request.memory_bytes)
+    train, val = data["train"], data["val"]
+    started = time.perf_counter()
+    history = head.fit(train.X, train.labels, val.X, val.labels, seed=request.seed)
+    seconds = time.perf_counter() - started
+    return _Fitted(head, history, {s: head.predict(data[s].X) for s in PREDICTED}, seconds)
+
+
+def _metrics(
+    fitted: _Fitted, sample: Sample, data: Mapping[str, SplitData], floor: Floor
+) -> dict[str, Any]:
+    measures = evaluate.measure(sample, floor.sample)
+    return {
+        "head": fitted.head.name,
+        "split": HEADLINE,
+        **evaluate.measures_to_dict(sample, measures),
+        "val": evaluate.values_to_dict(fitted.predictions["val"], data["val"].labels),
+        "n_train": len(data["train"]),
+        "fit_seconds": round(fitted.seconds, 3),
+        "ranking_only": sample.prediction.ranking_only,
+        "label_by_p": sample.prediction.label_by_p,
+    }
+
+
+def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
+    entry, train = find_head(request.head), data["train"]
+    cache = train.cache
+    settings = with_layers(request.settings or entry.default_settings, cache.spec)
+    return RunConfig(
+        head=request.head,
+        settings=settings,
+        seed=request.seed,
+        limit=request.limit,
+        extractor=cache.spec,
+        splits={split: SplitFacts.of(part) for split, part in data.items()},
+        features_dir=str(request.features_dir.resolve()),
+        label_note=cache.label_note,
+        library_versions=runs.library_versions(),
+        streamed_bytes=streamed_bytes(settings, train.X, request.memory_bytes),
+    )
+
+
+def streamed_bytes(settings: Settings, X: FeatureRows, memory_bytes: int | None) -> int | None:
+    """Return the memory budget where a network trains on blocks from the disk, else None."""
+    if settings is None:
+        return None
+    budget = memory_bytes or default_memory_bytes()
+    photographs = Photographs(X, mean_only=settings.views == "mean")
+    return budget if photographs.nbytes > budget else None
+
+
+def with_layers(settings: Settings, extractor: ExtractorSpec) -> Settings:
+    """Return settings that know the widths of the extractor's layers, where it has several."""
+    if settings is None:
+        return None
+    widths = tuple(stop - start for _, start, stop in extractor.layers)
+    return replace(settings, layer_widths=widths if len(widths) > 1 else ())
+
+
+def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
+    """Return a run's predictions of test, measured: as trained just now, or read from its files.
+
+    Raises:
+        RunError: predictions.csv is missing, damaged, or of other photographs.
+    """
+    if run.sample is not None:
+        return run.sample
+    stored = read_predictions(run.path)
+    labels = data[HEADLINE].labels
+    if stored.image_id[stored.split == HEADLINE].tolist() != labels.image_id.tolist():
+        raise RunError(
+            f"{run.path / 'predictions.csv'} does not hold the photographs of the {HEADLINE} "
+            "cache. Train the head again with --overwrite."
+        )
+    prediction = stored.prediction(
+        HEADLINE, ranking_only=run.metrics["ranking_only"], label_by_p=run.metrics["label_by_p"]
+    )
+    return Sample.of(prediction, labels)
+
+
+def _note_remark(head: Head, path: Path) -> None:
+    remark = head.state()[1].get("note")
+    if remark:
+        note(f"{path}: {remark}")

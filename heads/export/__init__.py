@@ -1,0 +1,1 @@
+"""One model from image to score, in the formats of other runtimes."""

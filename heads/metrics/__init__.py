@@ -1,0 +1,1 @@
+"""Metrics, their bootstrap intervals, and what a difference from the floor tells."""

@@ -1,0 +1,184 @@
+"""How far a metric may be trusted: bootstrap intervals, of a value and of a paired difference.
+
+Numpy only. Photographs are drawn with replacement; where they belong to groups (a photographer, a
+series), whole groups are drawn, since photographs of one group are not independent (Davison and
+Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). Intervals are percentiles of
+the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.types import FloatArray, IntArray, TextArray
+from heads.data.labels import Labels, Prediction
+from heads.metrics.catalogue import CORRELATIONS, METRICS, Value, evaluate, kendall
+from heads.metrics.weighted import FAST, FastMetrics
+
+DRAWS = 1000
+COVERAGE = 0.95
+CHUNK_VALUES = 2**20
+# Kendall's tau has no short form for counts: every draw is sorted anew, which 1,000 draws of more
+# photographs make too slow.
+KENDALL_ROWS = 1000
+# A metric may be undefined in a few draws (one class only); with more, it has no interval.
+MAX_UNDEFINED = 0.05
+
+DRAWN = (*FAST, "krcc")
+BEATS, DOES_NOT, CANNOT_TELL = "beats its floor", "does not", "cannot tell"
+
+Interval = tuple[float, float]
+Difference = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """A prediction's metrics on the sample itself and on each draw.
+
+    `values` as `metrics.evaluate` gives them; `drawn` holds (draws,) float64 for each metric, or
+    None for what does not apply, for `confusion`, and for `krcc` above 1,000 photographs (too
+    slow). Two of them are paired if they come from the same labels, draws and seed.
+    """
+
+    values: dict[str, Value]
+    drawn: dict[str, FloatArray | None]
+
+    def intervals(self) -> dict[str, Interval | None]:
+        """Return the 95 % interval (lo, hi) of each metric; None where nothing was drawn.
+
+        The bounds are NaN where the metric is undefined, or where there are fewer than two
+        photographs or groups to draw from.
+        """
+        return {name: None if d is None else _percentiles(d) for name, d in self.drawn.items()}
+
+    def minus(self, other: Bootstrap) -> dict[str, Difference | None]:
+        """Return (difference, lo, hi) of each metric, self minus other, draw by draw.
+
+        An undefined correlation counts as 0, so that a head can be compared with a constant. None
+        where the metric was not drawn for both.
+        """
+        return {name: self._difference(other, name) for name in METRICS}
+
+    def _difference(self, other: Bootstrap, name: str) -> Difference | None:
+        mine, theirs = self.drawn[name], other.drawn[name]
+        if mine is None or theirs is None:
+            return None
+        gap = _defined(name, mine) - _defined(name, theirs)
+        ends = np.array([self.values[name], other.values[name]], np.float64)
+        value = -np.diff(_defined(name, ends))[0]
+        return (float(value), *_percentiles(gap))
+
+
+def bootstrap(
+    prediction: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
+) -> Bootstrap:
+    """Measure a prediction of n photographs on `draws` samples drawn with replacement.
+
+    Raises:
+        HeadError: there is no photograph.
+    """
+    values = evaluate(prediction, labels)
+    cluster = clusters(labels.group)
+    if cluster.max() == 0:
+        parts = [{name: None if values[name] is None else np.full(1, np.nan) for name in DRAWN}]
+    else:
+        fast = FastMetrics(prediction, labels)
+        parts = [
+            {**fast.of(counts), "krcc": _kendall_draws(prediction, labels, counts)}
+            for counts in draw_counts(cluster, draws, seed)
+        ]
+    drawn = {name: _joined([part[name] for part in parts]) for name in DRAWN}
+    return Bootstrap(values, {name: drawn.get(name) for name in METRICS})
+
+
+def intervals(
+    prediction: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
+) -> dict[str, Interval | None]:
+    """Return the 95 % bootstrap interval of each metric; see `Bootstrap.intervals`."""
+    return bootstrap(prediction, labels, draws, seed).intervals()
+
+
+def paired_intervals(
+    a: Prediction, b: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
+) -> dict[str, Difference | None]:
+    """Return (a - b, lo, hi) of each metric, both on the same draws; see `Bootstrap.minus`."""
+    first, second = (bootstrap(prediction, labels, draws, seed) for prediction in (a, b))
+    return first.minus(second)
+
+
+def verdict(metric: str, lo: float, hi: float) -> str:
+    """Say what the interval of a difference, head minus floor, tells.
+
+    "beats its floor" if all of it lies on the good side of 0, "does not" if all of it lies on the
+    bad side or at 0 itself, else "cannot tell". NaN bounds tell nothing, nor does a metric that
+    has no good side.
+    """
+    higher_is_better = METRICS[metric].higher_is_better
+    if higher_is_better is None or np.isnan(lo) or np.isnan(hi):
+        return CANNOT_TELL
+    worst, best = (lo, hi) if higher_is_better else (-hi, -lo)
+    if worst > 0:
+        return BEATS
+    return DOES_NOT if best < 0 or worst == best == 0 else CANNOT_TELL
+
+
+def draw_counts(cluster: IntArray, draws: int, seed: int) -> Iterator[FloatArray]:
+    """Yield (n, B) float64 blocks: how often each photograph stands in each of `draws` draws.
+
+    Args:
+        cluster: (n,) int64, 0..C-1: photographs of one cluster are drawn together.
+    """
+    rng = np.random.default_rng(seed)
+    n_clusters = int(cluster.max()) + 1
+    alone = n_clusters == len(cluster)
+    width = max(1, CHUNK_VALUES // len(cluster))
+    for start in range(0, draws, width):
+        size = min(width, draws - start)
+        drawn = [
+            np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
+            for _ in range(size)
+        ]
+        counts = np.array(drawn, np.float64).T
+        yield np.ascontiguousarray(counts if alone else counts[cluster])
+
+
+def clusters(group: TextArray) -> IntArray:
+    """Return (n,) int64 numbers 0..C-1 of what is drawn together; without a group, each alone.
+
+    Where each is alone, photograph i has the number i.
+    """
+    grouped = group != ""
+    names, number = np.unique(group[grouped], return_inverse=True)
+    cluster = np.empty(len(group), np.int64)
+    cluster[grouped] = number
+    cluster[~grouped] = len(names) + np.arange(np.count_nonzero(~grouped))
+    if len(cluster) and cluster.max() + 1 == len(cluster):
+        return np.arange(len(cluster))
+    return cluster
+
+
+def _kendall_draws(prediction: Prediction, labels: Labels, counts: FloatArray) -> FloatArray | None:
+    if len(counts) > KENDALL_ROWS:
+        return None
+    rows = [np.repeat(np.arange(len(counts)), column.astype(np.int64)) for column in counts.T]
+    return np.array([kendall(prediction.score[r], labels.mean[r]) for r in rows])
+
+
+def _defined(name: str, values: FloatArray) -> FloatArray:
+    return np.nan_to_num(values, nan=0.0) if name in CORRELATIONS else values
+
+
+def _joined(parts: list[FloatArray | None]) -> FloatArray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
+
+
+def _percentiles(drawn: FloatArray) -> Interval:
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) < (1 - MAX_UNDEFINED) * len(drawn):
+        return np.nan, np.nan
+    lo, hi = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return float(lo), float(hi)

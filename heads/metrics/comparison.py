@@ -1,0 +1,215 @@
+"""A head's metrics with intervals, beside those of the floor, and what the difference tells.
+
+Numpy and scipy only; the formulas are in `metrics`, the bootstrap in `intervals`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heads.data.labels import Labels, Prediction
+from heads.metrics.bootstrap import CANNOT_TELL, Bootstrap, Difference, bootstrap, verdict
+from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
+
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of a head: its value and 95 % interval, the floor's value, and their difference.
+
+    `difference` is head minus floor with its paired interval; `verdict` says what it tells. None
+    where the metric does not apply; NaN where it is not defined; no verdict ('') where there is
+    no difference or neither end is good.
+    """
+
+    value: Value
+    lo: float | None
+    hi: float | None
+    floor: Value
+    difference: Difference | None
+    verdict: str
+
+
+Measures = dict[str, Measured]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A head's predictions measured on one split; keep it to compare heads in pairs.
+
+    `others` are further predictions of the same photographs, by other seeds or ways of folding:
+    `bootstrap` then holds means over all of them.
+    """
+
+    prediction: Prediction
+    labels: Labels
+    bootstrap: Bootstrap
+    others: tuple[Prediction, ...] = ()
+
+    @classmethod
+    def of(cls, prediction: Prediction, labels: Labels) -> Sample:
+        """Measure predictions of n photographs; 20,000 of them take a few seconds."""
+        return cls(prediction, labels, bootstrap(prediction, labels, seed=BOOTSTRAP_SEED))
+
+    @property
+    def within(self) -> float | None:
+        """The mean SRCC within challenges; None where none are known."""
+        values = [srcc_within(p, self.labels) for p in (self.prediction, *self.others)]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+
+def mean_sample(samples: Sequence[Sample]) -> Sample:
+    """Return the mean of a head's samples of the same photographs: of values and of draws.
+
+    Every sample was drawn with the same seed, so that the mean of draws is a draw of the mean.
+    """
+    first = samples[0]
+    if len(samples) == 1:
+        return first
+    boots = [sample.bootstrap for sample in samples]
+    values = {name: _mean_value([b.values[name] for b in boots]) for name in first.bootstrap.values}
+    drawn = {
+        name: None if d is None else np.mean([b.drawn[name] for b in boots], axis=0)
+        for name, d in first.bootstrap.drawn.items()
+    }
+    others = tuple(sample.prediction for sample in samples[1:])
+    return Sample(first.prediction, first.labels, Bootstrap(values, drawn), others)
+
+
+def _mean_value(values: Sequence[Value]) -> Value:
+    if values[0] is None:
+        return None
+    if isinstance(values[0], list):
+        # The rows of a confusion matrix sum to the same photographs in each of them.
+        counts = np.array(values)
+        first, whole = counts[:, :, 0].mean(axis=0).round().astype(int), counts[0].sum(axis=1)
+        return np.stack([first, whole - first], axis=1).tolist()  # type: ignore[no-any-return]
+    return float(np.mean(np.array(values, np.float64)))
+
+
+def deviations(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the standard deviation of each metric over several samples; empty for one.
+
+    Undefined values and metrics that do not apply are left out. It divides by their number less 1.
+    """
+    if len(samples) < 2:
+        return {}
+    columns = {name: [s.bootstrap.values[name] for s in samples] for name in METRICS}
+    return {
+        name: float(np.std(np.array(column, np.float64), ddof=1))
+        for name, column in columns.items()
+        if all(isinstance(value, float) and math.isfinite(value) for value in column)
+    }
+
+
+def measure(sample: Sample, floor: Sample) -> Measures:
+    """Return every metric of a head beside the floor's, in the order of `METRICS`.
+
+    Both samples are of the same photographs.
+    """
+    spans = sample.bootstrap.intervals()
+    gaps = sample.bootstrap.minus(floor.bootstrap)
+    measures = {}
+    for name in METRICS:
+        lo, hi = spans[name] or (None, None)
+        gap = gaps[name]
+        measures[name] = Measured(
+            value=sample.bootstrap.values[name],
+            lo=lo,
+            hi=hi,
+            floor=floor.bootstrap.values[name],
+            difference=gap,
+            verdict=_verdict(name, gap),
+        )
+    return measures
+
+
+def _verdict(name: str, gap: Difference | None) -> str:
+    """Return the verdict, or '' where there is no difference or no good side."""
+    if gap is None or METRICS[name].higher_is_better is None:
+        return ""
+    return verdict(name, gap[1], gap[2])
+
+
+def measures_to_dict(sample: Sample, measures: Measures) -> dict[str, Any]:
+    """Return JSON-ready values: every metric by its name, then what surrounds it.
+
+    `intervals` are [lo, hi], `floor` the constant head's values, `difference` [head minus floor,
+    lo, hi], `verdict` what that tells; null for what does not apply or is not defined.
+    """
+    within = sample.within
+    items = measures.items()
+    return {
+        "n": len(sample.labels),
+        **for_json({name: m.value for name, m in items}),
+        "srcc_within_challenges": None if within is None else _finite(within),
+        "intervals": {name: _pair(m.lo, m.hi) for name, m in items},
+        "floor": for_json({name: m.floor for name, m in items}),
+        "difference": {
+            name: m.difference and [_finite(part) for part in m.difference] for name, m in items
+        },
+        "verdict": {name: m.verdict or None for name, m in items},
+    }
+
+
+def values_to_dict(prediction: Prediction, labels: Labels) -> dict[str, Any]:
+    """Return JSON-ready values of every metric, without intervals."""
+    return {"n": len(labels), **for_json(evaluate(prediction, labels))}
+
+
+def verdicts(measures: Mapping[str, Measured]) -> dict[str, list[str]]:
+    """Return the names of metrics by what their difference from the floor tells."""
+    told: dict[str, list[str]] = {}
+    for name, measured in measures.items():
+        if measured.verdict:
+            told.setdefault(measured.verdict, []).append(name)
+    return told
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One metric of two heads on the same photographs: first minus second, and who is ahead."""
+
+    metric: str
+    difference: float
+    lo: float
+    hi: float
+    winner: str
+
+
+def contest(
+    first: tuple[str, Sample], second: tuple[str, Sample], metrics: tuple[str, ...]
+) -> list[Contest]:
+    """Compare two named heads by paired differences; metrics that one of them lacks are left out.
+
+    `winner` is a head's name where the 95 % interval excludes 0, else "cannot tell".
+    """
+    gaps = first[1].bootstrap.minus(second[1].bootstrap)
+    results = []
+    for metric in metrics:
+        gap = gaps[metric]
+        if gap is None or math.isnan(gap[1]):
+            continue
+        results.append(Contest(metric, *gap, winner=_winner(metric, gap, first[0], second[0])))
+    return results
+
+
+def _winner(metric: str, gap: Difference, first: str, second: str) -> str:
+    if gap[1] <= 0 <= gap[2]:
+        return CANNOT_TELL
+    return first if (gap[0] > 0) == bool(METRICS[metric].higher_is_better) else second
+
+
+def _pair(lo: float | None, hi: float | None) -> list[float | None] | None:
+    return None if lo is None or hi is None else [_finite(lo), _finite(hi)]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""The heads: what each learns, predicts and is saved as."""

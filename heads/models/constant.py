@@ -1,0 +1,121 @@
+"""Heads that never look at a photograph: what every other head has to beat. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.errors import HeadError
+from cache.types import FloatArray
+from heads.data.labels import Labels, Prediction, distribution_mean
+from heads.models.base import FeatureRows, History
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Values = Mapping[str, Any]
+State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
+
+
+class ConstantHead:
+    """The floor: one answer for every photograph, the same for all metrics.
+
+    The score is the mean of the training means, the distribution the mean of the training
+    distributions (none for mean-only labels), `p_beautiful` the share of beautiful. The label is
+    the majority's, by `p_beautiful`, even where the mean lies on the other side of the threshold.
+    """
+
+    name = "constant"
+
+    def __init__(self, settings: None = None) -> None:
+        self.settings = settings
+
+    def fit(
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
+    ) -> History:
+        """Average the labels; the features are not looked at."""
+        need_training(labels, self.name)
+        self.score_ = float(labels.mean.mean())
+        self.p_beautiful_ = float(labels.beautiful.mean())
+        self.distribution_ = None if labels.votes is None else labels.distribution.mean(axis=0)
+        return []
+
+    def predict(self, X: FeatureRows) -> Prediction:
+        """Give each of the n photographs the same answer."""
+        return _repeated(
+            X.shape[0], self.score_, self.p_beautiful_, self.distribution_, label_by_p=True
+        )
+
+    def state(self) -> State:
+        """Return the distribution, if there is one, and the two numbers."""
+        arrays = {} if self.distribution_ is None else {"distribution": self.distribution_}
+        return arrays, {"score": self.score_, "p_beautiful": self.p_beautiful_}
+
+    @classmethod
+    def from_state(cls, settings: None, arrays: Arrays, values: Values) -> ConstantHead:
+        """Rebuild a fitted head."""
+        head = cls(settings)
+        head.score_, head.p_beautiful_ = float(values["score"]), float(values["p_beautiful"])
+        head.distribution_ = arrays.get("distribution")
+        return head
+
+
+class MeanRatingsHead:
+    """The blog's baseline: the average count of each rating over the sum of these averages.
+
+    This pools all votes, so that a photograph counts by its number of votes. The score is the mean
+    of that distribution, and the label compares it with the threshold.
+    """
+
+    name = "mean-ratings"
+
+    def __init__(self, settings: None = None) -> None:
+        self.settings = settings
+
+    def fit(
+        self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
+    ) -> History:
+        """Pool the votes; the features are not looked at. Raises HeadError without votes."""
+        need_training(labels, self.name)
+        average = labels.need_votes().mean(axis=0, dtype=np.float64)
+        self.distribution_ = average / average.sum()
+        self.p_beautiful_ = float(labels.beautiful.mean())
+        return []
+
+    def predict(self, X: FeatureRows) -> Prediction:
+        """Give each of the n photographs the same distribution."""
+        score = float(distribution_mean(self.distribution_[None])[0])
+        return _repeated(X.shape[0], score, self.p_beautiful_, self.distribution_, label_by_p=False)
+
+    def state(self) -> State:
+        """Return the distribution and the share of beautiful."""
+        return {"distribution": self.distribution_}, {"p_beautiful": self.p_beautiful_}
+
+    @classmethod
+    def from_state(cls, settings: None, arrays: Arrays, values: Values) -> MeanRatingsHead:
+        """Rebuild a fitted head."""
+        head = cls(settings)
+        head.distribution_ = arrays["distribution"]
+        head.p_beautiful_ = float(values["p_beautiful"])
+        return head
+
+
+def need_training(labels: Labels, head: str) -> None:
+    """Raise HeadError for fewer than two training photographs."""
+    if len(labels) < 2:
+        raise HeadError(
+            f"The head {head} needs at least 2 training photographs; got {len(labels)}. "
+            "Extract more photographs or raise --limit."
+        )
+
+
+def _repeated(
+    n: int, score: float, p_beautiful: float, distribution: FloatArray | None, *, label_by_p: bool
+) -> Prediction:
+    return Prediction(
+        score=np.full(n, score),
+        p_beautiful=np.full(n, p_beautiful),
+        distribution=None if distribution is None else np.tile(distribution, (n, 1)),
+        label_by_p=label_by_p,
+    )

@@ -1,0 +1,290 @@
+"""What a report shows, read from runs and their caches: no HTML here, and nothing is trained.
+
+A report compares runs that were measured on the same photographs; others are named as left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.errors import AestheticError, RunError
+from cache.store import FeatureCache, open_cache
+from cache.types import FloatArray, Scale
+from heads.data.labels import Labels, Prediction
+from heads.data.splits import labels_of
+from heads.metrics.bootstrap import CANNOT_TELL, COVERAGE, DRAWS, clusters, draw_counts
+from heads.metrics.catalogue import Reliability, ceiling, evaluate, for_table
+from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample
+from heads.metrics.weighted import Levels, rank_correlation
+from heads.models.base import History
+from heads.models.constant import ConstantHead
+from heads.runs.folder import RunConfig, find_runs, read_config, read_history, read_json
+from heads.runs.predictions import read_predictions
+
+RANKED_BY = "srcc"
+RELIABILITY_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """One run: its folder's name, configuration, metrics.json, history and predictions of test."""
+
+    name: str
+    config: RunConfig
+    metrics: dict[str, Any]
+    history: History
+    labels: Labels
+    prediction: Prediction
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether every photograph got the same score."""
+        return bool(np.ptp(self.prediction.score) == 0)
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric as a table shows it; None for a dash."""
+        value = self.metrics[metric]
+        return for_table(metric, float("nan")) if value is None and self.has(metric) else value
+
+    def has(self, metric: str) -> bool:
+        """Whether the metric applies to this head; it may still be undefined."""
+        return self.metrics["intervals"].get(metric) is not None
+
+    def interval(self, metric: str) -> tuple[float | None, float | None]:
+        """Return the 95 % interval; None for a bound that is not defined."""
+        lo, hi = self.metrics["intervals"].get(metric) or (None, None)
+        return lo, hi
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """All that a report shows, the best run first.
+
+    `folder` holds the runs; `contests` compare the first run's SRCC with each other's in pairs;
+    `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
+    says by name why runs are not here.
+    """
+
+    name: str
+    folder: Path
+    cache: FeatureCache
+    runs: tuple[RunData, ...]
+    contests: dict[str, Contest]
+    floors: dict[str, dict[str, float]]
+    ceiling: Reliability | None
+    left_out: dict[str, str]
+
+    @property
+    def best(self) -> RunData:
+        """The run with the highest SRCC on test."""
+        return self.runs[0]
+
+    @property
+    def labels(self) -> Labels:
+        """The photographs that all runs were measured on."""
+        return self.best.labels
+
+    @property
+    def note(self) -> str:
+        """The remark on the labels; '' where there is none."""
+        return self.cache.label_note or self.best.config.label_note
+
+    @cached_property
+    def photographs(self) -> dict[str, Path]:
+        """Where each photograph of the test cache lies; none if the cache does not say."""
+        if self.cache.data_root == Path():
+            return {}
+        paths = zip(self.cache.image_id.tolist(), self.cache.paths.tolist(), strict=True)
+        return {image_id: self.cache.data_root / path for image_id, path in paths}
+
+
+def read_report(
+    folder: Path, features: Path | None = None, samples: Mapping[str, Sample] | None = None
+) -> ReportData:
+    """Read the finished runs in a folder and compare them.
+
+    Args:
+        folder: holds one folder a run.
+        features: the folder of the caches; where the runs say they were, if None.
+        samples: bootstraps by the run's name that are known already.
+
+    Raises:
+        RunError: there is no run, or none can be read; the message is the first one's.
+        IncompleteCacheError, FormatError: the caches are missing or damaged, for the same reason.
+    """
+    found = find_runs(folder)
+    if not found:
+        raise RunError(f"{folder} holds no finished run. Make some with `heads compare`.")
+    caches: dict[Path, dict[str, FeatureCache]] = {}
+    runs, left_out = _readable(found, features, caches)
+    chosen = _same_photographs(runs)
+    others = "measured on other photographs"
+    left_out |= {run.name: others for run in runs if run not in chosen}
+    ordered = sorted(chosen, key=lambda run: -(run.value(RANKED_BY) or 0.0))
+    own = caches[features or Path(ordered[0].config.features_dir)]
+    labels = ordered[0].labels
+    return ReportData(
+        name=own["test"].data_root.name or own["test"].path.parent.name,
+        folder=folder,
+        cache=own["test"],
+        runs=tuple(ordered),
+        contests=_contests(ordered, samples or {}),
+        floors=_floors(ordered, features, caches),
+        ceiling=ceiling(labels, RELIABILITY_SEED),
+        left_out=left_out,
+    )
+
+
+def _readable(
+    found: Sequence[Path], features: Path | None, caches: dict[Path, dict[str, FeatureCache]]
+) -> tuple[list[RunData], dict[str, str]]:
+    """Read all runs; return those that could be read, and why the others could not.
+
+    Raises the first reason if there is no other run.
+    """
+    runs, left_out, errors = [], {}, []
+    for path in found:
+        try:
+            runs.append(_read_run(path, features, caches))
+        except AestheticError as error:
+            errors.append(error)
+            left_out[path.name] = error.one_line()
+    if not runs:
+        raise errors[0]
+    return runs, left_out
+
+
+def _read_run(
+    path: Path, features: Path | None, caches: dict[Path, dict[str, FeatureCache]]
+) -> RunData:
+    config, metrics = read_config(path), read_json(path / "metrics.json")
+    folder = features or Path(config.features_dir)
+    if folder not in caches:
+        caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
+    cache, stored = caches[folder]["test"], read_predictions(path)
+    rows = stored.split == metrics["split"]
+    labels = Labels(
+        image_id=stored.image_id[rows],
+        group=stored.group[rows],
+        votes=None if stored.votes is None else stored.votes[rows],
+        mean=stored.true_mean[rows],
+        scale=cache.scale,
+        threshold=cache.threshold,
+    )
+    if not np.array_equal(labels.beautiful, stored.true_label[rows]):
+        raise RunError(
+            f"{path / 'predictions.csv'} calls other photographs beautiful than the threshold "
+            f"{cache.threshold} of {cache.path} does: the features were extracted anew since. "
+            "Train the head again with --overwrite."
+        )
+    prediction = stored.prediction(
+        metrics["split"],
+        ranking_only=metrics["ranking_only"],
+        label_by_p=metrics["label_by_p"],
+    )
+    return RunData(path.name, config, metrics, read_history(path), labels, prediction)
+
+
+def _same_photographs(runs: Sequence[RunData]) -> list[RunData]:
+    """Return the largest set of runs with equal test photographs."""
+    sets: dict[str, list[RunData]] = {}
+    for run in runs:
+        key = hashlib.sha256("\n".join(run.labels.image_id.tolist()).encode())
+        key.update(run.labels.mean.tobytes())
+        sets.setdefault(key.hexdigest(), []).append(run)
+    return max(sets.values(), key=len)
+
+
+def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[str, Contest]:
+    """Compare the best run's SRCC with each other one's that ranks at all, draw by draw."""
+    ranking = [run for run in runs if not run.collapsed]
+    if len(ranking) < 2:
+        return {}
+    known = {
+        r.name: samples[r.name].bootstrap.drawn[RANKED_BY] for r in ranking if r.name in samples
+    }
+    drawn = {name: draws for name, draws in known.items() if draws is not None}
+    drawn |= _srcc_draws([run for run in ranking if run.name not in drawn])
+    best, *others = ranking
+    first = np.nan_to_num(drawn[best.name], nan=0.0)
+    return {
+        other.name: _contest(best, other, first - np.nan_to_num(drawn[other.name], nan=0.0))
+        for other in others
+    }
+
+
+def _contest(best: RunData, other: RunData, gap: FloatArray) -> Contest:
+    lo, hi = (float(end) for end in np.quantile(gap, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))
+    difference = (best.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0)
+    winner = CANNOT_TELL if lo <= 0 <= hi else best.name if lo > 0 else other.name
+    return Contest(RANKED_BY, difference, lo, hi, winner)
+
+
+def _srcc_draws(runs: Sequence[RunData]) -> dict[str, FloatArray]:
+    """Return the SRCC of each draw; the draws are those of `heads.metrics.bootstrap`."""
+    if not runs:
+        return {}
+    labels, mean = runs[0].labels, Levels(runs[0].labels.mean)
+    scores = {run.name: Levels(run.prediction.score) for run in runs}
+    drawn: dict[str, list[FloatArray]] = {name: [] for name in scores}
+    for counts in draw_counts(clusters(labels.group), DRAWS, BOOTSTRAP_SEED):
+        mean_ranks = mean.ranks(counts)
+        for name, score in scores.items():
+            drawn[name].append(rank_correlation(score.ranks(counts), mean_ranks, counts))
+    return {name: np.concatenate(parts) for name, parts in drawn.items()}
+
+
+def _floors(
+    runs: Sequence[RunData],
+    features: Path | None,
+    caches: Mapping[Path, Mapping[str, FeatureCache]],
+) -> dict[str, dict[str, float]]:
+    known: dict[tuple[Path, int | None], dict[str, float]] = {}
+    floors = {}
+    for run in runs:
+        if run.history:
+            key = features or Path(run.config.features_dir), run.config.limit
+            if key not in known:
+                known[key] = floor_on_val(caches[key[0]], key[1])
+            floors[run.name] = known[key]
+    return floors
+
+
+def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[str, float]:
+    """Return the constant head's metrics on val, learned from the first `limit` labels of train."""
+    train, val = (
+        labels_of(cache, cache.ok_rows[:rows])
+        for cache, rows in ((caches["train"], limit), (caches["val"], None))
+    )
+    head, nothing = ConstantHead(), np.zeros((len(val), 1, 0), np.float32)
+    head.fit(nothing, train, nothing, val, seed=0)
+    prediction = head.predict(nothing)
+    values = evaluate(prediction, val)
+    p, truth = np.clip(prediction.p_beautiful, 1e-7, 1 - 1e-7), val.beautiful
+    entropy = -np.mean(np.where(truth, np.log(p), np.log1p(-p)))
+    floors = {name: value for name, value in values.items() if isinstance(value, float)}
+    return {**floors, "cross_entropy": float(entropy)}
+
+
+def title(data: ReportData) -> str:
+    """Return what the report is about: data, photographs, scale, threshold and label note."""
+    labels, heads = data.labels, len(data.runs)
+    split = data.best.metrics["split"]
+    parts = [
+        f"{data.name}: {heads} head{'s' * (heads != 1)} on {len(labels):,} {split} photographs",
+        f"scale {scale_text(labels.scale)}",
+        f"beautiful above {labels.threshold}",
+    ]
+    return ", ".join(parts) + (f" ({data.note})" if data.note else "")
+
+
+def scale_text(scale: Scale) -> str:
+    """Return '1 to 10'."""
+    return f"{scale.lo:g} to {scale.hi:g}"

@@ -1,0 +1,267 @@
+"""The comparison of heads: a table for people, a CSV for programs, and the verdicts in words."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cache.files import publish, storage_errors
+from heads.data.labels import Labels
+from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
+from heads.metrics.catalogue import METRICS, ceiling, for_table
+from heads.metrics.comparison import Measured, Measures, Sample, contest, verdicts
+from heads.models.registry import BLIND, FLOOR, HEADS
+
+NO_VALUE = ""
+# (metric, heading, whether half the interval's width is shown behind the value)
+SHOWN = (
+    ("srcc", "srcc", True),
+    ("plcc", "plcc", False),
+    ("mse", "mse", False),
+    ("mae", "mae", False),
+    ("emd_r2", "emd_r2", False),
+    ("acc", "acc", True),
+    ("balanced_acc", "bal_acc", False),
+    ("f1", "f1", False),
+    ("auc", "auc", True),
+    ("spread", "spread", False),
+)
+# Yardsticks: what each neural head is compared in with whom.
+RIVALS = (
+    ("ridge", ("srcc", "plcc", "mse")),
+    ("ridge-dist", ("srcc", "emd_r2")),
+    ("logistic", ("srcc", "auc", "acc", "balanced_acc")),
+)
+# Precision, recall and the finer metrics stand in leaderboard.csv; a verdict on each of the
+# eighteen would bury the answer.
+JUDGED = ("srcc", "plcc", "mse", "mae", "emd_r2", "acc", "balanced_acc", "f1", "auc")
+WIDTH = 118
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One head of a comparison, measured on test beside the floor.
+
+    `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
+    `measures` then hold; `repeats` is how many; `run` the (first) folder.
+    """
+
+    head: str
+    run: str
+    sample: Sample
+    measures: Measures
+    n_train: int
+    deviation: Mapping[str, float] = field(default_factory=dict)
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class Title:
+    """What stands above the table."""
+
+    features_dir: str
+    split: str
+    threshold: str
+    label_note: str
+    n: int
+    n_train: int
+    groups: bool
+    trained_on: str = ""
+
+    def text(self) -> str:
+        """Return two or three lines."""
+        unit = "whole groups" if self.groups else "photographs"
+        lines = [
+            f"{self.features_dir}: {self.n:,} photographs of {self.split}, trained on "
+            f"{self.trained_on or f'{self.n_train:,}'}; beautiful means a mean above "
+            f"{self.threshold}.",
+            f"± is half of the 95 % interval (1,000 bootstrap draws of {unit}); blank where a "
+            "metric does not apply.",
+        ]
+        return "\n".join([*([f"Note: {self.label_note}."] if self.label_note else []), *lines])
+
+
+def ranked(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the floor first, then the others by falling SRCC."""
+
+    def key(entry: Entry) -> tuple[bool, float]:
+        value = _number(entry.measures["srcc"].value)
+        return entry.head != FLOOR, -(value or 0.0)
+
+    return sorted(entries, key=key)
+
+
+def render(title: Title, entries: Sequence[Entry]) -> str:
+    """Return the title, the table, what surrounds it, verdicts and contests as plain text."""
+    rows = ranked(entries)
+    parts = [
+        [title.text()],
+        [table(rows)],
+        _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _verdict_lines(rows),
+        *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _ceiling_lines(labels: Labels) -> list[str]:
+    known = ceiling(labels, seed=0)
+    if known is None:
+        return []
+    left_out = len(labels) - known.n_photos
+    return _wrapped(
+        "Ceiling: ",
+        f"even the true means would correlate with these votes by srcc {known.srcc_ceiling:.3f} "
+        f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other"
+        + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
+        + ").",
+    )
+
+
+def _within_lines(entries: Sequence[Entry]) -> list[str]:
+    known = [(entry.head, entry.sample.within) for entry in entries]
+    parts = [f"{head} {value:.3f}" for head, value in known if value is not None and value == value]
+    return _wrapped("Within challenges, srcc: ", ", ".join(parts)) if parts else []
+
+
+def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
+    lines = []
+    for entry in entries:
+        shown = [
+            f"{name} {_number(entry.measures[name].value):.{_decimals(name)}f} ± {deviation:.4f}"
+            for name, deviation in entry.deviation.items()
+            if name in JUDGED
+        ]
+        if shown and entry.head not in BLIND:
+            start = f"  {entry.head}, {entry.repeats} runs: "
+            lines += _wrapped(start, ", ".join(shown))
+    return ["Mean and standard deviation over runs:", *lines] if lines else []
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """Return the aligned table, at most 120 columns wide."""
+    grid = [["head", *(heading for _, heading, _ in SHOWN)]]
+    grid += [
+        [_shown_name(e.head), *(_cell(e.measures, *column) for column in SHOWN)] for e in entries
+    ]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
+    lines = [
+        row[0].ljust(widths[0])
+        + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in grid
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])])
+
+
+def _shown_name(head: str) -> str:
+    return f"{head} = floor" if head == FLOOR else head
+
+
+def _cell(measures: Measures, metric: str, heading: str, with_interval: bool) -> str:
+    measured = measures[metric]
+    value = for_table(metric, _number(measured.value))
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    text = f"{value:.{_decimals(metric)}f}"
+    if with_interval and measured.lo is not None and measured.hi is not None:
+        half = (measured.hi - measured.lo) / 2
+        text += f" ±{half:.3f}" if math.isfinite(half) else "       "
+    return text
+
+
+def _decimals(metric: str) -> int:
+    return min(METRICS[metric].decimals, 4)
+
+
+def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
+    lines = ["Against the floor (95 % interval of the paired difference):"]
+    for entry in entries:
+        if entry.head == FLOOR:
+            continue
+        told = verdicts({name: entry.measures[name] for name in JUDGED})
+        parts = [
+            f"{kind} in {', '.join(told[kind])}"
+            for kind in (BEATS, CANNOT_TELL, DOES_NOT)
+            if kind in told
+        ]
+        lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
+    return lines
+
+
+def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]) -> list[str]:
+    named = {entry.head: entry for entry in entries}
+    rival = named.get(name)
+    neural = [entry for head, entry in named.items() if head in HEADS and HEADS[head].neural]
+    lines = []
+    for entry in neural if rival is not None else []:
+        results = contest((entry.head, entry.sample), (name, rival.sample), metrics)
+        parts = [
+            f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
+            f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
+            + (CANNOT_TELL if r.winner == CANNOT_TELL else f"{r.winner} is better")
+            for r in results
+        ]
+        if parts:
+            lines += _wrapped(f"  {entry.head}: ", "; ".join(parts))
+    return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        start + text, WIDTH, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
+
+
+# --- leaderboard.csv ------------------------------------------------------------------------------
+
+
+def csv_columns(*, with_deviation: bool = False) -> list[str]:
+    """Return the header of leaderboard.csv."""
+    metrics = [name + end for name in METRICS for end in ("", "_lo", "_hi")]
+    spread = ["repeats", *(f"{name}_sd" for name in METRICS)] if with_deviation else []
+    return ["head", *metrics, "n", "n_train", "run", *spread]
+
+
+def write_csv(path: Path, entries: Sequence[Entry]) -> None:
+    """Write one row a head, floor first; undefined correlations are 0, what does not apply empty.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with storage_errors(path):
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            repeated = any(entry.repeats > 1 for entry in entries)
+            columns = csv_columns(with_deviation=repeated)
+            lines = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+            lines.writeheader()
+            lines.writerows(_csv_row(entry) for entry in ranked(entries))
+        publish(temporary, path)
+
+
+def _csv_row(entry: Entry) -> Mapping[str, Any]:
+    row: dict[str, Any] = {"head": entry.head, "run": entry.run}
+    row |= {"n": len(entry.sample.labels), "n_train": entry.n_train}
+    row |= {"repeats": entry.repeats}
+    row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
+    for name, measured in entry.measures.items():
+        row |= _csv_cells(name, measured)
+    return row
+
+
+def _csv_cells(name: str, measured: Measured) -> dict[str, Any]:
+    if isinstance(measured.value, list):
+        return {name: str(measured.value), f"{name}_lo": "", f"{name}_hi": ""}
+    ends = {"": measured.value, "_lo": measured.lo, "_hi": measured.hi}
+    shown = {end: for_table(name, value) for end, value in ends.items()}
+    return {name + end: "" if value is None else repr(value) for end, value in shown.items()}
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None

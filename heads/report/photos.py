@@ -1,0 +1,137 @@
+"""Which photographs a report shows, and their thumbnails, each of them embedded once."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from cache.types import FloatArray, IntArray
+from heads.data.labels import Labels, Prediction
+from heads.metrics.weighted import Levels
+
+SHOWN, MISTAKEN, RATED = 10, 5, 5
+# Thumbnails are made at the first of these sizes at which all of them together fit the budget:
+# base64 makes 3.0 MB of it 4.0 MB, and 5 MB can be mailed nearly everywhere.
+SIZES = (240, 180, 130, 90, 60)
+BUDGET_BYTES = 3_000_000
+
+Thumbnailer = Callable[[Path, int], bytes | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Row numbers of a head's photographs worth looking at.
+
+    `best` and `worst` have the highest and lowest scores; `overrated` and `underrated` are the most
+    mistaken ones, in falling order of the mistake.
+    """
+
+    best: IntArray
+    worst: IntArray
+    overrated: IntArray
+    underrated: IntArray
+
+    def rows(self) -> IntArray:
+        """Return all of them, once each."""
+        return np.unique(np.concatenate([self.best, self.worst, self.overrated, self.underrated]))
+
+
+def choose(prediction: Prediction, labels: Labels) -> Choice:
+    """Choose the photographs of one head."""
+    rising = np.argsort(prediction.score, kind="stable")
+    error = np.argsort(mistakes(prediction, labels), kind="stable")
+    return Choice(
+        best=rising[::-1][:SHOWN],
+        worst=rising[:SHOWN],
+        overrated=error[::-1][:MISTAKEN],
+        underrated=error[:MISTAKEN],
+    )
+
+
+def mistakes(prediction: Prediction, labels: Labels) -> FloatArray:
+    """Return score minus mean (n,); for scores that only rank, the difference of ranks over n."""
+    if not prediction.ranking_only:
+        return prediction.score - labels.mean
+    once = np.ones((len(labels), 1))
+    score, mean = (Levels(values).ranks(once)[:, 0] for values in (prediction.score, labels.mean))
+    return np.asarray((score - mean) / len(labels))
+
+
+def rated(labels: Labels) -> tuple[IntArray, IntArray]:
+    """Return the rows that people rated highest and lowest."""
+    rising = np.argsort(labels.mean, kind="stable")
+    return rising[::-1][:RATED], rising[:RATED]
+
+
+def examples(prediction: Prediction, labels: Labels) -> IntArray:
+    """Return the rows with the best, the middle and the worst predicted distribution, by EMD."""
+    if prediction.distribution is None or labels.votes is None:
+        return np.zeros(0, np.int64)
+    gap = np.cumsum(prediction.distribution - labels.distribution, axis=1)
+    order = np.argsort(np.mean(gap**2, axis=1), kind="stable")
+    return np.asarray(order[np.unique([0, len(order) // 2, len(order) - 1])])
+
+
+class Album:
+    """Thumbnails by image id, shown by reference: `card` points to what `definitions` holds."""
+
+    def __init__(self, jpegs: Mapping[str, bytes | None]) -> None:
+        self._jpegs = jpegs
+        self._number = {image_id: k for k, image_id in enumerate(jpegs)}
+
+    @classmethod
+    def of(cls, image_ids: Iterable[str], paths: Mapping[str, Path], make: Thumbnailer) -> Album:
+        """Make the thumbnails, as large as the budget allows."""
+        wanted = list(dict.fromkeys(image_ids))
+        for pixels in SIZES:
+            jpegs = {name: make(paths[name], pixels) if name in paths else None for name in wanted}
+            if sum(len(jpeg) for jpeg in jpegs.values() if jpeg) <= BUDGET_BYTES:
+                break
+        return cls(jpegs)
+
+    @property
+    def missing(self) -> int:
+        """How many photographs are gone or unreadable."""
+        return sum(jpeg is None for jpeg in self._jpegs.values())
+
+    def picture(self, image_id: str) -> str:
+        """Return the photograph, or its placeholder, in a box of 4 to 3."""
+        alt = f"photograph {image_id}"
+        if self._jpegs[image_id] is None:
+            alt += " (not found)"
+        name = "gone" if self._jpegs[image_id] is None else f"p{self._number[image_id]}"
+        use = f'<use href="#{name}"/>'
+        return f'<svg viewBox="0 0 4 3" role="img" aria-label="{escape(alt)}">{use}</svg>'
+
+    def card(self, image_id: str, lines: Iterable[str]) -> str:
+        """Return the photograph with lines of text below it."""
+        words = "<br>".join(lines)
+        return (
+            f"<figure class=photo>{self.picture(image_id)}<figcaption>{words}</figcaption></figure>"
+        )
+
+    def definitions(self) -> str:
+        """Return the hidden drawing that holds every picture once."""
+        parts = [PLACEHOLDER] if self.missing else []
+        for image_id, jpeg in self._jpegs.items():
+            if jpeg is not None:
+                data = base64.b64encode(jpeg).decode("ascii")
+                href = f'href="data:image/jpeg;base64,{data}"'
+                parts.append(f'<image id="p{self._number[image_id]}" width="4" height="3" {href}/>')
+        inside = "\n".join(parts)
+        return (
+            f'<svg class=hidden width="0" height="0" aria-hidden="true"><defs>{inside}</defs></svg>'
+        )
+
+
+# A frame with a hill and a sun, struck out.
+PLACEHOLDER = (
+    '<g id="gone" class="gone"><rect x="1" y=".55" width="2" height="1.5" rx=".1"/>'
+    '<path d="M1 1.9l.7-.7.5.5.3-.25.5.45M.8 2.3L3.2.3"/><circle cx="2.4" cy=".95" r=".15"/>'
+    '<text x="2" y="2.62">photograph not found</text></g>'
+)

@@ -1,0 +1,1 @@
+"""New photographs, scored by trained heads."""

@@ -1,0 +1,86 @@
+"""The best first: order, near-duplicates and the best picture of each item. Numpy only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import numpy as np
+
+from heads.scoring.scorer import Scored
+
+# Measured on 519 photographs of OASIS: of all pairs, the one above 0.88 shows one scene twice; of
+# copies at half size, brightened or mirrored all lie above 0.93, at JPEG quality 30 all but one in
+# a hundred above 0.9, with a tenth cut off each side two thirds.
+NEAR_DUPLICATE = 0.9
+BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A photograph in its place among all.
+
+    `duplicate_of` is the path of the better photograph that it nearly equals, or ''; `group` its
+    item, '' where photographs are not grouped; `group_size` how many pictures of the item were
+    scored; `best` whether it is the best of them.
+    """
+
+    scored: Scored
+    duplicate_of: str = ""
+    group: str = ""
+    group_size: int = 1
+    best: bool = True
+
+
+def rank(photographs: Sequence[Scored]) -> list[Ranked]:
+    """Return those that have a score, the best by the first run first; equals keep their order."""
+    readable = [scored for scored in photographs if scored.opinions]
+    first = [scored.opinions[0] for scored in readable]
+    # Scores are clipped to the scale and may tie there; probabilities of such heads still differ.
+    order = sorted(range(len(first)), key=lambda i: (-first[i].score, -first[i].p_beautiful))
+    return [Ranked(readable[i]) for i in order]
+
+
+def mark_near_duplicates(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Mark each photograph whose features nearly equal those of a better one.
+
+    Each is compared, by cosine, with the better ones that are not marked themselves; the nearest of
+    them is named. Copies of one photograph are so all marked but the best.
+    """
+    if not ranked:
+        return []
+    features = np.array([item.scored.features for item in ranked], np.float32)
+    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    kept = np.zeros(len(ranked), np.bool_)
+    nearest = np.full(len(ranked), -1, np.int64)
+    for start in range(0, len(ranked), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(ranked)))
+        stop = rows.stop
+        cosines = features[rows] @ features[:stop].T
+        for row in range(start, stop):
+            candidates = np.where(kept[:row], cosines[row - start, :row], -1.0)
+            at = int(np.argmax(candidates)) if row else -1
+            if row and candidates[at] > NEAR_DUPLICATE:
+                nearest[row] = at
+            else:
+                kept[row] = True
+    return [
+        replace(item, duplicate_of=ranked[at].scored.path if at >= 0 else "")
+        for item, at in zip(ranked, nearest.tolist(), strict=True)
+    ]
+
+
+def group_by_folder(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Give each photograph its folder as its item, and say which is the best of each."""
+    folders = [str(PurePath(item.scored.path).parent) for item in ranked]
+    sizes = Counter(folders)
+    seen: set[str] = set()
+    grouped = []
+    for item, folder in zip(ranked, folders, strict=True):
+        grouped.append(
+            replace(item, group=folder, group_size=sizes[folder], best=folder not in seen)
+        )
+        seen.add(folder)
+    return grouped

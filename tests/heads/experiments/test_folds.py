@@ -1,0 +1,268 @@
+"""Folding keeps groups together, predicts every photograph once, and never on what it learned."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from cache.errors import HeadError, RunError
+from heads.cli.main import main
+from heads.data.splits import load_splits
+from heads.experiments.crossval import write_folds
+from heads.experiments.folds import (
+    Fold,
+    Folding,
+    calibrated,
+    fold,
+    pooled,
+    predict_folds,
+    predict_ways,
+)
+from heads.experiments.train import with_layers
+from heads.models.neural.settings import NetworkSettings, blog
+from heads.runs.folder import read_config
+from tests.heads.made import random_labels
+from tests.heads.planted import Plan, plant_rule, spec
+
+GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
+QUICK = NetworkSettings(hidden=(), epochs=2)
+
+
+def test_every_photograph_is_tested_once_and_trained_on_otherwise() -> None:
+    folds = fold(GROUPED, 5, seed=0)
+    assert sorted(np.concatenate([part.test for part in folds]).tolist()) == list(range(200))
+    for part in folds:
+        rows = np.concatenate([part.train, part.val, part.test])
+        assert sorted(rows.tolist()) == list(range(200))
+        assert 35 <= len(part.test) <= 45
+        assert 10 <= len(part.val) <= 30
+
+
+def test_groups_stay_together() -> None:
+    for part in fold(GROUPED, 5, seed=3):
+        names = [set(GROUPED.group[rows]) - {""} for rows in (part.train, part.val, part.test)]
+        assert not names[0] & names[1]
+        assert not names[0] & names[2]
+        assert not names[1] & names[2]
+
+
+def test_another_seed_folds_otherwise_and_the_same_one_alike() -> None:
+    first, again, other = (fold(GROUPED, 4, seed=seed)[0].test for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_limit_bounds_what_each_fold_trains_on() -> None:
+    whole, limited = fold(GROUPED, 4, seed=1), fold(GROUPED, 4, seed=1, limit=50)
+    for all_of_it, part in zip(whole, limited, strict=True):
+        np.testing.assert_array_equal(part.train, all_of_it.train[:50])
+        np.testing.assert_array_equal(part.test, all_of_it.test)
+
+
+@pytest.mark.parametrize("k", [1, 90])
+def test_too_few_or_too_many_folds_are_refused(k: int) -> None:
+    labels = random_labels(60, group=[f"g{i % 30}" for i in range(60)])
+    with pytest.raises(HeadError, match=r"--folds must be from 2 to 29 for 60 .* 30 groups; got"):
+        fold(labels, k, seed=0)
+
+
+def test_all_splits_are_pooled_unless_the_test_list_is_official(
+    planted: Path, tmp_path: Path
+) -> None:
+    data = load_splits(planted)
+    assert pooled(data, None, None, 10**9).splits == ("train", "val", "test")
+    official = plant_rule(tmp_path, Plan(), "the official test list, the rest by hash")
+    pool = pooled(load_splits(official), None, None, 10**9)
+    assert pool.splits == ("train", "val")
+    assert len(pool.labels) == 750
+    assert not any(name.startswith("test") for name in pool.labels.image_id)
+
+
+@pytest.mark.parametrize("memory", [1, 10**9])
+def test_the_pool_gives_any_rows_of_all_splits_in_the_order_asked_for(
+    planted7: Path, memory: int
+) -> None:
+    data = load_splits(planted7)
+    whole = np.concatenate([np.asarray(part.X[:]) for part in data.values()])
+    pool = pooled(data, None, None, memory)
+    rows = np.array([900, 3, 610, 4, 0])
+    np.testing.assert_array_equal(np.asarray(pool.features(rows)[:]), whole[rows])
+    np.testing.assert_array_equal(np.asarray(pool.features(rows)[1:4]), whole[rows[1:4]])
+    assert pool.features(rows).shape == (5, 3, 32)
+    assert pooled(data, "center", None, memory).features(rows).shape == (5, 1, 32)
+
+
+def test_layers_that_the_cache_lacks_are_refused(planted: Path) -> None:
+    with pytest.raises(HeadError, match=r"holds the layer top alone\. Extract with --layers multi"):
+        pooled(load_splits(planted), None, "multi", 10**9)
+
+
+def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    folds = fold(pool.labels, 3, seed=0)
+    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    part = folds[1]
+    alone = predict_folds("ridge", None, pool, [Fold(part.train, part.val, part.test)], seed=0)
+    np.testing.assert_array_equal(joined.score[part.test], alone.score)
+    assert np.corrcoef(joined.score, pool.labels.mean)[0, 1] > 0.8
+
+
+def test_probabilities_of_all_folds_are_comparable(planted: Path) -> None:
+    data = load_splits(planted, limit=150)
+    pool = pooled({"train": data["train"]}, None, None, 10**9)
+    folds = fold(pool.labels, 5, seed=0)
+    assert max(len(part.val) for part in folds) < 15
+    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    by_p, by_score = (
+        roc_auc_score(pool.labels.beautiful, values)
+        for values in (joined.p_beautiful, joined.score)
+    )
+    assert by_p == pytest.approx(by_score, abs=0.01)
+    own = np.concatenate(
+        [predict_folds("ridge", None, pool, [part], seed=0).p_beautiful for part in folds]
+    )
+    truth = np.concatenate([pool.labels.beautiful[part.test] for part in folds])
+    assert log_loss(pool.labels.beautiful, joined.p_beautiful) < log_loss(truth, own)
+
+
+def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path) -> None:
+    pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None, 10**9)
+    folds = fold(pool.labels, 3, seed=0)
+    test = folds[0].test
+    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    # The other side of the middle: what was said of this fold's test must not matter to it.
+    votes = pool.labels.votes.copy()
+    votes[test] = votes[test][:, ::-1]
+    flipped = replace(pool, labels=replace(pool.labels, votes=votes))
+    score, beautiful = joined.score[test], flipped.labels.beautiful
+    told = [(joined.take(part.val), joined.take(part.test)) for part in folds]
+    first, other = (
+        calibrated(told, folds, labels)[0] for labels in (pool.labels.beautiful, beautiful)
+    )
+    np.testing.assert_array_equal(first.p_beautiful, other.p_beautiful)
+    assert (np.diff(first.p_beautiful[np.argsort(score)]) >= 0).all()
+
+
+def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    floor = predict_folds("constant", None, pool, fold(pool.labels, 3, seed=0), seed=0)
+    assert np.ptp(floor.score) == 0
+    assert floor.score[0] == pytest.approx(pool.labels.mean.mean())
+
+
+def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path) -> None:
+    pool = pooled(load_splits(planted), None, None, 10**9)
+    ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
+    folding = Folding(pool, ways, seeds=2, seed=0)
+    predictions = predict_ways("sigmoid", QUICK, folding)
+    assert len(predictions) == 4
+    assert not np.array_equal(predictions[0].score, predictions[2].score)
+    path = tmp_path / "sigmoid" / "predictions.csv"
+    path.parent.mkdir()
+    write_folds(path, folding, predictions[:2])
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 950
+    assert {row["fold"] for row in rows} == {"1.1", "1.2", "2.1", "2.2"}
+    scores = dict(zip(pool.labels.image_id, predictions[1].score, strict=True))
+    assert all(float(r["score"]) == scores[r["image_id"]] for r in rows if r["fold"][0] == "2")
+
+
+def test_compare_folds_and_tells_what_each_way_gave(
+    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--folds", "2", "--fold-seeds", "2", "--views", "center", "--heads", "ridge"]
+    given = [*flags, "--features", str(planted7), "--out", str(tmp_path)]
+    assert main(["compare", *given, "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    ridge = shown["heads"][1]
+    assert (ridge["head"], ridge["repeats"], ridge["n"]) == ("ridge", 2, 948)
+    assert ridge["deviation"]["srcc"] > 0
+    assert ridge["verdict"]["srcc"] == "beats its floor"
+    assert Path(shown["leaderboard"]) == tmp_path / "folds-2" / "leaderboard.csv"
+    assert main(["compare", *given]) == 0
+    text = capfd.readouterr().out
+    assert "(1 view, 32 features)" in text
+    assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
+    assert "Note: votes are simulated" in text
+
+
+def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compare", "--folds", "2", "--fold-seeds", "2", "--seeds", "2", "--json"]
+    given += ["--heads", "sigmoid,ridge", "--preset", "blog", "--limit", "150"]
+    given += ["--features", str(planted), "--out", str(tmp_path)]
+
+    def run(*more: str) -> tuple[dict[str, Any], str]:
+        assert main([*given, *more]) == 0
+        out, err = capfd.readouterr()
+        return json.loads(out), err
+
+    first, err = run()
+    assert "sigmoid: trained 8 times." in err
+    folder = tmp_path / "folds-2"
+    files = ["config.json", "metrics.json", "predictions-seed-1.csv", "predictions.csv"]
+    assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
+    config = json.loads((folder / "sigmoid" / "config.json").read_text())
+    assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
+    assert config["settings"] == blog("sigmoid").to_dict()
+    metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
+    shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
+    assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
+
+    with pytest.raises(RunError, match="is a cross-validation, whose models are not kept"):
+        read_config(folder / "sigmoid")
+
+    again, err = run()
+    assert again == first
+    assert " times." not in err
+    assert err.count("this very run is already there") == 3
+
+    other, err = run("--views", "mean", "--seed", "5")
+    assert "sigmoid: trained 8 times." in err
+    places = {row["head"]: row["run"] for row in other["heads"]}
+    assert places["sigmoid"].startswith(f"{folder}/sigmoid-")
+    assert json.loads((folder / "sigmoid" / "config.json").read_text()) == config
+
+    replaced, err = run("--overwrite")
+    assert "sigmoid: trained 8 times." in err
+    assert replaced == first
+
+
+def test_predictions_of_other_photographs_are_no_folds_of_these(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compare", "--folds", "2", "--heads", "ridge"]
+    given += ["--features", str(planted), "--out", str(tmp_path)]
+    assert main(given) == 0
+    path = tmp_path / "folds-2" / "ridge" / "predictions.csv"
+    header, first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, second, first, *rest]) + "\n")
+    capfd.readouterr()
+    assert main(given) == 1
+    assert "does not hold the photographs that are folded" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags", [["--layers", "top"], ["--views", "center"], ["--fold-seeds", "2"]]
+)
+def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *flags]) == 1
+    assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err
+
+
+def test_settings_know_the_widths_of_several_layers_alone() -> None:
+    one = spec(Plan())
+    several = replace(one, layers=(("low", 0, 12), ("top", 12, 32)))
+    assert with_layers(QUICK, one) == QUICK
+    assert with_layers(QUICK, several) == replace(QUICK, layer_widths=(12, 20))
+    assert with_layers(replace(QUICK, layer_widths=(5,)), one) == QUICK
+    assert with_layers(None, several) is None

@@ -1,0 +1,115 @@
+"""Targets of the neural heads, and scores from their outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cache.errors import HeadError
+from cache.types import Scale, mean_of_votes
+from heads.data.labels import Labels
+from heads.models.neural.tasks import TASKS, Task, restore_task, task_values
+
+VOTES = np.array([[4, 0, 0], [1, 2, 1], [0, 0, 8]], np.int32)
+
+
+def labels_of(votes: np.ndarray) -> Labels:
+    """Return labels on 1..K, beautiful above 2."""
+    n = len(votes)
+    ids = np.array([str(i) for i in range(n)])
+    mean = mean_of_votes(votes)
+    return Labels(ids, np.full(n, ""), votes, mean, Scale(1, votes.shape[1]), "2")
+
+
+def means_only(mean: list[float]) -> Labels:
+    """Return mean-only labels on 0..10."""
+    ids = np.array([str(i) for i in range(len(mean))])
+    return Labels(ids, np.full(len(mean), ""), None, np.array(mean), Scale(0, 10), "5")
+
+
+def learned(head: str) -> tuple[Task, Labels]:
+    """Return a head's task as learned from VOTES."""
+    labels = labels_of(VOTES)
+    return TASKS[head].learn(labels), labels
+
+
+@pytest.mark.parametrize("head", ["emd", "sigmoid", "tanh", "columns"])
+def test_perfect_outputs_give_the_true_means(head: str) -> None:
+    task, labels = learned(head)
+    decoded = task.decode(task.encode(labels))
+    np.testing.assert_allclose(decoded.score, labels.mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["emd", "columns"])
+def test_perfect_outputs_give_the_true_distributions(head: str) -> None:
+    task, labels = learned(head)
+    decoded = task.decode(task.encode(labels))
+    np.testing.assert_allclose(decoded.distribution, labels.distribution, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "activate"),
+    [
+        ("emd", lambda x: np.exp(x) / np.exp(x).sum()),
+        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("tanh", np.tanh),
+        ("binary", lambda x: 1 / (1 + np.exp(-x))),
+        ("columns", lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_the_start_bias_alone_gives_the_mean_target(head: str, activate) -> None:  # type: ignore[no-untyped-def]
+    task, labels = learned(head)
+    targets = task.encode(labels)
+    np.testing.assert_allclose(activate(task.start_bias(targets)), targets.mean(0), atol=2e-4)
+
+
+@pytest.mark.parametrize("head", list(TASKS))
+def test_a_start_bias_is_finite_at_the_end_of_the_range(head: str) -> None:
+    labels = labels_of(np.array([[0, 0, 5], [0, 0, 5]], np.int32))
+    task = TASKS[head].learn(labels)
+    assert np.isfinite(task.start_bias(task.encode(labels))).all()
+
+
+@pytest.mark.parametrize("head", list(TASKS))
+def test_a_task_is_restored_from_its_values(head: str) -> None:
+    task, _ = learned(head)
+    assert restore_task(head, task_values(task)) == task
+
+
+def test_tanh_scores_are_stretched_to_the_training_means_and_clipped() -> None:
+    labels = means_only([2.0, 4.0, 8.0])
+    task = TASKS["tanh"].learn(labels).stretched(np.array([[-0.1], [0.1], [0.3]]))
+    scores = task.decode(np.array([[-0.1], [0.1], [0.3], [0.9], [-0.9]])).score
+    np.testing.assert_allclose(scores, [2, 5, 8, 8, 2])
+
+
+def test_tanh_outputs_that_are_all_equal_score_the_training_mean() -> None:
+    labels = means_only([2.0, 8.0])
+    task = TASKS["tanh"].learn(labels).stretched(np.array([[0.2], [0.2]]))
+    np.testing.assert_array_equal(task.decode(np.array([[0.2]])).score, [5.0])
+
+
+def test_columns_without_any_count_give_an_even_distribution() -> None:
+    task, _ = learned("columns")
+    decoded = task.decode(np.zeros((1, 3)))
+    np.testing.assert_allclose(decoded.distribution, [[1 / 3] * 3])
+    assert decoded.score == pytest.approx([2.0])
+
+
+def test_a_rating_that_never_varies_keeps_its_count() -> None:
+    task = TASKS["columns"].learn(labels_of(np.array([[3, 0], [3, 9]], np.int32)))
+    decoded = task.decode(np.array([[0.7, 1.0]]))
+    np.testing.assert_allclose(decoded.distribution, [[3 / 12, 9 / 12]])
+
+
+def test_binary_targets_are_above_the_threshold_and_its_score_only_ranks() -> None:
+    task, labels = learned("binary")
+    np.testing.assert_array_equal(task.encode(labels)[:, 0], [0, 0, 1])
+    assert task.ranking_only
+    np.testing.assert_allclose(task.decode(np.array([[0.0], [0.5], [1.0]])).score, [1, 2, 3])
+
+
+@pytest.mark.parametrize("head", ["emd", "columns"])
+def test_heads_of_votes_refuse_mean_only_labels_in_clear_words(head: str) -> None:
+    with pytest.raises(HeadError, match=r"means only.*vote counts.*sigmoid"):
+        TASKS[head].learn(means_only([1.0, 2.0]))

