@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cache import console
 from cache.errors import HeadError
 from heads.cli import options as cli_options
-from heads.models.registry import HEADS, Settings
+from heads.models.registry import HEADS
 
 if TYPE_CHECKING:
     from heads.experiments.train import TrainedRun
@@ -55,27 +55,21 @@ def sizes(text: str) -> tuple[int | None, ...]:
 def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
+    from heads.experiments.curve import curve
     from heads.report.curve import growth_page
     from heads.report.sweep import write_text
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
-    whole = load_splits(options.features, memory_bytes=options.memory)
-    available = len(whole["train"])
-    wanted = []
-    for size in dict.fromkeys(options.sizes):
-        if size is not None and size > available:
-            console.note(f"Left out: {size:,} photographs; train has {available:,}.")
-        else:
-            wanted.append(size)
-    if not wanted:
-        raise HeadError(
-            f"No size is left: train has {available:,} photographs. Add all to --sizes."
-        )
-    # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
-    wanted.sort(key=lambda size: size or available, reverse=True)
-    settings = _of_all_sizes(options, wanted[0] or available)
-    runs = [_trained(options, settings, size) for size in wanted][::-1]
+    runs = curve(
+        options.head,
+        load_splits(options.features, memory_bytes=options.memory),
+        options.sizes,
+        options.out,
+        settings=cli_options.chosen_settings(options, options.head),
+        seed=options.seed,
+        overwrite=options.overwrite,
+    )
     rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
     page = path.with_suffix(".html")
@@ -87,34 +81,6 @@ def run(options: argparse.Namespace) -> int:
     print(table(rows))
     console.note(f"{path}: the same with full precision and intervals; {page}: with plots.")
     return console.EXIT_OK
-
-
-def _of_all_sizes(options: argparse.Namespace, largest: int) -> Settings:
-    """Return the settings, with as many networks at every size as the largest one's default has.
-
-    More networks at small sizes alone would hide some of what more photographs bring.
-    """
-    settings = cli_options.chosen_settings(options, options.head)
-    return None if settings is None else settings.averaged(largest)
-
-
-def _trained(options: argparse.Namespace, settings: Settings, size: int | None) -> TrainedRun:
-    from heads.data.splits import load_splits
-    from heads.experiments.train import TrainRequest, train_run
-
-    request = TrainRequest(
-        head=options.head,
-        settings=settings,
-        seed=options.seed,
-        limit=size,
-        features_dir=options.features,
-        out=options.out,
-        overwrite=options.overwrite,
-        keep_others=True,
-        memory_bytes=options.memory,
-    )
-    data = load_splits(options.features, limit=size, memory_bytes=options.memory)
-    return train_run(request, data)
 
 
 def _row(done: TrainedRun) -> dict[str, Any]:

@@ -78,17 +78,12 @@ def run(options: argparse.Namespace) -> int:
     sweep_page.write_csv(folder / "sweep.csv", points)
     page = sweep_page.heat_map(options.head, points, chosen)
     sweep_page.write_text(folder / "sweep.html", page)
-    request = TrainRequest(
-        head=options.head,
-        settings=chosen.settings,
-        seed=options.seed,
-        limit=options.limit,
-        features_dir=options.features,
-        out=options.out,
-        overwrite=options.overwrite,
-        memory_bytes=options.memory,
+    done = train_run(
+        TrainRequest(
+            options.head, chosen.settings, options.seed, options.out, overwrite=options.overwrite
+        ),
+        data,
     )
-    done = train_run(request, data)
     if options.json:
         rows = [for_json(row) for row in sweep_page.rows(points)]
         print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))

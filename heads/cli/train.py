@@ -47,23 +47,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, and print where the run is and how it did."""
     from heads.data.splits import load_splits
-    from heads.experiments.train import TrainRequest, train_run
+    from heads.experiments.train import train
 
     config = cli_options.read_config_file(options.config) if options.config else {}
     head = _head(options, config)
-    request = TrainRequest(
-        head=head,
-        settings=cli_options.chosen_settings(options, head, config.get("settings")),
-        seed=config.get("seed", 0) if options.seed is None else options.seed,
+    settings = cli_options.chosen_settings(options, head, config.get("settings"))
+    data = load_splits(
+        options.features or Path(config.get("features_dir", "features")),
         limit=options.limit or config.get("limit"),
-        features_dir=options.features or Path(config.get("features_dir", "features")),
-        out=options.out,
-        overwrite=options.overwrite,
         memory_bytes=options.memory or config.get("streamed_bytes"),
     )
-    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
     _note_other_data(options.config, config, data)
-    done = train_run(request, data)
+    done = train(
+        head,
+        data,
+        options.out,
+        settings=settings,
+        seed=config.get("seed", 0) if options.seed is None else options.seed,
+        overwrite=options.overwrite,
+    )
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:

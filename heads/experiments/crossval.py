@@ -70,7 +70,6 @@ class FoldsConfig:
         settings: Settings,
         folding: Folding,
         data: Mapping[str, SplitData],
-        limit: int | None,
     ) -> FoldsConfig:
         """Note what a head is to be trained on and how."""
         pool, first = folding.pool, folding.ways[0][0]
@@ -84,7 +83,7 @@ class FoldsConfig:
             ways=len(folding.ways),
             seeds=folding.seeds if settings is not None else 1,
             seed=folding.seed,
-            limit=limit,
+            limit=folding.limit,
             n_train=len(first.train),
             views=pool.n_views,
             columns=(start, stop),

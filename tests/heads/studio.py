@@ -13,7 +13,7 @@ from extract.backbones.engines import EngineSettings
 from extract.run.extract import extract
 from extract.run.settings import Settings
 from heads.data.splits import load_splits
-from heads.experiments.train import TrainRequest, train_run
+from heads.experiments.train import train
 from tests.cheap import Opener, make_weights
 
 SPLITS = {"train": range(60), "val": range(60, 80), "test": range(80, 100)}
@@ -80,10 +80,7 @@ def train_heads(features: Path, runs: Path) -> None:
     """Train `HEADS` on features."""
     splits = load_splits(features)
     for head in HEADS:
-        request = TrainRequest(
-            head=head, settings=None, seed=0, limit=None, features_dir=features, out=runs
-        )
-        train_run(request, splits)
+        train(head, splits, runs)
 
 
 def _votes(number: int) -> str:

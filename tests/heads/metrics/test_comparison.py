@@ -13,6 +13,7 @@ import pytest
 
 from cache.types import Scale, mean_of_votes
 from heads.data.labels import Labels, Prediction
+from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
 from heads.metrics.catalogue import METRICS
 from heads.metrics.comparison import (
@@ -25,7 +26,8 @@ from heads.metrics.comparison import (
     values_to_dict,
     verdicts,
 )
-from heads.report.leaderboard import Entry, Title, csv_columns, ranked, render, table, write_csv
+from heads.report import leaderboard
+from heads.report.leaderboard import csv_columns, ranked, table, write_csv
 
 N = 120
 
@@ -67,7 +69,12 @@ def entry(head: str, sample: Sample) -> Entry:
 
 
 ENTRIES = [entry("emd", GOOD), entry("constant", FLOOR), entry("logistic", RANKER)]
-TITLE = Title("features", "test", "3", "", N, 600, groups=False)
+TITLE = Title("features", "test", "3", "", N, "600", groups=False)
+
+
+def render(title: Title, entries: list[Entry]) -> str:
+    """Return the text of a comparison."""
+    return leaderboard.render(Comparison(title, Path("runs"), tuple(entries)))
 
 
 def test_a_good_head_beats_its_floor_and_the_floor_does_not_beat_itself() -> None:
@@ -219,7 +226,7 @@ def test_logistic_is_set_against_each_neural_head() -> None:
 
 
 def test_a_remark_on_the_labels_stands_on_top() -> None:
-    title = Title("features", "test", "3", "votes are simulated", N, 600, groups=True)
+    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=True)
     text = render(title, ENTRIES)
     assert text.startswith("Note: votes are simulated.")
     assert "whole groups" in text

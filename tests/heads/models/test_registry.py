@@ -154,7 +154,7 @@ from heads.experiments.train import TrainRequest, train_run
 features, out, *names = sys.argv[1:]
 data = load_splits(Path(features))
 for name in names:
-    train_run(TrainRequest(name, None, 0, None, Path(features), Path(out)), data)
+    train_run(TrainRequest(name, None, 0, Path(out)), data)
 print(*sorted({module.partition(".")[0] for module in sys.modules}))
 """
 

@@ -49,7 +49,7 @@ def request(
     out: Path, head: str = "ridge", settings: NetworkSettings | None = None, **changes: Any
 ) -> TrainRequest:
     """Return a request with a few things changed."""
-    plain = TrainRequest(head, settings, 0, None, Path("features"), out)
+    plain = TrainRequest(head, settings, 0, out)
     return replace(plain, **changes)
 
 
@@ -177,7 +177,7 @@ def test_other_data_is_another_configuration(tmp_path: Path) -> None:
         features = plant(tmp_path / f"features{noise}", Plan(noise=noise))
         runs.append(train(load_splits(features), tmp_path / "runs"))
     limited = load_splits(features, limit=500)
-    runs.append(train(limited, tmp_path / "runs", limit=500))
+    runs.append(train(limited, tmp_path / "runs"))
     assert len({run.path for run in runs}) == 3
 
 
@@ -186,7 +186,7 @@ def test_the_same_data_elsewhere_is_the_same_configuration(
 ) -> None:
     train(data, tmp_path)
     moved = load_splits(plant(tmp_path / "moved"))
-    assert train(moved, tmp_path, features_dir=tmp_path / "moved").reused
+    assert train(moved, tmp_path).reused
 
 
 def test_overwrite_replaces_the_run(data: dict[str, SplitData], tmp_path: Path) -> None:
