@@ -65,7 +65,7 @@ def build_studio(folder: Path) -> Studio:
     save_pictures(data / "images", everything)
     lines = ["file,split,r1,r2,r3,r4,r5"]
     for split, numbers in SPLITS.items():
-        lines += [f"{number}.jpg,{split},{_votes(number)}" for number in numbers]
+        lines += [f"{number}.jpg,{split},{votes(number)}" for number in numbers]
     (data / "labels.csv").write_text("\n".join(lines) + "\n")
     studio = Studio(data, folder / "features", folder / "runs", make_weights(folder))
     settings = Settings(
@@ -83,7 +83,8 @@ def train_heads(features: Path, runs: Path) -> None:
         train(head, splits, runs)
 
 
-def _votes(number: int) -> str:
+def votes(number: int) -> str:
+    """Return a photograph's counts r1..r5, which follow from its brightness."""
     brightness = np.asarray(picture(number), np.float64).mean() / 255
     away = np.arange(1, 6) - (1 + 4 * brightness)
     shares = np.exp(-(away**2))
