@@ -8,6 +8,7 @@ import resource
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -437,6 +438,19 @@ def test_an_unknown_orientation_is_upright(tmp_path: Path, orientation: int) -> 
 def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path, exif: bytes) -> None:
     quarters().save(tmp_path / "odd.jpg", exif=exif)
     assert_quarters(read(tmp_path / "odd.jpg"))
+
+
+def test_a_warning_that_the_process_makes_an_error_is_a_reason_that_says_so(
+    tmp_path: Path,
+) -> None:
+    quarters().save(tmp_path / "odd.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reason(tmp_path / "odd.jpg") == (
+            "UserWarning: Corrupt EXIF data.  Expecting to read 12 bytes but only got 2.  "
+            "(a warning, and this process's filters make errors of warnings; ignore those of the "
+            "module PIL to read it)"
+        )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (5000, 3), (223, 225)])
