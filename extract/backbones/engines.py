@@ -112,7 +112,6 @@ class KerasEngine:
     """MobileNetV2 in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_stderr():
             import keras
 
@@ -184,11 +183,18 @@ def _compiled(model: Any, device: str) -> Any:
 def import_openvino() -> Any:
     """Import OpenVINO without the part that reports every conversion to its makers.
 
-    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
+    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing, and
+    keeps to it while the process lasts. It is hidden only while OpenVINO is first imported; a
+    program that imported OpenVINO earlier keeps what it has.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
+    reporter = sys.modules.pop("openvino_telemetry", None)
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules["openvino_telemetry"]
+        if reporter is not None:
+            sys.modules["openvino_telemetry"] = reporter
     return openvino
 
 
@@ -262,7 +268,6 @@ def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     openvino = import_openvino()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _scratch_folder(final.parent) as folder:
         exported = Path(folder) / final.name
         with quiet_stderr():

@@ -203,7 +203,10 @@ def _allowed(run: LoadedRun) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep converters' remarks on their own insides from the user."""
+    """Keep converters' remarks on their own insides from the user.
+
+    While it lasts, the filters of warnings are changed for all threads of the process.
+    """
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
