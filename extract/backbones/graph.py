@@ -1,12 +1,11 @@
-"""MobileNetV2 in Keras: 8-bit photographs in, pooled features out, scaling inside the graph.
+"""Any backbone in Keras: 8-bit photographs in, pooled features out, scaling inside the graph.
 
-Owns the graph and how weights get into it. Works on any Keras 3 backend (`keras.ops` only).
-MobileNetV2: Sandler et al. 2018, "Inverted Residuals and Linear Bottlenecks".
+Owns what surrounds a backbone and how Keras' own files get into it. Works on any Keras 3 backend
+(`keras.ops` only).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,13 +14,12 @@ import numpy as np
 from keras import ops
 
 from cache.errors import WeightsError
-from extract.backbones.weights import Weights, read_torch_pickle
-from extract.images.views import CROP
+from extract.backbones.base import SCALINGS
+from extract.backbones.weights import Weights
 
 # Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-TORCH_EPSILON = 1e-5
 
 
 def build_extractor(
@@ -36,7 +34,7 @@ def build_extractor(
 
     Args:
         weights: as `find_weights` found them.
-        layers: `top` or `multi`, as in `extract.backbones.layers`.
+        layers: `top` or `multi`.
         batch_size: fixed, so that every photograph's features come from the same kernels.
         compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
         turn_inside: False if the caller hands over `as_read(pixels_u8, weights)`, which costs far
@@ -72,18 +70,14 @@ def build_map_extractor(weights: Weights, *, layers: str, batch_size: int) -> ke
 def _feature_maps(
     weights: Weights, layers: str, batch_size: int | None, compute_dtype: str, turn_inside: bool
 ) -> keras.Model:
+    backbone = weights.backbone
     with _dtype_policy(compute_dtype):
-        pixels_u8 = keras.Input(batch_shape=(batch_size, *CROP, 3), dtype="uint8", name="pixels_u8")
+        shape = (batch_size, *backbone.input_size, 3)
+        pixels_u8 = keras.Input(batch_shape=shape, dtype="uint8", name="pixels_u8")
         turned = _half_turn(pixels_u8) if turn_inside and weights.reads_reversed else pixels_u8
-        scaled = _scale(turned, weights, compute_dtype)
-        backbone = keras.applications.MobileNetV2(
-            input_tensor=scaled, weights=None, include_top=False
-        )
-    _load(backbone, weights)
-    outputs = [backbone.output]
-    if layers == "multi":
-        outputs = [*(backbone.get_layer(name).output for name in _block_ends(backbone)), *outputs]
-    return keras.Model(pixels_u8, outputs)
+        model, outputs = backbone.build(_scale(turned, weights, compute_dtype))
+    load(model, weights)
+    return keras.Model(pixels_u8, outputs[-len(backbone.chosen(layers)) :])
 
 
 def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -> keras.KerasTensor:
@@ -95,8 +89,10 @@ def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -
         std = np.asarray(IMAGENET_STD, np.float32)[order]
         gain, shift = 1 / (255 * std), -mean / std
         pixels = pixels * gain + shift
-    else:
+    elif weights.scaling == "tf":
         pixels = pixels / 127.5 - 1.0
+    else:
+        raise ValueError(f"No scaling is called {weights.scaling!r}; there are {SCALINGS}.")
     return ops.cast(pixels, compute_dtype)
 
 
@@ -106,18 +102,9 @@ def _half_turn(images: keras.KerasTensor) -> keras.KerasTensor:
     return ops.flip(ops.flip(ops.flip(images, axis=1), axis=2), axis=3)
 
 
-def _block_ends(backbone: keras.Model) -> list[str]:
-    """Name the layer that ends each of the 17 blocks: its sum, else its projection's norm."""
-    names = {layer.name for layer in backbone.layers}
-    ends = ["expanded_conv_project_BN"]
-    for block in range(1, 17):
-        add = f"block_{block}_add"
-        ends.append(add if add in names else f"block_{block}_project_BN")
-    return ends
-
-
 @contextmanager
 def _dtype_policy(compute_dtype: str) -> Iterator[None]:
+    """Have Keras build layers of a precision; its policy is each thread's own."""
     previous = keras.config.dtype_policy()
     name = "float32" if compute_dtype == "float32" else f"mixed_{compute_dtype}"
     keras.config.set_dtype_policy(name)
@@ -127,52 +114,36 @@ def _dtype_policy(compute_dtype: str) -> Iterator[None]:
         keras.config.set_dtype_policy(previous)
 
 
-def _load(backbone: keras.Model, weights: Weights) -> None:
-    if weights.layout == "torch-pickle":
-        _load_torch(backbone, weights)
+def load(model: keras.Model, weights: Weights) -> None:
+    """Put a file's arrays into a backbone's model.
+
+    Raises:
+        WeightsError: the file is damaged, or of another network.
+    """
+    backbone = weights.backbone
+    if weights.layout in backbone.loaders:
+        backbone.loaders[weights.layout](model, weights.path)
         return
     try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that it leaves as they were, at random.
-            warnings.simplefilter("error", UserWarning)
-            _load_keras(backbone, weights)
+        _load_keras(model, weights)
+    # A warning where the process's filters make errors of warnings.
     except (ValueError, OSError, KeyError, UserWarning) as error:
-        raise WeightsError(
-            f"{weights.path} does not fit MobileNetV2 (width 1.0, without its top): {error}"
-        ) from None
+        raise _unfit(weights, str(error)) from None
+    left = sum(not np.isfinite(array).all() for array in model.get_weights())
+    if left:
+        raise _unfit(weights, f"{left} of the network's arrays are not in it, or not finite")
 
 
-def _load_keras(backbone: keras.Model, weights: Weights) -> None:
+def _load_keras(model: keras.Model, weights: Weights) -> None:
+    # Keras may only warn of layers that a file lacks: NaN shows them, whatever becomes of warnings.
+    model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
     if weights.path.suffix == ".keras":
         donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
-        backbone.set_weights(donor.get_weights())
+        model.set_weights(donor.get_weights())
     else:
-        backbone.load_weights(weights.path)
+        model.load_weights(weights.path)
 
 
-def _load_torch(backbone: keras.Model, weights: Weights) -> None:
-    """Put torchvision's arrays into Keras' layers, which stand in the same order.
-
-    Keras pads a stride-2 convolution at the bottom and right, torch at the top and left. Rotating
-    the input and every k x k kernel by 180 degrees turns one into the other, exactly. A photograph
-    whose bytes are reversed is such a rotated one with its channels in the order BGR, so the first
-    kernel's input channels are reversed too.
-    """
-    arrays = iter(
-        array
-        for name, array in read_torch_pickle(weights.path).items()
-        if not name.endswith("num_batches_tracked")
-    )
-    first = True
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            layer.set_weights([next(arrays).transpose(2, 3, 0, 1)[::-1, ::-1]])
-        elif isinstance(layer, keras.layers.Conv2D):
-            kernel = next(arrays).transpose(2, 3, 1, 0)[::-1, ::-1]
-            layer.set_weights([kernel[:, :, ::-1] if first else kernel])
-            first = False
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = (next(arrays) for _ in range(4))
-            layer.set_weights([gamma, beta, mean, variance + TORCH_EPSILON - layer.epsilon])
-    if next(arrays, None) is not None:
-        raise WeightsError(f"{weights.path} holds more arrays than MobileNetV2 takes.")
+def _unfit(weights: Weights, why: str) -> WeightsError:
+    backbone = weights.backbone
+    return WeightsError(f"{weights.path} does not fit {backbone.title} ({backbone.variant}): {why}")

