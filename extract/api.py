@@ -22,6 +22,7 @@ from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import (
     Photograph,
     Unreadable,
+    plain_jpeg,
     read_photograph,
     thumbnail_jpeg,
     upright_pixels,
@@ -39,6 +40,7 @@ __all__ = [
     "build_graph",
     "open_extractor",
     "open_map_extractor",
+    "plain_jpeg",
     "thumbnail_jpeg",
     "upright_pixels",
     "views_of",
@@ -95,6 +97,10 @@ def open_extractor(
     jobs: int = 0,
 ) -> Extractor:
     """Open the extractor that a cache's `spec` describes.
+
+    Leaves what the process shares as it is: filters of warnings, environment, signals, Pillow's
+    guard. The engine's library, once loaded, keeps its threads and, on a GPU, its memory; so a
+    server forks first and opens the extractor in its children.
 
     Args:
         spec: as stored in the cache or in a run's config.

@@ -187,14 +187,14 @@ def import_openvino() -> Any:
     keeps to it while the process lasts. It is hidden only while OpenVINO is first imported; a
     program that imported OpenVINO earlier keeps what it has.
     """
-    reporter = sys.modules.pop("openvino_telemetry", None)
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    reporter = "openvino_telemetry"
+    before = {name: sys.modules[name] for name in (reporter,) if name in sys.modules}
+    sys.modules[reporter] = None  # type: ignore[assignment]
     try:
         import openvino
     finally:
-        del sys.modules["openvino_telemetry"]
-        if reporter is not None:
-            sys.modules["openvino_telemetry"] = reporter
+        del sys.modules[reporter]
+        sys.modules.update(before)
     return openvino
 
 

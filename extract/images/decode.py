@@ -151,6 +151,22 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     return _opened(source, whole)
 
 
+def plain_jpeg(source: Path) -> bytes | None:
+    """Return a file's bytes if it is a JPEG that any decoder reads alike: RGB or grey, upright.
+
+    Raises:
+        Unreadable: as `read_photograph`, of a file that cannot be opened; nothing is decoded.
+    """
+
+    def plain(image: Image.Image) -> bool:
+        if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+            return False
+        with _reasons():
+            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) == 1)
+
+    return source.read_bytes() if _opened(source, plain) else None
+
+
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
     width, height = image.size
     _refuse_sizes(image, max_pixels)

@@ -63,8 +63,8 @@ def _identified(file: IO[bytes], name: str) -> Image.Image:
     for kind in FORMATS:
         reader, accept = Image.OPEN[kind]
         try:
-            # A text instead of True says why the format cannot be read here.
-            if accept is None or (accept(prefix) and not isinstance(accept(prefix), str)):
+            accepted = accept is None or accept(prefix)
+            if accepted and not isinstance(accepted, str):  # a text says why it cannot be read
                 file.seek(0)
                 return _unguarded(reader)(file, name)
         except (SyntaxError, IndexError, TypeError, struct.error):

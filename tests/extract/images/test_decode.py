@@ -577,6 +577,27 @@ def test_very_large_photographs_are_decoded_one_at_a_time(tmp_path: Path) -> Non
     assert int(done.stdout) < 2.5 * one
 
 
+# --- JPEGs as they are ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_plain_jpeg_is_handed_over_as_it_is(tmp_path: Path, mode: str) -> None:
+    quarters().convert(mode).save(tmp_path / "a.jpg")
+    assert images.plain_jpeg(tmp_path / "a.jpg") == (tmp_path / "a.jpg").read_bytes()
+
+
+def test_a_jpeg_that_lies_on_its_side_or_is_for_print_is_not_plain(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quarters().save(tmp_path / "turned.jpg", exif=exif)
+    quarters().convert("CMYK").save(tmp_path / "print.jpg")
+    quarters().save(tmp_path / "a.png")
+    for name in ("turned.jpg", "print.jpg", "a.png"):
+        assert images.plain_jpeg(tmp_path / name) is None
+    with pytest.raises(Vanished, match="no such file"):
+        images.plain_jpeg(tmp_path / "nothing.jpg")
+
+
 # --- thumbnails ----------------------------------------------------------------------------------
 
 
