@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -282,11 +282,12 @@ def write_cache(
     status: npt.NDArray[np.uint8] | None = None,
     data_root: str = "",
     label_note: str = "",
+    value_ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Path:
     """Write a complete cache in one call, from features (N, V, D) that are already there."""
     n = len(manifest)
     facts = FileFacts(np.zeros(n, np.int64), np.zeros(n, np.int64))
-    origin = Provenance(data_root, label_note, created=now())
+    origin = Provenance(data_root, label_note, created=now(), value_ranges=value_ranges or {})
     writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
     if writer is None:
         raise AssertionError("an overwriting writer always writes")

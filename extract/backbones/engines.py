@@ -26,7 +26,7 @@ from cache.errors import EngineError
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
-# Changes whenever `backbone.py` would give another graph: old converted models are then left alone.
+# Changes whenever `graph.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2
 
 Pixels = npt.NDArray[np.uint8]
@@ -109,14 +109,13 @@ def gpu_is_likely() -> bool:
 
 
 class KerasEngine:
-    """MobileNetV2 in Keras, on the GPU where the backend sees one."""
+    """A backbone in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_stderr():
             import keras
 
-            from extract.backbones.mobilenet_v2 import build_extractor
+            from extract.backbones.graph import build_extractor
 
         device = _keras_device(settings.device)
         self._weights = weights
@@ -184,11 +183,18 @@ def _compiled(model: Any, device: str) -> Any:
 def import_openvino() -> Any:
     """Import OpenVINO without the part that reports every conversion to its makers.
 
-    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
+    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing, and
+    keeps to it while the process lasts. It is hidden only while OpenVINO is first imported; a
+    program that imported OpenVINO earlier keeps what it has.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
+    reporter = "openvino_telemetry"
+    before = {name: sys.modules[name] for name in (reporter,) if name in sys.modules}
+    sys.modules[reporter] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[reporter]
+        sys.modules.update(before)
     return openvino
 
 
@@ -238,7 +244,7 @@ def _converted(settings: EngineSettings, weights: Weights) -> Path:
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     folder = _user_cache() / "openvino"
-    final = folder / f"mobilenet_v2_{settings.layers}_{key}.xml"
+    final = folder / f"{weights.backbone.name}_{settings.layers}_{key}.xml"
     if not final.exists() or not final.with_suffix(".bin").exists():
         _convert(settings, weights, final)
     return final
@@ -262,11 +268,10 @@ def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     openvino = import_openvino()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _scratch_folder(final.parent) as folder:
         exported = Path(folder) / final.name
         with quiet_stderr():
-            from extract.backbones.mobilenet_v2 import build_extractor
+            from extract.backbones.graph import build_extractor
 
             model = build_extractor(
                 weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False

@@ -79,6 +79,7 @@ def _provenance(settings: Settings, weights: Weights) -> Provenance:
         data_root=str(settings.data.resolve()),
         label_note=read_note(settings.data),
         weights_origin=weights.origin,
+        value_ranges=weights.backbone.value_ranges(settings.engine.layers),
         library_versions={name: _version(name) for name in names},
         created=now(),
     )

