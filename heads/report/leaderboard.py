@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.files import publish, storage_errors
+from cache.files import write_text_atomically
 from heads.data.labels import Labels
 from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
 from heads.metrics.catalogue import METRICS, ceiling, for_table
@@ -234,15 +234,13 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         StorageError: the disk is full or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with storage_errors(path):
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            repeated = any(entry.repeats > 1 for entry in entries)
-            columns = csv_columns(with_deviation=repeated)
-            lines = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-            lines.writeheader()
-            lines.writerows(_csv_row(entry) for entry in ranked(entries))
-        publish(temporary, path)
+    repeated = any(entry.repeats > 1 for entry in entries)
+    columns = csv_columns(with_deviation=repeated)
+    text = io.StringIO()
+    lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    lines.writeheader()
+    lines.writerows(_csv_row(entry) for entry in ranked(entries))
+    write_text_atomically(path, text.getvalue())
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:

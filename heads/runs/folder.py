@@ -8,8 +8,6 @@ it. Files: `model.keras` or `model.npz`, `model.json`, `yardstick.json`, `config
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import RunError
-from cache.files import exclusive, fsync, storage_errors
+from cache.files import replacing_folder, restore, storage_errors
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
 from heads.models.base import Head, History
@@ -213,10 +211,14 @@ def place(
 
     Raises:
         RunError: the place is taken by something that is no run.
+        CacheLockedError: another process is replacing the run at this moment.
+        StorageError: a run that a kill left aside cannot be put back.
     """
     plain = out / head
     hashed = out / f"{head}-{identity[:HASH_DIGITS]}"
     for candidate in (plain, hashed):
+        with storage_errors(candidate):
+            restore(candidate)
         if _holds(candidate, identity):
             return candidate, not overwrite
     if (overwrite and not keep_others) or not plain.exists():
@@ -245,31 +247,8 @@ def publishing(run: Path) -> Iterator[Path]:
         CacheLockedError: another process is writing the same run.
         StorageError: the disk is full or refuses.
     """
-    with storage_errors(run):
-        run.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(run):
-            for stale in run.parent.glob(f".{run.name}.[0-9]*"):
-                shutil.rmtree(stale)  # left by a process that was killed here; the lock is ours
-            temporary = run.with_name(f".{run.name}.{os.getpid()}")
-            temporary.mkdir()
-            try:
-                yield temporary
-                _publish_folder(temporary, run)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _publish_folder(temporary: Path, run: Path) -> None:
-    for file in temporary.iterdir():
-        fsync(file)
-    fsync(temporary)
-    replaced = run.with_name(f".{run.name}.{os.getpid()}.replaced")
-    if run.exists():
-        run.rename(replaced)
-    temporary.rename(run)
-    fsync(run.parent)
-    if replaced.exists():
-        shutil.rmtree(replaced)
+    with storage_errors(run), replacing_folder(run) as temporary:
+        yield temporary
 
 
 # --- model and history ----------------------------------------------------------------------------

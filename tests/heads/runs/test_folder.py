@@ -232,6 +232,18 @@ def test_what_a_killed_process_left_is_cleared_and_never_found(tmp_path: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["emd"]
 
 
+def test_a_run_that_a_kill_left_aside_is_found_by_the_next_command(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path)
+    run.path.rename(tmp_path / ".ridge.123.replaced")
+    (tmp_path / ".ridge.124").mkdir()
+    again = train(data, tmp_path)
+    assert (again.path, again.reused, again.metrics) == (run.path, True, run.metrics)
+    train(data, tmp_path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["ridge"]
+
+
 def test_two_processes_do_not_write_the_same_run(tmp_path: Path) -> None:
     with (
         exclusive(tmp_path / "emd"),
