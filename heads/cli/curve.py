@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     path = options.out / f"curve-{options.head}.csv"
     page = path.with_suffix(".html")
     write_text_atomically(path, _csv(rows))
-    write_text_atomically(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
+    write_text_atomically(page, growth_page(options.head, rows, runs[-1].metrics.get("floor", {})))
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
@@ -118,10 +118,13 @@ def _trained(options: argparse.Namespace, settings: Settings, size: int | None) 
 
 
 def _row(done: TrainedRun) -> dict[str, Any]:
+    from heads.metrics.comparison import StoredMetrics
+
     row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
+    stored = StoredMetrics(done.metrics)
     for name in SHOWN:
-        lo, hi = done.metrics["intervals"][name] or (None, None)
-        row |= {name: done.metrics[name], f"{name}_lo": lo, f"{name}_hi": hi}
+        lo, hi = stored.interval(name)
+        row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
     return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(done.path)}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cache.files import write_text_atomically
 from heads.data.labels import Labels
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS, ceiling, for_table
 from heads.metrics.comparison import Measured, Measures, Sample, contest, verdicts
 from heads.models.registry import BLIND, FLOOR, HEADS
@@ -185,11 +185,7 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
         if entry.head == FLOOR:
             continue
         told = verdicts({name: entry.measures[name] for name in JUDGED})
-        parts = [
-            f"{kind} in {', '.join(told[kind])}"
-            for kind in (BEATS, CANNOT_TELL, DOES_NOT)
-            if kind in told
-        ]
+        parts = [f"{kind.words} in {', '.join(told[kind])}" for kind in Verdict if kind in told]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines
 
@@ -204,7 +200,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         parts = [
             f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
             f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
-            + (CANNOT_TELL if r.winner == CANNOT_TELL else f"{r.winner} is better")
+            + (Verdict.CANNOT_TELL.words if r.winner is None else f"{r.winner} is better")
             for r in results
         ]
         if parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -193,6 +193,29 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+# What metrics.json says besides metrics, which may come and go from version to version.
+MEASURED = ("head", "split", "n", "n_train", "fit_seconds", "ranking_only", "label_by_p")
+ABOUT_METRICS = ("intervals", "floor", "verdict")
+
+
+def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
+    """Read the metrics of a run; `heads.metrics.comparison.StoredMetrics` knows which may be absent.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    path = run / "metrics.json"
+    values = read_json(path)
+    wrong = [name for name in needed if name not in values]
+    wrong += [name for name in ABOUT_METRICS if not isinstance(values.get(name, {}), dict)]
+    if wrong:
+        raise RunError(
+            f"{path} is damaged: {', '.join(wrong)} cannot be read. Train the head again with "
+            "--overwrite."
+        )
+    return values
+
+
 def find_runs(out: Path) -> list[Path]:
     """Return the finished runs in a folder, sorted by name."""
     if not out.is_dir():
@@ -277,16 +300,17 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    if config.settings is not None:
-        return load_neural_head(config.settings, run / "model.keras", values)
-    path = run / "model.npz"
+    path = run / ("model.npz" if config.settings is None else "model.keras")
     try:
+        if config.settings is not None:
+            return load_neural_head(config.settings, path, values)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return restore_head(config.head, None, arrays, values)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(
-            f"{path} cannot be loaded: {error}. Train the head again with --overwrite."
+            f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
+            "--overwrite."
         ) from error
 
 
