@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, LabelError
-from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, canonical_json
+from cache.types import ExtractorSpec, Manifest, Scale, SplitKind, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
 VERSION = 1
@@ -116,6 +116,7 @@ def _attributes(
     attrs["format"], attrs["version"] = FORMAT, VERSION
     attrs["split"] = manifest.split_rule.split
     attrs["split_rule"] = canonical_json(manifest.split_rule.to_dict())
+    attrs["split_kind"] = manifest.split_rule.kind.value
     attrs["scale"] = np.array([manifest.scale.lo, manifest.scale.hi], "<f8")
     attrs["threshold"] = manifest.threshold
     attrs["manifest_sha256"] = manifest.sha256
@@ -187,7 +188,7 @@ def _parse_header(attrs: h5py.AttributeManager) -> Header:
     spec = ExtractorSpec.from_dict(json.loads(attrs["extractor"]))
     return Header(
         split=str(attrs["split"]),
-        split_rule=SplitRule(**json.loads(attrs["split_rule"])),
+        split_rule=_parse_rule(attrs),
         scale=Scale(lo, hi),
         threshold=str(attrs["threshold"]),
         spec=spec,
@@ -220,6 +221,13 @@ def _value_ranges(
         if not lo <= hi:
             raise FormatError(f"the layer {name} has the value range {lo}..{hi}")
     return ranges
+
+
+def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:
+    rule = SplitRule(**json.loads(attrs["split_rule"]))
+    if "split_kind" in attrs:
+        return replace(rule, kind=SplitKind(str(attrs["split_kind"])))
+    return replace(rule, kind=SplitKind.of_words(rule.rule))
 
 
 def label_bytes(image_id: str, votes: npt.NDArray[np.int32] | None, mean: float) -> bytes:

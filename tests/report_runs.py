@@ -89,6 +89,20 @@ def _pretend_epochs(source: Path, target: Path) -> None:
     write_history(target / "history.csv", HISTORY)
 
 
+def forget_metric(run: Path, metric: str, unknown: str = "sharpness") -> None:
+    """Make metrics.json one of an earlier version that lacks a metric, and of a later with one."""
+    path = run / "metrics.json"
+    values = json.loads(path.read_text())
+    for part in (
+        values,
+        *(values[name] for name in ("intervals", "floor", "difference", "verdict")),
+    ):
+        del part[metric]
+    values[unknown], values["intervals"][unknown] = 0.5, [0.4, 0.6]
+    values["floor"][unknown], values["verdict"][unknown] = 0.1, "better-than-ever"
+    path.write_text(json.dumps(values))
+
+
 def edit_json(path: Path, **values: object) -> None:
     """Replace some values of a JSON object."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from cache.console import quiet_stderr
 from cache.errors import EngineError
+from cache.files import publish
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
@@ -278,5 +279,5 @@ def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
             )
             model.export(str(exported), format="openvino", verbose=False)
         openvino.Core().read_model(str(exported))
-        exported.with_suffix(".bin").replace(final.with_suffix(".bin"))
-        exported.replace(final)
+        for suffix in (".bin", ".xml"):
+            publish(exported.with_suffix(suffix), final.with_suffix(suffix))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cache.console import note
 from cache.errors import WeightsError
+from cache.files import replacing
 from extract.backbones.base import Backbone, WheelFile
 
 CONNECT_SECONDS = 5.0
@@ -174,11 +175,10 @@ def _without_hub(backbone: Backbone) -> str:
 
 
 def _keep(content: bytes, path: Path) -> None:
-    part = path.with_suffix(f".part{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_bytes(content)
     except OSError as error:
         raise WeightsError(
             f"The downloaded weights cannot be kept at {path} ({error.strerror}). Set KERAS_HOME "

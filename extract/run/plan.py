@@ -12,7 +12,7 @@ from cache.console import note
 from cache.errors import LabelError, NoPhotographsError
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, Manifest
+from cache.types import ExtractorSpec, Manifest, SplitKind
 from extract.backbones.engines import resolved_precision
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
@@ -22,7 +22,7 @@ from extract.labels.ava import read_ava
 from extract.labels.csv import LABELS_FILE as CSV_FILE
 from extract.labels.csv import read_labels_csv
 from extract.labels.records import SPLITS, Labels, file_facts
-from extract.labels.splits import COLUMN_WITHOUT_VAL, make_manifests, unused_fractions
+from extract.labels.splits import make_manifests, unused_fractions
 from extract.run.settings import Settings
 
 
@@ -57,12 +57,12 @@ def plan(settings: Settings) -> Plan:
     note(f"Weights: {weights.origin}.")
     splits = make_manifests(labels, facts, settings.splits, settings.split)
     rule = splits[0][0].split_rule
-    if rule.rule == COLUMN_WITHOUT_VAL:
+    if rule.kind is SplitKind.COLUMN_WITHOUT_VAL:
         note(
             f"The split column names no val: {rule.val_fraction:.0%} of its train is taken for it, "
             "by hash (--val-fraction)."
         )
-    for flag in unused_fractions(settings.split, rule.rule):
+    for flag in unused_fractions(settings.split, rule.kind):
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)

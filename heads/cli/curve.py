@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import HeadError
+from cache.files import write_text_atomically
 from heads.cli import options as cli_options
 from heads.models.registry import HEADS
 
@@ -57,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
     from heads.report.curve import growth_page
-    from heads.report.sweep import write_text
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -73,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
     rows = [_row(done) for done in runs]
     path = options.out / f"curve-{options.head}.csv"
     page = path.with_suffix(".html")
-    write_text(path, _csv(rows))
-    write_text(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
+    write_text_atomically(path, _csv(rows))
+    write_text_atomically(page, growth_page(options.head, rows, runs[-1].metrics.get("floor", {})))
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
@@ -84,10 +84,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _row(done: TrainedRun) -> dict[str, Any]:
+    from heads.metrics.comparison import StoredMetrics
+
     row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
+    stored = StoredMetrics(done.metrics)
     for name in SHOWN:
-        lo, hi = done.metrics["intervals"][name] or (None, None)
-        row |= {name: done.metrics[name], f"{name}_lo": lo, f"{name}_hi": hi}
+        lo, hi = stored.interval(name)
+        row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
     return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(done.path)}
 
 

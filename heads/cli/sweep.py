@@ -6,6 +6,7 @@ import argparse
 import json
 
 from cache import console
+from cache.files import write_text_atomically
 from heads.cli import options as cli_options
 from heads.models.neural.settings import NEURAL_HEADS
 
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     folder = options.out / f"sweep-{options.head}"
     sweep_page.write_csv(folder / "sweep.csv", points)
     page = sweep_page.heat_map(options.head, points, chosen)
-    sweep_page.write_text(folder / "sweep.html", page)
+    write_text_atomically(folder / "sweep.html", page)
     done = train_run(
         TrainRequest(
             options.head, chosen.settings, options.seed, options.out, overwrite=options.overwrite

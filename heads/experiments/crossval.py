@@ -205,7 +205,7 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
 
 def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
     """Return what `predict_ways` gave, from the files."""
-    told = runs.read_json(path / "metrics.json")
+    told = runs.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
     for number in range(config.seeds):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cache.console import note
 from cache.errors import HeadError
-from cache.types import ExtractorSpec, IntArray
+from cache.types import ExtractorSpec, IntArray, SplitKind
 from heads.data.labels import BoolArray, Labels, Prediction
 from heads.data.splits import Features, SplitData
 from heads.experiments.train import with_layers
@@ -24,7 +24,6 @@ from heads.models.base import Head
 from heads.models.calibration import fit_platt, platt_probability
 from heads.models.registry import BLIND, Settings, make_head
 
-OFFICIAL = "the official test list"
 VAL_SHARE = 0.1
 
 
@@ -109,7 +108,7 @@ def pooled(
         HeadError: layers is multi and the cache has one layer.
     """
     cache = data["train"].cache
-    official = cache.split_rule.rule.startswith(OFFICIAL)
+    official = cache.split_rule.kind is SplitKind.OFFICIAL
     splits = ("train", "val") if official else tuple(data)
     if layers == "multi" and len(cache.spec.layers) == 1:
         raise HeadError(

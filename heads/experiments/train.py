@@ -113,7 +113,7 @@ def train_run(
     )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
-        return TrainedRun(path, True, runs.read_json(path / "metrics.json"), None)
+        return TrainedRun(path, True, runs.read_metrics(path), None)
     with runs.publishing(path) as folder:
         fitted = _fit(request, config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)

@@ -7,7 +7,6 @@ Owns the check against the run itself on real photographs, and where exports lie
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError, HeadError, RunError
-from cache.files import fsync, publish, storage_errors
+from cache.files import publish, publish_folder, storage_errors
 from cache.store import open_cache
 from heads.data.labels import Prediction
 from heads.export.formats import FORMATS, Answers, Format, Sample
@@ -218,8 +217,7 @@ def _published(made: Path, final: Path) -> Path:
     final.mkdir(exist_ok=True)
     taken = [int(child.name) for child in final.iterdir() if child.name.isdecimal()]
     place = final / str(max(taken, default=0) + 1)
-    shutil.move(made, place)
-    fsync(final)
+    publish_folder(made, place)
     return place
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.files import publish, storage_errors
+from cache.files import write_text_atomically
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS, ceiling, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.models.registry import BLIND, FLOOR, HEADS
@@ -153,11 +153,7 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
         if entry.head == FLOOR:
             continue
         told = verdicts({name: entry.measures[name] for name in JUDGED})
-        parts = [
-            f"{kind} in {', '.join(told[kind])}"
-            for kind in (BEATS, CANNOT_TELL, DOES_NOT)
-            if kind in told
-        ]
+        parts = [f"{kind.words} in {', '.join(told[kind])}" for kind in Verdict if kind in told]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines
 
@@ -172,7 +168,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         parts = [
             f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
             f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
-            + (CANNOT_TELL if r.winner == CANNOT_TELL else f"{r.winner} is better")
+            + (Verdict.CANNOT_TELL.words if r.winner is None else f"{r.winner} is better")
             for r in results
         ]
         if parts:
@@ -202,15 +198,13 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         StorageError: the disk is full or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with storage_errors(path):
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            repeated = any(entry.repeats > 1 for entry in entries)
-            columns = csv_columns(with_deviation=repeated)
-            lines = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-            lines.writeheader()
-            lines.writerows(_csv_row(entry) for entry in ranked(entries))
-        publish(temporary, path)
+    repeated = any(entry.repeats > 1 for entry in entries)
+    columns = csv_columns(with_deviation=repeated)
+    text = io.StringIO()
+    lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    lines.writeheader()
+    lines.writerows(_csv_row(entry) for entry in ranked(entries))
+    write_text_atomically(path, text.getvalue())
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:

@@ -7,12 +7,13 @@ from html import escape
 import numpy as np
 
 from cache.types import FloatArray, IntArray
-from heads.data.labels import distribution_mean, distribution_std
+from heads.data.labels import distribution_mean, distribution_std, predicted_label
+from heads.metrics.catalogue import confusion_counts
 from heads.report.data import ReportData, RunData, title
 from heads.report.photos import Album, choose, examples, rated
 from heads.report.plots import KEY_SCORES, plots_of
 from heads.web import charts as plots
-from heads.web.html import Cell, Table, decimal, percent, scroll, shown
+from heads.web.html import DASH, Cell, Table, decimal, percent, scroll, shown
 
 
 def mistakes_section(data: ReportData, album: Album) -> str:
@@ -28,20 +29,26 @@ def mistakes_section(data: ReportData, album: Album) -> str:
 
 
 def _labels_words(run: RunData) -> str:
-    (tn, fp), (fn, tp) = run.metrics["confusion"]
-    n = tn + fp + fn + tp
+    (tn, fp), (fn, tp) = _counts(run)
+    n, floor = tn + fp + fn + tp, run.stored.floor("acc")
+    majority = DASH if floor is None else percent(floor, 1)
     return (
         f"<h3>Beautiful or not</h3><p>{tn + tp:,} of {n:,} photographs get the right label "
         f"({percent((tn + tp) / n, 1)}); the majority's label alone is right for "
-        f"{percent(run.metrics['floor']['acc'], 1)} of them. {fp:,} are called beautiful that "
+        f"{majority} of them. {fp:,} are called beautiful that "
         f"people do not find so, {fn:,} the other way round.</p>"
     )
+
+
+def _counts(run: RunData) -> list[list[int]]:
+    """Return [[tn, fp], [fn, tp]] of the predictions."""
+    return confusion_counts(predicted_label(run.prediction, run.labels), run.labels.beautiful)
 
 
 def confusion(run: RunData) -> str:
     """Return the confusion matrix, each cell shaded by its share of the true label."""
     rows = []
-    for name, counts in zip(("not beautiful", "beautiful"), run.metrics["confusion"], strict=True):
+    for name, counts in zip(("not beautiful", "beautiful"), _counts(run), strict=True):
         total = max(sum(counts), 1)
         cells = "".join(
             f'<td style="--share:{0.55 * count / total:.2f}">{count:,}'

@@ -9,8 +9,7 @@ from html import escape
 
 import numpy as np
 
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, COVERAGE, DRAWS
-from heads.metrics.catalogue import METRICS
+from heads.metrics.bootstrap import COVERAGE, DRAWS, Verdict
 from heads.metrics.comparison import Contest
 from heads.report.data import RANKED_BY, ReportData, RunData, scale_text, title
 from heads.report.mistakes import mistakes_section, others_section
@@ -124,8 +123,8 @@ def headline(data: ReportData) -> str:
 def answer_section(data: ReportData) -> str:
     """Return the answer in one sentence, and the few numbers behind it."""
     best, labels = data.best, data.labels
-    wins = best.metrics["verdict"].get(RANKED_BY) == BEATS
-    lo, hi = best.interval(RANKED_BY)
+    wins = best.stored.verdict(RANKED_BY) is Verdict.BEATS
+    lo, hi = best.stored.interval(RANKED_BY)
     if wins:
         ceiling = (
             ""
@@ -153,7 +152,7 @@ def answer_section(data: ReportData) -> str:
 
 
 def _peers(data: ReportData) -> str:
-    peers = [escape(name) for name, c in data.contests.items() if c.winner == CANNOT_TELL]
+    peers = [escape(name) for name, c in data.contests.items() if c.winner is None]
     if not data.contests:
         return ""
     if not peers:
@@ -171,14 +170,12 @@ def _facts(run: RunData) -> str:
     for metric, name in FACTS:
         if run.value(metric) is None:
             continue
-        floor = run.metrics["floor"][metric]
-        floor = METRICS[metric].undefined if floor is None else floor
-        lo, hi = run.interval(metric)
+        lo, hi = run.stored.interval(metric)
         parts.append(
             f"<div><dt>{name}</dt>"
-            f"<dd>{shown(metric, run.value(metric))}{mark(run.metrics['verdict'][metric])}"
+            f"<dd>{shown(metric, run.value(metric))}{mark(run.stored.verdict(metric))}"
             f"<small>{interval_text(metric, lo, hi)}</small>"
-            f"<small>floor {shown(metric, floor)}</small></dd></div>"
+            f"<small>floor {shown(metric, run.stored.floor(metric))}</small></dd></div>"
         )
     return f"<dl class=facts>{''.join(parts)}</dl>"
 
@@ -195,7 +192,7 @@ def trust_section(data: ReportData) -> str:
             f"groups of photographs ({len(np.unique(labels.group)):,} of them), never parts of one"
         )
     width = " "
-    lo, hi = data.best.interval(RANKED_BY)
+    lo, hi = data.best.stored.interval(RANKED_BY)
     if lo is not None and hi is not None and hi - lo > 0.1:
         width = (
             f" {len(labels):,} photographs leave an interval {decimal(hi - lo, 2)} wide: small "
@@ -217,13 +214,15 @@ def _ceiling_words(data: ReportData) -> str:
         return f"<p>The labels {why}, so how far people agree is not known.</p>"
     votes, left_out = data.labels.n_votes, len(data.labels) - ceiling.n_photos
     without = f" ({left_out:,} photographs with one vote are left out)" if left_out else ""
-    reached = (data.best.value("srcc") or 0.0) / max(ceiling.srcc_ceiling, 1e-9)
+    srcc, reaches = data.best.value("srcc"), ""
+    if srcc is not None:
+        reached = percent(srcc / max(ceiling.srcc_ceiling, 1e-9))
+        reaches = f" {escape(data.best.name)} reaches {reached} of that ceiling."
     return (
         f"<p>Each photograph has {int(votes.min()):,} to {int(votes.max()):,} votes. One half of "
         f"them predicts the other so well that their mean has a reliability of "
         f"{decimal(ceiling.srcc, 3)}{without}; a head that knew what everybody thinks would "
-        f"reach an SRCC of {decimal(ceiling.srcc_ceiling, 3)} here. {escape(data.best.name)} "
-        f"reaches {percent(reached)} of that ceiling.</p>"
+        f"reach an SRCC of {decimal(ceiling.srcc_ceiling, 3)} here.{reaches}</p>"
     )
 
 
@@ -240,10 +239,11 @@ def _contest_table(data: ReportData) -> str:
 def _contest_row(name: str, contest: Contest) -> tuple[Cell, ...]:
     ends = contest.difference, contest.lo, contest.hi
     difference, low, high = (decimal(end, 4, sign=True) for end in ends)
+    winner = contest.winner or Verdict.CANNOT_TELL.words
     return (
         Cell(escape(name), name),
         Cell(f"{difference}<small>{low} to {high}</small>", contest.difference),
-        Cell(escape(contest.winner), contest.winner),
+        Cell(escape(winner), winner),
     )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS
 from heads.models.registry import FLOOR
 from heads.report.data import RANKED_BY, ReportData, RunData
-from heads.report.run import DEFAULTS, DIRECT, settings_words
+from heads.report.run import is_usual, settings_words
 from heads.web.charts import Interval, interval_axis, interval_bar
 from heads.web.html import (
     COVERED,
     DASH,
     KEY_MARKS,
+    MARKS,
     Cell,
     Table,
     interval_text,
@@ -57,22 +58,13 @@ def ranking_section(data: ReportData) -> str:
 
 
 def _ranking_table(data: ReportData) -> str:
-    ends = [end for run in data.runs for end in run.interval(RANKED_BY) if end is not None]
+    ends = [e for run in data.runs for e in run.stored.interval(RANKED_BY) if e is not None]
     span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
     ceiling = None if data.ceiling is None else data.ceiling.srcc_ceiling
-    rows = []
-    for run in data.runs:
-        value, (lo, hi) = run.value(RANKED_BY) or 0.0, run.interval(RANKED_BY)
-        bar = interval_bar(Interval(value, lo, hi), span, 0.0, ceiling)
-        small = f"<small>{interval_text(RANKED_BY, lo, hi)}</small>"
-        rows.append(
-            (
-                _name_cell(run),
-                Cell(bar, value, "bar"),
-                Cell(shown(RANKED_BY, value) + small, value),
-                _verdict_cell(run),
-            )
-        )
+    rows = [
+        (_name_cell(run), *_value_cells(run, span, ceiling), _verdict_cell(run))
+        for run in data.runs
+    ]
     table = Table(
         caption=f"Rank correlation with people's means, {len(data.labels):,} photographs",
         headings=(
@@ -87,19 +79,26 @@ def _ranking_table(data: ReportData) -> str:
     return table.html()
 
 
+def _value_cells(run: RunData, span: Span, ceiling: float | None) -> tuple[Cell, Cell]:
+    """Return the interval as a bar and in numbers; dashes where the run was not so measured."""
+    value, (lo, hi) = run.value(RANKED_BY), run.stored.interval(RANKED_BY)
+    if value is None:
+        return Cell(DASH, "", "bar"), Cell(DASH)
+    bar = interval_bar(Interval(value, lo, hi), span, 0.0, ceiling)
+    small = f"<small>{interval_text(RANKED_BY, lo, hi)}</small>"
+    return Cell(bar, value, "bar"), Cell(shown(RANKED_BY, value) + small, value)
+
+
 def _verdict_cell(run: RunData) -> Cell:
     if run.config.head == FLOOR:
         return Cell("– <span>is the floor</span>", "", "verdict cannot-tell")
-    verdict = run.metrics["verdict"][RANKED_BY] or CANNOT_TELL
-    css = {BEATS: "beats", DOES_NOT: "does-not", CANNOT_TELL: "cannot-tell"}[verdict]
-    sign = {BEATS: "▲", DOES_NOT: "▼", CANNOT_TELL: "●"}[verdict]
-    return Cell(f"{sign} <span>{verdict}</span>", verdict, f"verdict {css}")
+    kind = run.stored.verdict(RANKED_BY) or Verdict.CANNOT_TELL
+    return Cell(f"{MARKS[kind]} <span>{kind.words}</span>", kind.words, f"verdict {kind}")
 
 
 def _name_cell(run: RunData) -> Cell:
     """Return the run's name; below it its settings, where they are not the head's defaults."""
-    words = settings_words(run)
-    small = "" if words in (DEFAULTS, DIRECT) else f"<small>{words}</small>"
+    small = "" if is_usual(run) else f"<small>{settings_words(run)}</small>"
     return Cell(escape(run.name) + small, run.name)
 
 
@@ -118,7 +117,7 @@ def _metrics_table(data: ReportData) -> str:
     headings = ["head", *(f"{m}{arrows[METRICS[m].higher_is_better]}" for m in names)]
     caption = (
         f"Every metric with its {COVERED} interval; ↑ higher is better, ↓ lower is better, "
-        "bold is the best, – does not apply"
+        "bold is the best, – does not apply or was not measured"
     )
     return Table(caption, headings, rows, css="sortable metrics").html()
 
@@ -133,7 +132,7 @@ def _metric_cell(run: RunData, metric: str, best: float | None) -> Cell:
     value = run.value(metric)
     if value is None:
         return Cell(DASH)
-    sign = "" if run.config.head == FLOOR else mark(run.metrics["verdict"][metric])
-    small = interval_text(metric, *run.interval(metric))
+    sign = "" if run.config.head == FLOOR else mark(run.stored.verdict(metric))
+    small = interval_text(metric, *run.stored.interval(metric))
     inside = f"{shown(metric, value)}{sign}<small>{small}</small>"
     return Cell(inside, value, "best" if value == best else "")

@@ -9,12 +9,11 @@ import csv
 import html
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cache.files import publish, storage_errors
+from cache.files import write_text_atomically
 
 if TYPE_CHECKING:
     from heads.experiments.sweep import Point
@@ -67,20 +66,7 @@ def write_csv(path: Path, points: Sequence[Point]) -> None:
     lines.writeheader()
     for row in rows(points):
         lines.writerow({k: "" if math.isnan(v) else repr(v) for k, v in row.items()})
-    write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        StorageError: the disk is full or refuses.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        publish(temporary, path)
+    write_text_atomically(path, text.getvalue())
 
 
 def heat_map(head: str, points: Sequence[Point], chosen: Point) -> str:

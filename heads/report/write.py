@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.files import write_text_atomically
 
 if TYPE_CHECKING:
     from heads.metrics.comparison import Sample
@@ -60,7 +61,6 @@ def write_report(
             caches; the message is the first one's.
         StorageError: the disk is full or refuses.
     """
-    from cache.files import storage_errors, write_text_atomically
     from heads.photos import thumbnail
     from heads.report.data import read_report
     from heads.report.mistakes import shown_photographs
@@ -72,6 +72,5 @@ def write_report(
         console.note(f"{folder / name} is left out of the report: {why}")
     album = Album.of(shown_photographs(data), data.photographs, thumbnail)
     path = folder / FILE_NAME
-    with storage_errors(path):
-        write_text_atomically(path, render(data, album))
+    write_text_atomically(path, render(data, album))
     return path

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, COVERAGE, DOES_NOT
+from heads.metrics.bootstrap import COVERAGE, Verdict
 from heads.metrics.catalogue import METRICS
 
 DASH = "–"
-MARKS = {BEATS: ("▲", "beats"), CANNOT_TELL: ("●", "cannot-tell"), DOES_NOT: ("▼", "does-not")}
+# The classes of style are the verdicts' values.
+MARKS = {Verdict.BEATS: "▲", Verdict.CANNOT_TELL: "●", Verdict.DOES_NOT: "▼"}
 # "95 %" in one piece on a line.
 COVERED = f"{100 * COVERAGE:.0f}\u202f%"
 KEY_MARKS = (
-    "<p class=key><span><span class=beats>▲</span> beats its floor</span>"
-    "<span><span class=cannot-tell>●</span> cannot tell</span>"
-    "<span><span class=does-not>▼</span> does not</span></p>"
+    "<p class=key>"
+    + "".join(
+        f"<span><span class={kind}>{sign}</span> {kind.words}</span>"
+        for kind, sign in MARKS.items()
+    )
+    + "</p>"
 )
 
 
@@ -122,12 +126,11 @@ def interval_text(metric: str, lo: float | None, hi: float | None) -> str:
     return f"{shown(metric, lo)} to {shown(metric, hi)}"
 
 
-def mark(verdict: str | None) -> str:
+def mark(verdict: Verdict | None) -> str:
     """Return the sign of a verdict, readable aloud; nothing where there is no verdict."""
-    if not verdict:
+    if verdict is None:
         return ""
-    sign, css = MARKS[verdict]
-    return f' <span class="{css}" role=img aria-label="{verdict}">{sign}</span>'
+    return f' <span class="{verdict}" role=img aria-label="{verdict.words}">{MARKS[verdict]}</span>'
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -17,6 +18,7 @@ from heads.cli import main as cli
 from heads.data.labels import Prediction
 from heads.data.splits import load_splits
 from heads.experiments.train import TrainRequest, train_run
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS
 from heads.metrics.comparison import Sample
 from heads.report.data import floor_on_val, read_report, title
@@ -26,7 +28,16 @@ from heads.runs.predictions import read_predictions
 from heads.web.html import decimal, listed
 from tests.heads.made import constant_prediction, labels_of_means, noisy_prediction, random_labels
 from tests.heads.planted import Plan
-from tests.report_runs import ALL_HEADS, GONE, PLAN, SIZES, edit_json, make_features, make_runs
+from tests.report_runs import (
+    ALL_HEADS,
+    GONE,
+    PLAN,
+    SIZES,
+    edit_json,
+    forget_metric,
+    make_features,
+    make_runs,
+)
 
 VOID = {"meta", "link", "br"}
 
@@ -224,6 +235,52 @@ def test_photographs_that_are_all_beautiful_have_no_roc(tmp_path: Path) -> None:
     text = write_report(runs).read_text()
     assert "ROC curves" not in text
     assert not read(text).wrong
+
+
+def cells(page: str, run: str) -> dict[str, str]:
+    """Return a run's cells of the table of every metric, as HTML, by the metric's name."""
+    table = page.split('<table class="sortable metrics">')[1].split("</table>")[0]
+    names = re.findall(r"<th scope=col[^>]*>(\w+)", table)
+    (row,) = (row for row in table.split("<tr>")[2:] if f'data-value="{run}">' in row)
+    inside = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)
+    return dict(zip(names, inside, strict=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_that_a_run_lacks_is_a_dash_and_one_too_many_is_passed_over(
+    own: Path, page: str, metric: str
+) -> None:
+    forget_metric(own / "emd", metric)
+    text = write_report(own).read_text()
+    assert not read(text).wrong
+    assert "left out" not in text
+    assert "sharpness" not in text
+    before, after = cells(page, "emd"), cells(text, "emd")
+    assert after == before | ({} if metric == "confusion" else {metric: "–"})
+    assert cells(text, "ridge").keys() == cells(page, "ridge").keys()
+
+
+def test_a_run_without_the_metric_that_ranks_comes_last_and_is_compared_with_none(
+    own: Path,
+) -> None:
+    forget_metric(own / "emd", "srcc")
+    data = read_report(own)
+    assert data.runs[-1].name == "emd"
+    assert "emd" not in data.contests
+    for name in ("constant", "ridge", "ridge-dist", "logistic"):
+        forget_metric(own / name, "srcc")
+    text = write_report(own).read_text()
+    assert "None of them yet" in text
+    assert not read(text).wrong
+
+
+def test_a_report_on_the_verdicts_in_words_of_earlier_runs_is_the_same(own: Path) -> None:
+    before = write_report(own).read_text()
+    for path in own.glob("*/metrics.json"):
+        verdicts = json.loads(path.read_text())["verdict"]
+        words = {name: kind and Verdict(kind).words for name, kind in verdicts.items()}
+        edit_json(path, verdict=words)
+    assert write_report(own).read_text() == before
 
 
 def test_words_from_labels_and_files_are_escaped(own: Path) -> None:
