@@ -115,10 +115,16 @@ class KerasEngine:
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_stderr():
-            import keras
+        try:
+            with quiet_stderr():
+                import keras
 
-            from extract.backbones.mobilenet_v2 import build_extractor
+                from extract.backbones.mobilenet_v2 import build_extractor
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
+                "installed, such as KERAS_BACKEND=jax."
+            ) from None
 
         device = _keras_device(settings.device)
         on_gpu = device == "gpu"
@@ -207,7 +213,8 @@ def compiled_by_jax(model: Any, device: str, batch_size: int) -> Callable[[Any],
         "uint8",
         sharding=jax.sharding.SingleDeviceSharding(place),
     )
-    compiled = jax.jit(forward).lower(weights, pixels).compile()
+    with jax.default_device(place):
+        compiled = jax.jit(forward).lower(weights, pixels).compile()
     return lambda pixels: compiled(weights, pixels)
 
 

@@ -72,7 +72,9 @@ def build_map_extractor(weights: Weights, *, layers: str, batch_size: int) -> ke
 def _feature_maps(
     weights: Weights, layers: str, batch_size: int | None, compute_dtype: str, turn_inside: bool
 ) -> keras.Model:
-    with _dtype_policy(compute_dtype):
+    # Kernels come from a file. JAX would compile a draw for every shape: most of the time to open.
+    no_draws = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
+    with _dtype_policy(compute_dtype), no_draws:
         pixels_u8 = keras.Input(batch_shape=(batch_size, *CROP, 3), dtype="uint8", name="pixels_u8")
         turned = _half_turn(pixels_u8) if turn_inside and weights.reads_reversed else pixels_u8
         scaled = _scale(turned, weights, compute_dtype)

