@@ -29,6 +29,7 @@ class CheapEngine:
 
     batch_size = 16
     parallel = 2
+    device = "cpu"
     label = "cheap"
 
     def __init__(self, layers: str = "top", seconds_a_batch: float = 0.0) -> None:

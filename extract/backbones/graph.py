@@ -71,7 +71,9 @@ def _feature_maps(
     weights: Weights, layers: str, batch_size: int | None, compute_dtype: str, turn_inside: bool
 ) -> keras.Model:
     backbone = weights.backbone
-    with _dtype_policy(compute_dtype):
+    # Kernels come from a file. JAX would compile a draw for every shape: most of the time to open.
+    no_draws = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
+    with _dtype_policy(compute_dtype), no_draws:
         shape = (batch_size, *backbone.input_size, 3)
         pixels_u8 = keras.Input(batch_shape=shape, dtype="uint8", name="pixels_u8")
         turned = _half_turn(pixels_u8) if turn_inside and weights.reads_reversed else pixels_u8

@@ -162,6 +162,15 @@ def test_seconds_of_decoding_are_added_up_over_threads() -> None:
     assert account.decode_seconds > 0
 
 
+def test_batches_that_are_computed_at_once_count_once() -> None:
+    account = Account()
+    engine = CheapEngine(seconds_a_batch=0.1)
+    start = time.perf_counter()
+    list(stream(map(photograph, range(64)), CENTER, engine, account))
+    assert 0.2 <= account.engine_seconds <= time.perf_counter() - start
+    assert account.engine_seconds < 0.4
+
+
 def test_blocks_say_what_became_of_each_row(tmp_path: Path) -> None:
     save_photographs(tmp_path, [0, 1, 3])
     (tmp_path / "images" / "1.jpg").write_bytes(b"")

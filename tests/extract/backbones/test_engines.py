@@ -340,18 +340,49 @@ def test_keras_in_bfloat16_is_close_to_float32_and_not_the_same(
     assert 0.98 < similar.min() < 0.999999
 
 
+@pytest.mark.parametrize(
+    ("backend", "package"), [("tensorflow", "aesthetic-heads[gpu]"), ("jax", "jax[cuda13]")]
+)
 def test_a_gpu_that_the_backend_does_not_see_is_an_error(
-    keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
+    wheel: Weights, monkeypatch: pytest.MonkeyPatch, backend: str, package: str
 ) -> None:
     import keras
 
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
     with pytest.raises(EngineError) as caught:
         open_engine(EngineSettings(device="gpu"), wheel)
     assert str(caught.value) == (
-        "--device gpu: Keras' backend tensorflow sees no GPU. Install the CUDA libraries with: "
-        "pip install 'aesthetic-heads[gpu]', or choose --device cpu."
+        f"--device gpu: Keras' backend {backend} sees no GPU. Install the CUDA libraries with: "
+        f"pip install '{package}', or choose --device cpu."
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["CPU:0", "GPU:0"], "gpu"), (["gpu:0"], "gpu"), (["cuda:0"], "gpu"), (["cpu:0"], "cpu")],
+)
+def test_a_gpu_is_known_by_the_names_of_either_backend(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], found: str
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: names)
+    assert engines._keras_device("auto") == found
+    assert engines._keras_device("cpu") == "cpu"
+
+
+def test_the_graph_for_a_gpu_turns_photographs_itself(
+    keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = pictures(16)
+    expected = keras_engine.features(batch)
+    monkeypatch.setattr(engines, "_keras_device", lambda wanted: "gpu")
+    monkeypatch.setattr(engines, "GPU_BATCH", 16)
+    monkeypatch.setattr(engines, "as_read", lambda *_: pytest.fail("turned outside"))
+    for_gpu = KerasEngine(EngineSettings(), wheel)
+    assert (for_gpu.device, for_gpu.parallel) == ("gpu", 2)
+    np.testing.assert_allclose(for_gpu.features(batch), expected, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -704,6 +704,14 @@ def test_the_closing_line_says_how_fast_and_what_bound_it() -> None:
     assert describe(slow, 1).endswith("bound by decode.")
 
 
+def test_the_closing_line_of_a_gpu_tells_its_seconds_by_the_clock() -> None:
+    line = describe(Summary(Path("a.h5"), 9, 0, 0, 9, 4.0, 1.0, 0.1, 3.0, "x", 2.5, "gpu"), 2)
+    assert line.endswith(
+        "decode 4.0 core-seconds on 2 cores, inference 2.5 s on the GPU, write 0.1 s; "
+        "bound by inference."
+    )
+
+
 # --- the real sets -------------------------------------------------------------------------------
 
 
