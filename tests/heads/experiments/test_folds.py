@@ -95,7 +95,7 @@ def test_every_other_kind_of_split_pools_its_test(tmp_path: Path, kind: SplitKin
 
 def test_the_test_list_of_files_that_tell_it_in_words_alone_stays_out_too(tmp_path: Path) -> None:
     folder = plant_rule(tmp_path, Plan(), SplitKind.HASH)
-    for path in folder.iterdir():
+    for path in folder.glob("*.h5"):
         with h5py.File(path, "r+") as file:
             rule = json.loads(file.attrs["split_rule"])
             rule["rule"] = "the official test list, the rest by hash"
