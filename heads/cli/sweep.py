@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         options.dropout or (),
         options.seeds,
     )
-    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels, options.memory)
+    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels)
     points = sweep.sweep(options.head, base, grid, lessons, options.seed)
     chosen = sweep.best(points)
     folder = options.out / f"sweep-{options.head}"
@@ -86,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
         features_dir=options.features,
         out=options.out,
         overwrite=options.overwrite,
-        memory_bytes=options.memory,
     )
     done = train_run(request, data)
     if options.json:

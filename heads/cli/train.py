@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache import console
-from cache.errors import HeadError
 from heads.cli import options as cli_options
+from heads.errors import HeadError
 from heads.models.registry import HEADS
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
         features_dir=options.features or Path(config.get("features_dir", "features")),
         out=options.out,
         overwrite=options.overwrite,
-        memory_bytes=options.memory or config.get("streamed_bytes"),
     )
-    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
+    memory = options.memory or config.get("streamed_bytes")
+    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=memory)
     _note_other_data(options.config, config, data)
     done = train_run(request, data)
     if options.json:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.types import FloatArray, IntArray, TextArray
-from heads.data.labels import Labels, Prediction
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.metrics.catalogue import CORRELATIONS, METRICS, Value, evaluate, kendall
 from heads.metrics.weighted import FAST, FastMetrics
 

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from cache.errors import HeadError
 from cache.types import FloatArray, IntArray
-from heads.data.labels import Labels, Prediction, predicted_label, ratings
+from heads.data.distributions import ratings
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction, predicted_label
+from heads.errors import HeadError
 from heads.metrics.weighted import FastMetrics, spearman
 
 MIN_WITHIN = 10

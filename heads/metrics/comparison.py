@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from heads.data.labels import Labels, Prediction
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import CANNOT_TELL, Bootstrap, Difference, bootstrap, verdict
 from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from cache.types import FloatArray
-from heads.data.labels import Labels, Prediction, distribution_std, predicted_label
+from heads.data.distributions import distribution_std, emd
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction, predicted_label
 
 FAST = (
     *("srcc", "plcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"),
@@ -50,12 +52,9 @@ class FastMetrics:
         self._terms |= errors
 
     def _add_distributions(self, predicted: FloatArray, labels: Labels) -> None:
-        gap = predicted - labels.distribution
-        self._add_errors(dist_mse=np.mean(gap**2, axis=1))
-        np.cumsum(gap, axis=1, out=gap)
-        self._add_errors(emd_r1=np.abs(gap).mean(axis=1))
-        # NIMA (Talebi and Milanfar, 2018), equation 1 with r = 2, for each photograph.
-        self._add_errors(emd_r2=np.sqrt(np.mean(gap**2, axis=1)))
+        true = labels.distribution
+        self._add_errors(dist_mse=np.mean((predicted - true) ** 2, axis=1))
+        self._add_errors(emd_r1=emd(predicted, true, r=1), emd_r2=emd(predicted, true, r=2))
         stds = distribution_std(predicted), labels.std
         self._terms |= _moments("std", *map(_centred, stds))
         self._stds = Levels(stds[0]), Levels(stds[1])

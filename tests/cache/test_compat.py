@@ -34,13 +34,13 @@ def test_version_1_is_sound() -> None:
 def test_version_1_gives_its_labels() -> None:
     cache = open_cache(V1)
     assert cache.n_rows == N
-    assert cache.image_id[[0, 11]].tolist() == ["photo-0", "фото-ä"]
-    assert cache.paths[11] == "images/фото-ä.jpg"
-    assert cache.group[:4].tolist() == ["", "north", "south", ""]
-    assert cache.votes[2].tolist() == [3, 4, 5, 6, 7]
-    assert cache.mean[0] == 11 / 3
-    assert cache.tags[5].tolist() == [5, 10]
-    assert cache.challenge[5] == 105
+    assert cache.labels.image_id[[0, 11]].tolist() == ["photo-0", "фото-ä"]
+    assert cache.labels.path[11] == "images/фото-ä.jpg"
+    assert cache.labels.group[:4].tolist() == ["", "north", "south", ""]
+    assert cache.labels.votes[2].tolist() == [3, 4, 5, 6, 7]
+    assert cache.labels.mean[0] == 11 / 3
+    assert cache.labels.tags[5].tolist() == [5, 10]
+    assert cache.labels.challenge[5] == 105
     assert (cache.scale, cache.threshold) == (Scale(1, 5), "3")
     assert cache.split == "val"
     assert cache.split_rule == SplitRule("val", "hash of id", 7, 0.1, 0.2, 0)

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from cache.errors import FormatError, StaleCacheError
+from cache.labels import Manifest
 from cache.rejects import rejects_path
-from cache.resume import Reuse, count_pending, is_current, open_writer, write_cache
+from cache.resume import Reuse, count_pending, is_current, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
-from cache.types import ExtractorSpec, Manifest, Status
+from cache.types import ExtractorSpec, Status
 from cache.verify import verify
 from cache.writer import Block, CacheWriter
 from tests.helpers import (
@@ -26,8 +27,10 @@ from tests.helpers import (
     make_manifest,
     make_spec,
     present,
+    relabelled,
     small_cache,
     take,
+    write_cache,
 )
 
 N = 12
@@ -241,7 +244,7 @@ class TestGoingOn:
             writer.write(block(range(5)))
         with opened(path, spec=other) as writer:
             assert writer.pending.tolist() == list(range(5, N))
-        more = replace(make_manifest(N), threshold="3.5")
+        more = relabelled(make_manifest(N), threshold="3.5")
         with opened(path, more, spec=other) as writer:
             assert writer.pending.tolist() == list(range(5, N))
 
@@ -357,7 +360,7 @@ class TestAnotherManifest:
             assert not len(writer.pending)
             writer.finish()
         cache = open_cache(path)
-        assert np.array_equal(cache.votes, other.votes)
+        assert np.array_equal(cache.labels.votes, other.labels.votes)
         assert np.array_equal(cache.features, FEATURES.astype(np.float16))
         assert verify(path) == []
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cache.console import quiet_stderr
-from cache.errors import WeightsError
 from extract.backbones.layers import BLOCK_CHANNELS, layer_slices
 from extract.backbones.weights import Weights, as_read, find_weights, read_torch_pickle
+from extract.errors import WeightsError
 
 with quiet_stderr():
     import keras

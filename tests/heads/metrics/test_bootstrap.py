@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import (
     BEATS,
     CANNOT_TELL,

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from cache.errors import HeadError
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
+from heads.errors import HeadError
 from heads.metrics.catalogue import (
     CORRELATIONS,
     METRICS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.metrics.weighted import FAST, FastMetrics, Levels, spearman
 from tests.heads.made import noisy_prediction, random_labels
 
