@@ -1,6 +1,6 @@
 """A head's metrics with intervals, beside those of the floor, and what the difference tells.
 
-Numpy and scipy only; the formulas are in `metrics`, the bootstrap in `intervals`.
+Numpy and scipy only; the metrics are in `catalogue`, their intervals in `bootstrap`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ from heads.data.predictions import Prediction
 from heads.data.splits import labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import CANNOT_TELL, COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import Reliability, ceiling, evaluate, for_table
+from heads.metrics.catalogue import evaluate, for_table
 from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample
+from heads.metrics.reliability import Reliability, ceiling
 from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
