@@ -71,11 +71,14 @@ def write_cache(
     status: npt.NDArray[np.uint8] | None = None,
     data_root: str = "",
     label_note: str = "",
+    whole_manifest_sha256: str = "",
 ) -> Path:
     """Write a complete cache in one call, from features (N, V, D) that are already there."""
     n = len(manifest)
     facts = FileFacts(np.zeros(n, np.int64), np.zeros(n, np.int64))
-    origin = Provenance(data_root, label_note, created=now())
+    origin = Provenance(
+        data_root, label_note, created=now(), whole_manifest_sha256=whole_manifest_sha256
+    )
     writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
     if writer is None:
         raise AssertionError("an overwriting writer always writes")
