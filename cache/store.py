@@ -244,11 +244,6 @@ class FeatureCache:
         """Versions of the libraries that made the file."""
         return self.header.provenance.library_versions
 
-    @property
-    def view_names(self) -> tuple[str, ...]:
-        """Names of the second axis of `features`."""
-        return self.header.spec.views
-
 
 def _texts(stored: npt.NDArray[Any]) -> TextArray:
     return np.array([value.decode("utf-8") for value in stored.tolist()], np.str_)

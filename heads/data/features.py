@@ -32,11 +32,6 @@ class FeatureRows(Protocol):
         """As they are stored."""
         ...
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all of them as they are stored."""
-        ...
-
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: slice, /) -> npt.NDArray[Any]: ...
@@ -47,12 +42,8 @@ def memory_budget(X: FeatureRows) -> int:
 
     What `load_splits` was given, which the rows carry; else, and for arrays, half of the machine's.
     """
-    return getattr(X, "memory_bytes", None) or default_memory_bytes()
-
-
-def default_memory_bytes() -> int:
-    """Return half of the machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return getattr(X, "memory_bytes", None) or half
 
 
 class _Rows:
@@ -72,9 +63,6 @@ class _Rows:
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[Any]:
-        raise NotImplementedError
 
     def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)

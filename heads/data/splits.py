@@ -120,13 +120,13 @@ def labels_of(cache: FeatureCache, rows: IntArray) -> Labels:
 def _view_index(cache: FeatureCache, views: Sequence[str] | None) -> slice | IntArray:
     if views is None:
         return slice(None)
-    unknown = [name for name in views if name not in cache.view_names]
+    unknown = [name for name in views if name not in cache.spec.views]
     if unknown or not views:
         raise HeadError(
             f"{cache.path} has no view {', '.join(unknown) or 'named'}; "
-            f"it holds {', '.join(cache.view_names)}."
+            f"it holds {', '.join(cache.spec.views)}."
         )
-    return np.array([cache.view_names.index(name) for name in views], np.int64)
+    return np.array([cache.spec.views.index(name) for name in views], np.int64)
 
 
 def _features(

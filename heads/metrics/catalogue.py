@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import methodcaller as call
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from heads.metrics.weighted import Draws, Terms, spearman
 MIN_WITHIN = 10
 
 Value = float | list[list[int]] | None
+Weighted = Callable[[Draws], FloatArray | None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Metric:
 
     `higher_is_better` is None where neither end is good; `floor` says what a head that learned
     nothing gets; `undefined` is what a table shows for NaN (None: a dash). `heading` is its column
-    in the leaderboard's table, '' for leaderboard.csv alone; `half_width` shows its interval there.
+    in the leaderboard's table, '' for leaderboard.csv alone.
 
     `formula` computes it; a bootstrap applies that to every draw, to samples of at most
     `resampled_rows` photographs (any number if None), and leaves the interval out above that.
@@ -45,21 +47,16 @@ class Metric:
     decimals: int = 3
     undefined: float | None = None
     heading: str = ""
-    half_width: bool = False
     formula: Callable[[Prediction, Labels], Value] | None = None
     resampled_rows: int | None = None
-    weighted: Callable[[Draws], FloatArray | None] | None = None
-
-
-def kendall(score: FloatArray, mean: FloatArray) -> float:
-    """Return Kendall's tau-b of (n,) scores and means; NaN where one of them is constant."""
-    if np.ptp(score) == 0 or np.ptp(mean) == 0:
-        return math.nan
-    return float(stats.kendalltau(score, mean).statistic)
+    weighted: Weighted | None = None
 
 
 def _kendall(prediction: Prediction, labels: Labels) -> float:
-    return kendall(prediction.score, labels.mean)
+    """Return Kendall's tau-b of scores and means; NaN where one of them is constant."""
+    if np.ptp(prediction.score) == 0 or np.ptp(labels.mean) == 0:
+        return math.nan
+    return float(stats.kendalltau(prediction.score, labels.mean).statistic)
 
 
 def _confusion(prediction: Prediction, labels: Labels) -> list[list[int]]:
@@ -75,130 +72,61 @@ _CONSTANT = "the constant head's"
 # photographs make too slow.
 KENDALL_ROWS = 1000
 
+
+def _correlation(meaning: str, form: Weighted, heading: str = "") -> Metric:
+    return Metric(meaning, True, _NO_ORDER, undefined=0.0, heading=heading, weighted=form)
+
+
+def _mean(term: str, meaning: str, floor: str, decimals: int, heading: str = "") -> Metric:
+    """Return an error that is a mean over photographs, of a term that `Terms` prepares."""
+    return Metric(meaning, False, floor, decimals, heading=heading, weighted=call("mean", term))
+
+
+def _share(meaning: str, form: Weighted, heading: str = "", floor: str = _MAJORITY) -> Metric:
+    return Metric(meaning, True, floor, heading=heading, weighted=form)
+
+
 METRICS: dict[str, Metric] = {
-    "srcc": Metric(
-        "Spearman's rank correlation of score and mean",
-        True,
-        _NO_ORDER,
-        undefined=0.0,
-        heading="srcc",
-        half_width=True,
-        weighted=lambda draws: draws.spearman("score", "mean"),
+    "srcc": _correlation(
+        "Spearman's rank correlation of score and mean", call("spearman", "score", "mean"), "srcc"
     ),
-    "plcc": Metric(
-        "Pearson's correlation of score and mean",
-        True,
-        _NO_ORDER,
-        undefined=0.0,
-        heading="plcc",
-        weighted=lambda draws: draws.pearson("score"),
+    "plcc": _correlation(
+        "Pearson's correlation of score and mean", call("pearson", "score"), "plcc"
     ),
     "krcc": Metric(
-        "Kendall's tau-b of score and mean",
-        True,
-        _NO_ORDER,
+        meaning="Kendall's tau-b of score and mean",
+        higher_is_better=True,
+        floor=_NO_ORDER,
         undefined=0.0,
         formula=_kendall,
         resampled_rows=KENDALL_ROWS,
     ),
-    "mse": Metric(
-        "mean squared error of the score",
-        False,
-        "the variance of the means",
-        heading="mse",
-        weighted=lambda draws: draws.mean("mse"),
+    "mse": _mean("mse", "mean squared error of the score", "the variance of the means", 3, "mse"),
+    "mae": _mean("mae", "mean absolute error of the score", _CONSTANT, 3, "mae"),
+    "dist_mse": _mean("dist_mse", "mean squared error between distributions", _CONSTANT, 5),
+    "emd_r1": _mean("emd_r1", "mean absolute gap between the CDFs", _CONSTANT, 4),
+    "emd_r2": _mean(
+        "emd_r2", "root of the mean squared gap between the CDFs", _CONSTANT, 4, "emd_r2"
     ),
-    "mae": Metric(
-        "mean absolute error of the score",
-        False,
-        _CONSTANT,
-        heading="mae",
-        weighted=lambda draws: draws.mean("mae"),
+    "std_srcc": _correlation(
+        "Spearman's correlation of the deviations", call("spearman", "std", "true_std")
     ),
-    "dist_mse": Metric(
-        "mean squared error between distributions",
-        False,
-        _CONSTANT,
-        decimals=5,
-        weighted=lambda draws: draws.mean("dist_mse"),
+    "std_plcc": _correlation("Pearson's correlation of the deviations", call("pearson", "std")),
+    "acc": _share("share of right labels", call("mean", "right"), "acc"),
+    "balanced_acc": _share(
+        "mean of the two classes' recalls", Draws.balanced_accuracy, "bal_acc", "1/2"
     ),
-    "emd_r1": Metric(
-        "mean absolute gap between the CDFs",
-        False,
-        _CONSTANT,
-        decimals=4,
-        weighted=lambda draws: draws.mean("emd_r1"),
-    ),
-    "emd_r2": Metric(
-        "root of the mean squared gap between the CDFs",
-        False,
-        _CONSTANT,
-        decimals=4,
-        heading="emd_r2",
-        weighted=lambda draws: draws.mean("emd_r2"),
-    ),
-    "std_srcc": Metric(
-        "Spearman's correlation of the deviations",
-        True,
-        _NO_ORDER,
-        undefined=0.0,
-        weighted=lambda draws: draws.spearman("std", "true_std"),
-    ),
-    "std_plcc": Metric(
-        "Pearson's correlation of the deviations",
-        True,
-        _NO_ORDER,
-        undefined=0.0,
-        weighted=lambda draws: draws.pearson("std"),
-    ),
-    "acc": Metric(
-        "share of right labels",
-        True,
-        _MAJORITY,
-        heading="acc",
-        half_width=True,
-        weighted=lambda draws: draws.mean("right"),
-    ),
-    "balanced_acc": Metric(
-        "mean of the two classes' recalls",
-        True,
-        "1/2",
-        heading="bal_acc",
-        weighted=Draws.balanced_accuracy,
-    ),
-    "precision": Metric(
-        "share of beautiful among those called so", True, _MAJORITY, weighted=Draws.precision
-    ),
-    "recall": Metric(
-        "share of the beautiful that are called so", True, _MAJORITY, weighted=Draws.recall
-    ),
-    "f1": Metric(
-        "harmonic mean of precision and recall",
-        True,
-        _MAJORITY,
-        heading="f1",
-        weighted=Draws.f1,
-    ),
-    "auc": Metric(
-        "area under the ROC curve of p_beautiful",
-        True,
-        "1/2: no order",
-        heading="auc",
-        half_width=True,
-        weighted=Draws.area,
-    ),
+    "precision": _share("share of beautiful among those called so", Draws.precision),
+    "recall": _share("share of the beautiful that are called so", Draws.recall),
+    "f1": _share("harmonic mean of precision and recall", Draws.f1, "f1"),
+    "auc": _share("area under the ROC curve of p_beautiful", Draws.area, "auc", "1/2: no order"),
     "confusion": Metric(
-        "counts [[tn, fp], [fn, tp]]",
-        None,
-        _MAJORITY,
-        decimals=0,
-        formula=_confusion,
-        resampled_rows=0,
+        "counts [[tn, fp], [fn, tp]]", None, _MAJORITY, 0, formula=_confusion, resampled_rows=0
     ),
     "spread": Metric(
-        "deviation of the scores over that of the means",
-        None,
-        "0: collapsed",
+        meaning="deviation of the scores over that of the means",
+        higher_is_better=None,
+        floor="0: collapsed",
         heading="spread",
         weighted=Draws.spread,
     ),

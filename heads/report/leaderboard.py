@@ -20,8 +20,9 @@ from heads.metrics.reliability import ceiling
 from heads.models.registry import BLIND, FLOOR, HEADS
 
 NO_VALUE = ""
+WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
-SHOWN = tuple((name, m.heading, m.half_width) for name, m in METRICS.items() if m.heading)
+SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
 # Yardsticks: what each neural head is compared in with whom.
 RIVALS = (
     ("ridge", ("srcc", "plcc", "mse")),

@@ -56,7 +56,7 @@ def test_version_1_gives_its_features() -> None:
     assert cache.features.dtype == np.float16
     place = np.arange(cache.features.size).reshape(cache.features.shape) % 385 / 64
     assert np.array_equal(cache.features[cache.ok_rows], place[cache.ok_rows])
-    assert cache.view_names == ("center", "center flipped")
+    assert cache.spec.views == ("center", "center flipped")
     assert cache.spec.layer_slice("top") == slice(6, 16)
     assert cache.spec.sha256 == "e907bf38272d62fa9c5fb852d792dcf85e7c1475fe5799152d21d5601be8c08f"
 

@@ -52,7 +52,7 @@ class TestOpening:
         assert (cache.scale, cache.threshold) == (manifest.labels.scale, manifest.labels.threshold)
         assert cache.split_rule == manifest.split_rule
         assert cache.manifest_sha256 == manifest.sha256
-        assert (cache.split, cache.n_rows, cache.view_names) == ("train", 20, ("center",))
+        assert (cache.split, cache.n_rows, cache.spec.views) == ("train", 20, ("center",))
         assert cache.labels.tags is None
         assert cache.labels.challenge is None
 

@@ -535,7 +535,7 @@ def test_overwrite_makes_anew_with_another_extractor(settings: Settings) -> None
     do(settings)
     changed = replace(settings, views="flip", reuse=Reuse(overwrite=True))
     assert counts(do(changed)) == (N, 0, 0, N)
-    assert open_cache(settings.out / "train.h5").view_names == ("center", "center_flipped")
+    assert open_cache(settings.out / "train.h5").spec.views == ("center", "center_flipped")
 
 
 def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(settings: Settings) -> None:
