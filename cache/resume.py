@@ -184,9 +184,8 @@ class _Kept:
         cls, found: Sequence[FeatureCache], manifest: Manifest, facts: FileFacts, reuse: Reuse
     ) -> _Kept:
         keep = [Status.OK] if reuse.retry_failed else [Status.OK, Status.UNREADABLE]
-        open_rows = {
-            image_id: row for row, image_id in enumerate(manifest.labels.image_id.tolist())
-        }
+        ids = manifest.labels.image_id.tolist()
+        open_rows = {image_id: row for row, image_id in enumerate(ids)}
         sources = []
         for earlier in found:
             before = earlier.facts

@@ -196,20 +196,18 @@ class CacheWriter:
     def _write_rejects(self) -> None:
         # The list itself is read too: a kill may have come after the journal was deleted.
         reasons = read_rejects(self.path) | read_journal(journal_path(self.path))
-        target = rejects_path(self.path)
+        target, labels = rejects_path(self.path), self.manifest.labels
         temporary = target.with_name(f".{target.name}.new")
         rejected = np.flatnonzero(np.isin(self._status, [Status.MISSING, Status.UNREADABLE]))
         with temporary.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(["image_id", "path", "status", "reason"])
             for row in rejected.tolist():
-                image_id = str(self.manifest.labels.image_id[row])
+                image_id = str(labels.image_id[row])
                 status = Status(int(self._status[row]))
                 lost = REASON_MISSING if status is Status.MISSING else REASON_LOST
                 reason = lost if status is Status.MISSING else reasons.get(image_id, lost)
-                lines.writerow(
-                    [image_id, self.manifest.labels.path[row], status.name.lower(), reason]
-                )
+                lines.writerow([image_id, labels.path[row], status.name.lower(), reason])
         publish(temporary, target)
 
 

@@ -53,13 +53,9 @@ class Prediction:
 
     def take(self, rows: npt.NDArray[Any] | slice) -> Prediction:
         """Return the predictions of some rows (indices, mask or slice)."""
-        return Prediction(
-            score=self.score[rows],
-            p_beautiful=self.p_beautiful[rows],
-            distribution=None if self.distribution is None else self.distribution[rows],
-            ranking_only=self.ranking_only,
-            label_by_p=self.label_by_p,
-        )
+        shares = None if self.distribution is None else self.distribution[rows]
+        columns = {"score": self.score[rows], "p_beautiful": self.p_beautiful[rows]}
+        return replace(self, distribution=shares, **columns)
 
     @classmethod
     def concat(cls, parts: Sequence[Prediction]) -> Prediction:

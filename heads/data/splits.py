@@ -17,7 +17,7 @@ import numpy as np
 
 from cache.errors import MismatchError
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray, TextArray
+from cache.types import IntArray
 from heads.data.features import FeatureRows, StoredRows
 from heads.data.labels import Labels
 from heads.errors import HeadError, SplitOverlapError
@@ -42,11 +42,6 @@ class SplitData:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def image_id(self) -> TextArray:
-        """(n,) the photographs' ids."""
-        return self.labels.image_id
 
     @cached_property
     def content_sha256(self) -> str:

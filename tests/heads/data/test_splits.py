@@ -35,7 +35,7 @@ def write_pair(folder: Path, other: Plan) -> Path:
 def test_only_rows_that_hold_features_are_taken(planted7: Path) -> None:
     train = load_splits(planted7)["train"]
     assert len(train) == 598
-    assert not {"train3", "train500"} & set(train.image_id.tolist())
+    assert not {"train3", "train500"} & set(train.labels.image_id.tolist())
     cache = open_cache(planted7 / "train.h5")
     np.testing.assert_array_equal(train.X, cache.features[train.rows])
     np.testing.assert_array_equal(train.labels.path, cache.labels.path[train.rows])
@@ -76,9 +76,9 @@ def test_an_unknown_view_is_named(planted7: Path) -> None:
 def test_a_smaller_limit_is_part_of_a_larger_one(planted7: Path) -> None:
     few = load_splits(planted7, limit=10)
     more = load_splits(planted7, limit=50)
-    assert few["train"].image_id.tolist() == more["train"].image_id[:10].tolist()
+    assert few["train"].labels.image_id.tolist() == more["train"].labels.image_id[:10].tolist()
     assert len(few["train"]) == 10
-    assert "train3" not in few["train"].image_id
+    assert "train3" not in few["train"].labels.image_id
     assert len(few["val"]) == 150
 
 
