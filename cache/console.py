@@ -65,12 +65,18 @@ def quiet_stderr() -> Iterator[None]:
             os.close(saved)
 
 
-def run(name: str, command: Callable[[], int]) -> int:
+def run(
+    name: str,
+    command: Callable[[], int],
+    *,
+    when_stopped: str = "Nothing half-made is left in place; the same command starts anew.",
+) -> int:
     """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (SIGTERM).
 
     Args:
         name: the command's name, shown before an error.
         command: does the work and returns an exit code.
+        when_stopped: what is left after Ctrl-C or SIGTERM, and how to go on.
     """
     try:
         with _own_process(name):
@@ -79,10 +85,10 @@ def run(name: str, command: Callable[[], int]) -> int:
         note(f"{name}: {error.one_line()}")
         return EXIT_PROBLEM
     except Terminated:
-        note(f"{name}: terminated. {_resume_hint(name)}")
+        note(f"{name}: terminated. {when_stopped}")
         return EXIT_TERMINATED
     except KeyboardInterrupt:
-        note(f"{name}: interrupted. {_resume_hint(name)}")
+        note(f"{name}: interrupted. {when_stopped}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,11 +113,3 @@ def _own_process(name: str) -> Iterator[None]:
         if level_before is None:
             os.environ.pop(LOG_LEVEL, None)
         signal.signal(signal.SIGTERM, signal_before)
-
-
-def _resume_hint(name: str) -> str:
-    if name == "extract":
-        return "What is written is kept; the same command goes on from there."
-    if name == "heads":
-        return "Finished runs are kept; the same command goes on with the rest."
-    return "Nothing half-made is left in place; the same command starts anew."

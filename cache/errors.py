@@ -1,8 +1,9 @@
-"""Every error that this project raises on purpose, under one base.
+"""The base of every error that this project raises on purpose, and those that both stages raise.
 
-`cache.console.run` turns an `AestheticError` into one line on stderr and exit code 1. Anything
-else that escapes is a bug and keeps its traceback. A message says what happened, where, what
-was expected and how to mend it; `add_note` adds context where more of it is known.
+What one stage alone raises is in `extract.errors` and `heads.errors`. `cache.console.run` turns an
+`AestheticError` into one line on stderr and exit code 1. Anything else that escapes is a bug and
+keeps its traceback. A message says what happened, where, what was expected and how to mend it;
+`add_note` adds context where more of it is known.
 """
 
 
@@ -20,14 +21,6 @@ class LabelError(AestheticError):
 
 class NoPhotographsError(AestheticError):
     """Not one photograph was found where the labels say they lie."""
-
-
-class TooManyFailuresError(AestheticError):
-    """More photographs were unreadable than `--max-failure-rate` allows."""
-
-
-class WeightsError(AestheticError):
-    """Backbone weights are missing, unknown or not the expected bytes."""
 
 
 class EngineError(AestheticError):
@@ -54,21 +47,5 @@ class StorageError(AestheticError):
     """The disk is full, the folder is read-only, or a write failed."""
 
 
-class SplitOverlapError(AestheticError):
-    """The same photograph or group stands in two splits."""
-
-
 class MismatchError(AestheticError):
     """Caches that are used together differ in extractor, scale or threshold."""
-
-
-class HeadError(AestheticError):
-    """A head cannot be trained or used on this data with these settings."""
-
-
-class UnsuitableLabelsError(HeadError):
-    """These labels cannot train this head, whatever its settings; other heads may do."""
-
-
-class RunError(AestheticError):
-    """A run folder is missing, damaged, or already holds something else."""

@@ -46,16 +46,15 @@ def _write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def _columns(cache: FeatureCache) -> dict[str, npt.NDArray[Any]]:
-    rows = cache.ok_rows
+    labels = cache.labels.take(cache.ok_rows)
     columns: dict[str, npt.NDArray[Any]] = {
-        "image_id": cache.image_id[rows],
-        "path": cache.paths[rows],
-        "group": cache.group[rows],
-        "mean": cache.mean[rows],
+        "image_id": labels.image_id,
+        "path": labels.path,
+        "group": labels.group,
+        "mean": labels.mean,
     }
-    if cache.votes is not None:
-        for k in range(cache.votes.shape[1]):
-            columns[f"r{k + 1}"] = cache.votes[rows, k]
+    if labels.votes is not None:
+        columns |= {f"r{k}": counts for k, counts in enumerate(labels.votes.T, 1)}
     return columns
 
 

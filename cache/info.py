@@ -39,12 +39,13 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _labels(cache: FeatureCache) -> dict[str, Any]:
+    labels = cache.labels
     return {
-        "scale": [cache.scale.lo, cache.scale.hi],
-        "levels": None if cache.votes is None else cache.votes.shape[1],
-        "threshold": cache.threshold,
-        "mean_of_means": float(cache.mean.mean()) if cache.n_rows else None,
-        "groups": len(set(cache.group.tolist()) - {""}),
+        "scale": [labels.scale.lo, labels.scale.hi],
+        "levels": labels.levels or None,
+        "threshold": labels.threshold,
+        "mean_of_means": float(labels.mean.mean()) if len(labels) else None,
+        "groups": len(set(labels.group.tolist()) - {""}),
         "note": cache.label_note,
     }
 

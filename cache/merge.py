@@ -14,11 +14,12 @@ import numpy as np
 
 from cache.errors import FormatError, MismatchError, StorageError
 from cache.files import exclusive, storage_errors
+from cache.labels import LabelTable, Manifest
 from cache.rejects import read_rejects
 from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray, Manifest, Status
+from cache.types import IntArray, Status
 from cache.writer import Block, CacheWriter, now
 
 BLOCK_ROWS = 2048
@@ -89,23 +90,8 @@ def _check(caches: Sequence[FeatureCache]) -> None:
 
 def _whole_manifest(caches: Sequence[FeatureCache]) -> Manifest:
     first = caches[0]
-
-    def joined(name: str) -> np.ndarray | None:
-        columns = [getattr(cache, name) for cache in caches]
-        return None if columns[0] is None else np.concatenate(columns)
-
-    manifest = Manifest(
-        image_id=np.concatenate([cache.image_id for cache in caches]),
-        path=np.concatenate([cache.paths for cache in caches]),
-        group=np.concatenate([cache.group for cache in caches]),
-        votes=joined("votes"),
-        mean=np.concatenate([cache.mean for cache in caches]),
-        scale=first.scale,
-        threshold=first.threshold,
-        split_rule=replace(first.split_rule, shard=1, shards=1),
-        tags=joined("tags"),
-        challenge=joined("challenge"),
-    )
+    labels = LabelTable.concat([cache.labels for cache in caches])
+    manifest = Manifest(labels, replace(first.split_rule, shard=1, shards=1))
     if manifest.sha256 != first.header.provenance.whole_manifest_sha256:
         raise FormatError(
             "The shards' rows do not add up to the split that they were made from; one of them "
@@ -140,5 +126,7 @@ def _block(cache: FeatureCache, rows: IntArray, offset: int, reasons: dict[str, 
         features=features,
         status=cache.status[rows],
         size=cache.size[rows],
-        reasons={row + offset: reasons.get(str(cache.image_id[row]), "?") for row in unreadable},
+        reasons={
+            row + offset: reasons.get(str(cache.labels.image_id[row]), "?") for row in unreadable
+        },
     )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -20,11 +19,12 @@ import numpy.typing as npt
 from cache import schema
 from cache.errors import FormatError, StaleCacheError
 from cache.files import remove_leftovers, replacing, storage_errors
+from cache.labels import Manifest
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
-from cache.types import ExtractorSpec, IntArray, Manifest, Status
-from cache.writer import Block, CacheWriter, labels_of, mark_missing, now, spans_of
+from cache.types import ExtractorSpec, IntArray, Status
+from cache.writer import CacheWriter, mark_missing, spans_of
 
 COPY_ROWS = 4096
 
@@ -184,20 +184,21 @@ class _Kept:
         cls, found: Sequence[FeatureCache], manifest: Manifest, facts: FileFacts, reuse: Reuse
     ) -> _Kept:
         keep = [Status.OK] if reuse.retry_failed else [Status.OK, Status.UNREADABLE]
-        open_rows = {image_id: row for row, image_id in enumerate(manifest.image_id.tolist())}
+        ids = manifest.labels.image_id.tolist()
+        open_rows = {image_id: row for row, image_id in enumerate(ids)}
         sources = []
         for earlier in found:
             before = earlier.facts
             pairs = []
             for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
-                new = open_rows.get(str(earlier.image_id[old]))
+                new = open_rows.get(str(earlier.labels.image_id[old]))
                 if (
                     new is not None
                     and before.size_bytes[old] == facts.size_bytes[new]
                     and before.mtime_ns[old] == facts.mtime_ns[new]
                 ):
                     pairs.append((old, new))
-                    del open_rows[str(earlier.image_id[old])]
+                    del open_rows[str(earlier.labels.image_id[old])]
             both = np.array(pairs, np.int64).reshape(-1, 2)
             both = both[np.argsort(both[:, 1])]
             sources.append((earlier, both[:, 0], both[:, 1]))
@@ -249,7 +250,8 @@ def _copy_rows(
         for span, part in spans_of(rows, ok):
             file["features"][span] = features[part]
         for i, row in enumerate(rows.tolist()):
-            sums[row] = schema.row_crc32(features[i] if ok[i] else None, labels_of(manifest, row))
+            labels = schema.label_bytes(manifest.labels, row)
+            sums[row] = schema.row_crc32(features[i] if ok[i] else None, labels)
     file["status"][:], file["size"][:], file["crc32"][:] = status, size, sums
 
 
@@ -266,31 +268,5 @@ def _carry_reasons(path: Path, kept: _Kept) -> None:
         lines = csv.writer(file, lineterminator="\n")
         for earlier, old, _ in kept.sources:
             for row in old[earlier.status[old] == Status.UNREADABLE].tolist():
-                image_id = str(earlier.image_id[row])
+                image_id = str(earlier.labels.image_id[row])
                 lines.writerow([image_id, reasons.get(image_id, REASON_LOST)])
-
-
-def write_cache(
-    path: Path,
-    manifest: Manifest,
-    spec: ExtractorSpec,
-    features: npt.NDArray[np.floating[Any]],
-    *,
-    status: npt.NDArray[np.uint8] | None = None,
-    data_root: str = "",
-    label_note: str = "",
-    value_ranges: Mapping[str, tuple[float, float]] | None = None,
-) -> Path:
-    """Write a complete cache in one call, from features (N, V, D) that are already there."""
-    n = len(manifest)
-    facts = FileFacts(np.zeros(n, np.int64), np.zeros(n, np.int64))
-    origin = Provenance(data_root, label_note, created=now(), value_ranges=value_ranges or {})
-    writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
-    if writer is None:
-        raise AssertionError("an overwriting writer always writes")
-    outcome = np.full(n, Status.OK, np.uint8) if status is None else status
-    reasons = {int(row): "given" for row in np.flatnonzero(outcome == Status.UNREADABLE)}
-    with writer:
-        size = np.zeros((n, 2), np.int32)
-        writer.write(Block(np.arange(n, dtype=np.int64), features, outcome, size, reasons))
-        return writer.finish()

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, LabelError
-from cache.types import ExtractorSpec, Manifest, Scale, SplitKind, SplitRule, canonical_json
+from cache.labels import COLUMNS, COUNT, FLOAT, TEXT, Column, LabelTable, Manifest
+from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
 VERSION = 1
@@ -55,6 +56,10 @@ class FileFacts:
     size_bytes: npt.NDArray[np.int64]
     mtime_ns: npt.NDArray[np.int64]
 
+    def take(self, rows: npt.NDArray[np.int64] | slice) -> FileFacts:
+        """Return those of some rows."""
+        return FileFacts(self.size_bytes[rows], self.mtime_ns[rows])
+
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
         """(N,) True where there is no file."""
@@ -67,15 +72,11 @@ def create(
 ) -> None:
     """Write a file with all labels, every row pending and room for all features."""
     with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as file:
-        n = len(manifest)
-        _text(file, "image_id", manifest.image_id)
-        _text(file, "path", manifest.path)
-        _text(file, "group", manifest.group)
-        file["mean"] = np.asarray(manifest.mean, "<f8")
-        for name in ("votes", "tags", "challenge"):
-            column = getattr(manifest, name)
-            if column is not None:
-                file[name] = np.asarray(column, "<i4")
+        n, present = len(manifest), manifest.labels.columns()
+        # Counts last, as ever: equal labels give equal bytes.
+        for column in sorted(COLUMNS, key=lambda each: each.stored == COUNT):
+            if column.name in present:
+                _store(file, column, present[column.name])
         file["file_bytes"] = facts.size_bytes.astype("<i8")
         file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
         _allocated(file, "status", (n,), "u1", fill=True)
@@ -86,12 +87,15 @@ def create(
         _attributes(file, manifest, spec, origin)
 
 
-def _text(file: h5py.File, name: str, values: npt.NDArray[np.str_]) -> None:
-    """Store texts as UTF-8 of the longest one's length, padded with NUL."""
+def _store(file: h5py.File, column: Column, values: npt.NDArray[Any]) -> None:
+    """Store a column of labels; texts as UTF-8 of the longest one's length, padded with NUL."""
+    if column.stored != TEXT:
+        file[column.name] = np.asarray(values, column.stored)
+        return
     encoded = [value.encode("utf-8") for value in values.tolist()]
     width = max((len(value) for value in encoded), default=1) or 1
     dtype = h5py.string_dtype("utf-8", width)
-    file.create_dataset(name, data=np.array(encoded, dtype), dtype=dtype)
+    file.create_dataset(column.name, data=np.array(encoded, dtype), dtype=dtype)
 
 
 def _allocated(
@@ -117,8 +121,9 @@ def _attributes(
     attrs["split"] = manifest.split_rule.split
     attrs["split_rule"] = canonical_json(manifest.split_rule.to_dict())
     attrs["split_kind"] = manifest.split_rule.kind.value
-    attrs["scale"] = np.array([manifest.scale.lo, manifest.scale.hi], "<f8")
-    attrs["threshold"] = manifest.threshold
+    labels = manifest.labels
+    attrs["scale"] = np.array([labels.scale.lo, labels.scale.hi], "<f8")
+    attrs["threshold"] = labels.threshold
     attrs["manifest_sha256"] = manifest.sha256
     attrs["whole_manifest_sha256"] = origin.whole_manifest_sha256
     attrs["extractor"] = canonical_json(spec.to_dict())
@@ -230,10 +235,11 @@ def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:
     return replace(rule, kind=SplitKind.of_words(rule.rule))
 
 
-def label_bytes(image_id: str, votes: npt.NDArray[np.int32] | None, mean: float) -> bytes:
+def label_bytes(labels: LabelTable, row: int) -> bytes:
     """Return the bytes of a row's labels that enter its checksum: id, votes, mean."""
-    counts = b"" if votes is None else np.asarray(votes, "<i4").tobytes()
-    return image_id.encode("utf-8") + counts + np.array(mean, "<f8").tobytes()
+    counts = b"" if labels.votes is None else np.asarray(labels.votes[row], COUNT).tobytes()
+    image_id = str(labels.image_id[row]).encode("utf-8")
+    return image_id + counts + np.array(labels.mean[row], FLOAT).tobytes()
 
 
 def row_crc32(features: npt.NDArray[Any] | None, labels: bytes) -> int:

@@ -18,16 +18,8 @@ import numpy.typing as npt
 
 from cache import schema
 from cache.errors import FormatError, IncompleteCacheError
-from cache.types import (
-    ExtractorSpec,
-    FloatArray,
-    IntArray,
-    Manifest,
-    Scale,
-    SplitRule,
-    Status,
-    TextArray,
-)
+from cache.labels import COLUMNS, TEXT, LabelTable, Manifest
+from cache.types import ExtractorSpec, IntArray, Scale, SplitRule, Status, TextArray
 
 Features = np.memmap[Any, np.dtype[np.floating[Any]]] | npt.NDArray[np.floating[Any]]
 PARTIAL = ".partial"
@@ -135,41 +127,31 @@ class FeatureCache:
         shape = (self.n_rows, len(self.header.spec.views), self.header.spec.n_features)
         return np.memmap(self.path, self._dtype, "r", self._offset, shape)
 
-    def _column(self, name: str) -> npt.NDArray[Any] | None:
+    def _needed(self, name: str) -> npt.NDArray[Any]:
         with open_hdf5(self.path, "r") as file, damage(self.path):
-            column = np.asarray(file[name][:]) if name in file else None
-        if column is not None and len(column) != self.n_rows:
+            return self._column(file, name)
+
+    def _column(self, file: h5py.File, name: str) -> npt.NDArray[Any]:
+        if name not in file:
+            raise FormatError(f"{self.path} is damaged: the dataset {name} is missing.")
+        column = np.asarray(file[name][:])
+        if len(column) != self.n_rows:
             raise FormatError(
                 f"{self.path} is damaged: the dataset {name} has {len(column)} rows, not "
                 f"{self.n_rows}."
             )
         return column
 
-    def _needed(self, name: str) -> npt.NDArray[Any]:
-        column = self._column(name)
-        if column is None:
-            raise FormatError(f"{self.path} is damaged: the dataset {name} is missing.")
-        return column
-
-    def _text(self, name: str) -> TextArray:
-        with damage(self.path):
-            texts = [value.decode("utf-8") for value in self._needed(name).tolist()]
-        return np.array(texts, np.str_)
-
     @cached_property
-    def image_id(self) -> TextArray:
-        """(N,) the photographs' ids."""
-        return self._text("image_id")
-
-    @cached_property
-    def paths(self) -> TextArray:
-        """(N,) the photographs' paths, relative to `data_root`."""
-        return self._text("path")
-
-    @cached_property
-    def group(self) -> TextArray:
-        """(N,) names of groups that belong together; '' where there is none."""
-        return self._text("group")
+    def labels(self) -> LabelTable:
+        """The N photographs and what people said of them, as they are stored now."""
+        columns: dict[str, Any] = {}
+        with open_hdf5(self.path, "r") as file, damage(self.path):
+            for column in COLUMNS:
+                if column.needed or column.name in file:
+                    values = self._column(file, column.name)
+                    columns[column.name] = _texts(values) if column.stored == TEXT else values
+        return LabelTable(scale=self.scale, threshold=self.threshold, **columns)
 
     @cached_property
     def status(self) -> npt.NDArray[np.uint8]:
@@ -180,26 +162,6 @@ class FeatureCache:
     def ok_rows(self) -> IntArray:
         """(n,) the numbers of the rows that hold features."""
         return np.flatnonzero(self.status == Status.OK).astype(np.int64)
-
-    @cached_property
-    def votes(self) -> npt.NDArray[np.int32] | None:
-        """(N, K) counts of the ratings 1..K, or None for labels that are means only."""
-        return self._column("votes")
-
-    @cached_property
-    def mean(self) -> FloatArray:
-        """(N,) mean scores on the data's scale."""
-        return self._needed("mean")
-
-    @cached_property
-    def tags(self) -> npt.NDArray[np.int32] | None:
-        """(N, 2) AVA's tag ids, 0 where unknown, or None."""
-        return self._column("tags")
-
-    @cached_property
-    def challenge(self) -> npt.NDArray[np.int32] | None:
-        """(N,) AVA's challenge ids, 0 where unknown, or None."""
-        return self._column("challenge")
 
     @cached_property
     def size(self) -> npt.NDArray[np.int32]:
@@ -225,9 +187,8 @@ class FeatureCache:
         """
         sums = np.empty(len(rows), np.uint32)
         for i, row in enumerate(rows.tolist()):
-            votes = None if self.votes is None else self.votes[row]
-            labels = schema.label_bytes(str(self.image_id[row]), votes, float(self.mean[row]))
             ok = self.status[row] == Status.OK
+            labels = schema.label_bytes(self.labels, row)
             sums[i] = schema.row_crc32(features[i] if ok else None, labels)
         return sums
 
@@ -237,18 +198,7 @@ class FeatureCache:
         Raises:
             LabelError: they contradict themselves, so the file is damaged.
         """
-        return Manifest(
-            image_id=self.image_id,
-            path=self.paths,
-            group=self.group,
-            votes=self.votes,
-            mean=self.mean,
-            scale=self.scale,
-            threshold=self.threshold,
-            split_rule=self.split_rule,
-            tags=self.tags,
-            challenge=self.challenge,
-        )
+        return Manifest(self.labels, self.split_rule)
 
     @property
     def spec(self) -> ExtractorSpec:
@@ -282,7 +232,7 @@ class FeatureCache:
 
     @property
     def data_root(self) -> Path:
-        """The folder that `paths` are relative to."""
+        """The folder that the labels' paths are relative to."""
         return Path(self.header.provenance.data_root)
 
     @property
@@ -295,7 +245,6 @@ class FeatureCache:
         """Versions of the libraries that made the file."""
         return self.header.provenance.library_versions
 
-    @property
-    def view_names(self) -> tuple[str, ...]:
-        """Names of the second axis of `features`."""
-        return self.header.spec.views
+
+def _texts(stored: npt.NDArray[Any]) -> TextArray:
+    return np.array([value.decode("utf-8") for value in stored.tolist()], np.str_)

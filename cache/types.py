@@ -1,7 +1,7 @@
 """What passes between the packages: frozen, checked once when made.
 
-Owns the vocabulary (status, scale, extractor, manifest). Imports numpy and nothing of the other
-packages.
+Owns the vocabulary (status, scale, extractor, rule of a split). Imports numpy and nothing of the
+other packages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 TextArray = npt.NDArray[np.str_]
 
-MIN_LEVELS, MAX_LEVELS = 2, 20
+# The blog's and the papers' choice on AVA's scale, 1..10.
+AVA_SCALE, AVA_THRESHOLD = (1.0, 10.0), "5"
 
 
 class Status(enum.IntEnum):
@@ -60,9 +61,11 @@ class Scale:
             raise LabelError(f"A scale needs finite bounds lo < hi; got {self.lo} and {self.hi}.")
 
     @property
-    def middle(self) -> float:
-        """The middle of the scale: the threshold of beautiful where nothing else is said."""
-        return (self.lo + self.hi) / 2
+    def usual_threshold(self) -> str:
+        """The threshold of beautiful where nothing else is said: 5 on 1..10, else the middle."""
+        if (self.lo, self.hi) == AVA_SCALE:
+            return AVA_THRESHOLD
+        return f"{(self.lo + self.hi) / 2:g}"
 
 
 @dataclass(frozen=True)
@@ -190,100 +193,3 @@ class SplitRule:
         values = asdict(self)
         del values["kind"]
         return values
-
-
-@dataclass(frozen=True, eq=False)
-class Manifest:
-    """The labelled photographs of one split, in the order of the file's rows.
-
-    Shapes: `image_id`, `path` (relative to the data root), `group` ('' where there is none) are
-    (N,) texts; `votes` (N, K) int32 counts of the ratings 1..K, or None for mean-only labels;
-    `mean` (N,) float64 on `scale`; `tags` (N, 2) int32 and `challenge` (N,) int32, or None.
-    `threshold` is a decimal text: beautiful means a mean strictly above it.
-
-    Raises:
-        LabelError: lengths differ, an id stands twice, votes or means are out of range.
-    """
-
-    image_id: TextArray
-    path: TextArray
-    group: TextArray
-    votes: npt.NDArray[np.int32] | None
-    mean: FloatArray
-    scale: Scale
-    threshold: str
-    split_rule: SplitRule
-    tags: npt.NDArray[np.int32] | None = None
-    challenge: npt.NDArray[np.int32] | None = None
-
-    def __post_init__(self) -> None:
-        n = len(self.image_id)
-        columns = (self.path, self.group, self.votes, self.mean, self.tags, self.challenge)
-        if any(column is not None and len(column) != n for column in columns):
-            raise LabelError(f"Every column of a manifest has {n} rows; one has another length.")
-        ids, counts = np.unique(self.image_id, return_counts=True)
-        if len(ids) != n:
-            raise LabelError(f"The id {str(ids[counts > 1][0])!r} stands twice in the labels.")
-        if self.votes is not None:
-            levels = self.votes.shape[1]
-            if not MIN_LEVELS <= levels <= MAX_LEVELS:
-                raise LabelError(f"Votes have 2 to 20 levels, not {levels}.")
-            if n and (self.votes.min() < 0 or self.votes.sum(axis=1).min() < 1):
-                raise LabelError("Every photograph needs at least one vote, and none below zero.")
-        outside = ~((self.mean >= self.scale.lo) & (self.mean <= self.scale.hi))
-        if outside.any():
-            row = int(np.flatnonzero(outside)[0])
-            raise LabelError(
-                f"The mean {self.mean[row]} of {str(self.image_id[row])!r} lies outside the scale "
-                f"{self.scale.lo}..{self.scale.hi}."
-            )
-
-    def __len__(self) -> int:
-        return len(self.image_id)
-
-    def take(self, rows: slice, split_rule: SplitRule) -> Manifest:
-        """Return some consecutive rows, chosen by `split_rule`."""
-        return Manifest(
-            image_id=self.image_id[rows],
-            path=self.path[rows],
-            group=self.group[rows],
-            votes=None if self.votes is None else self.votes[rows],
-            mean=self.mean[rows],
-            scale=self.scale,
-            threshold=self.threshold,
-            split_rule=split_rule,
-            tags=None if self.tags is None else self.tags[rows],
-            challenge=None if self.challenge is None else self.challenge[rows],
-        )
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 over all rows and labels: another photograph or label gives another value."""
-        digest = hashlib.sha256()
-        head = [
-            float(self.scale.lo),
-            float(self.scale.hi),
-            self.threshold,
-            self.split_rule.to_dict(),
-        ]
-        digest.update(canonical_json(head).encode())
-        for name in ("image_id", "path", "group"):
-            digest.update(("\n" + name + "\n" + "\n".join(getattr(self, name).tolist())).encode())
-        for name, dtype in (
-            ("votes", "<i4"),
-            ("mean", "<f8"),
-            ("tags", "<i4"),
-            ("challenge", "<i4"),
-        ):
-            column = getattr(self, name)
-            if column is not None:
-                digest.update(name.encode() + np.ascontiguousarray(column, dtype=dtype).tobytes())
-        return digest.hexdigest()
-
-
-def mean_of_votes(votes: npt.NDArray[np.integer[Any]]) -> FloatArray:
-    """Return sum(k n_k) / sum(n_k) for ratings k = 1..K; (N, K) counts to (N,) float64."""
-    counts = np.asarray(votes, dtype=np.int64)
-    levels = np.arange(1, counts.shape[1] + 1, dtype=np.int64)
-    means: FloatArray = (counts @ levels) / counts.sum(axis=1)
-    return means

@@ -106,7 +106,7 @@ def _label_problems(cache: FeatureCache) -> list[Finding]:
 
 
 def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, list[int]]]:
-    _, first = np.unique(cache.image_id, return_index=True)
+    _, first = np.unique(cache.labels.image_id, return_index=True)
     if len(first) != cache.n_rows:
         yield "duplicated ids", np.setdiff1d(np.arange(cache.n_rows), first).tolist()
     pending = np.flatnonzero(cache.status == Status.PENDING)
@@ -115,8 +115,9 @@ def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, list[int]]]:
     unknown = np.flatnonzero(cache.status > max(Status))
     if len(unknown):
         yield "rows of unknown status", unknown.tolist()
-    if cache.votes is not None:
-        empty = np.flatnonzero(cache.votes.sum(axis=1) < 1)
+    votes = cache.labels.votes
+    if votes is not None:
+        empty = np.flatnonzero(votes.sum(axis=1) < 1)
         if len(empty):
             yield "rows without votes", empty.tolist()
 

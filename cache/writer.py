@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from cache import schema
 from cache.files import publish, remove_leftovers, replacing, storage_errors
+from cache.labels import Manifest
 from cache.rejects import (
     REASON_LOST,
     REASON_MISSING,
@@ -32,7 +33,7 @@ from cache.rejects import (
 )
 from cache.schema import FileFacts
 from cache.store import open_hdf5, partial_path
-from cache.types import ExtractorSpec, IntArray, Manifest, Status
+from cache.types import ExtractorSpec, IntArray, Status
 
 
 def now() -> str:
@@ -128,10 +129,11 @@ class CacheWriter:
     def _checksums(
         self, rows: IntArray, stored: npt.NDArray[Any], ok: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.uint32]:
+        labels = self.manifest.labels
         return np.array(
             [
-                schema.row_crc32(stored[i] if ok[i] else None, labels_of(self.manifest, int(row)))
-                for i, row in enumerate(rows)
+                schema.row_crc32(stored[i] if ok[i] else None, schema.label_bytes(labels, row))
+                for i, row in enumerate(rows.tolist())
             ],
             np.uint32,
         )
@@ -139,7 +141,7 @@ class CacheWriter:
     def _write_reasons(self, block: Block) -> None:
         lines = csv.writer(self._journal, lineterminator="\n")
         for row, reason in sorted(block.reasons.items()):
-            lines.writerow([self.manifest.image_id[row], " ".join(reason.split())])
+            lines.writerow([self.manifest.labels.image_id[row], " ".join(reason.split())])
         self._journal.flush()
 
     def adopt(self, facts: FileFacts, again: npt.NDArray[np.bool_]) -> None:
@@ -170,7 +172,7 @@ class CacheWriter:
         """Count the reasons of all rows that are unreadable."""
         known = read_journal(journal_path(self.path))
         unreadable = np.flatnonzero(self._status == Status.UNREADABLE)
-        ids = self.manifest.image_id[unreadable].tolist()
+        ids = self.manifest.labels.image_id[unreadable].tolist()
         return Counter(known.get(image_id, REASON_LOST) for image_id in ids)
 
     def finish(self) -> Path:
@@ -194,7 +196,7 @@ class CacheWriter:
     def _write_rejects(self) -> None:
         # The list itself is read too: a kill may have come after the journal was deleted.
         reasons = read_rejects(self.path) | read_journal(journal_path(self.path))
-        target = rejects_path(self.path)
+        target, labels = rejects_path(self.path), self.manifest.labels
         remove_leftovers(target)
         rejected = np.flatnonzero(np.isin(self._status, [Status.MISSING, Status.UNREADABLE]))
         with (
@@ -204,11 +206,11 @@ class CacheWriter:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(["image_id", "path", "status", "reason"])
             for row in rejected.tolist():
-                image_id = str(self.manifest.image_id[row])
+                image_id = str(labels.image_id[row])
                 status = Status(int(self._status[row]))
                 lost = REASON_MISSING if status is Status.MISSING else REASON_LOST
                 reason = lost if status is Status.MISSING else reasons.get(image_id, lost)
-                lines.writerow([image_id, self.manifest.path[row], status.name.lower(), reason])
+                lines.writerow([image_id, labels.path[row], status.name.lower(), reason])
 
 
 _COUNTED = {
@@ -216,12 +218,6 @@ _COUNTED = {
     "n_missing": Status.MISSING,
     "n_unreadable": Status.UNREADABLE,
 }
-
-
-def labels_of(manifest: Manifest, row: int) -> bytes:
-    """Return the bytes of a row's labels that enter its checksum."""
-    votes = None if manifest.votes is None else manifest.votes[row]
-    return schema.label_bytes(str(manifest.image_id[row]), votes, float(manifest.mean[row]))
 
 
 def spans_of(rows: IntArray, chosen: npt.NDArray[np.bool_]) -> list[tuple[slice, slice]]:
@@ -242,7 +238,7 @@ def mark_missing(file: h5py.File, manifest: Manifest, facts: FileFacts) -> None:
     absent = np.flatnonzero(facts.missing)
     status[absent] = Status.MISSING
     for row in absent.tolist():
-        sums[row] = schema.row_crc32(None, labels_of(manifest, row))
+        sums[row] = schema.row_crc32(None, schema.label_bytes(manifest.labels, row))
     file["crc32"][:] = sums
     file.flush()
     file["status"][:] = status

@@ -44,7 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `extract` with the given arguments (the process's own by default)."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    return console.run("extract", lambda: _run(parser, options))
+    return console.run(
+        "extract",
+        lambda: _run(parser, options),
+        when_stopped="What is written is kept; the same command goes on from there.",
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:

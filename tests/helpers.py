@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from cache.resume import write_cache
-from cache.schema import FileFacts
-from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, mean_of_votes
+from cache.labels import LabelTable, Manifest, mean_of_votes
+from cache.resume import Reuse, open_writer
+from cache.schema import FileFacts, Provenance
+from cache.types import ExtractorSpec, Scale, SplitRule, Status
+from cache.writer import Block, now
 
 # The only attributes in which a resumed file may differ from an uninterrupted one.
 TIMES = {"created", "finished"}
@@ -42,7 +46,7 @@ def make_manifest(n: int, *, levels: int | None = 7, seed: int = 0) -> Manifest:
     ids = np.array([f"photo-{i:04d}" for i in range(n)], np.str_)
     votes = None if levels is None else rng.integers(1, 30, (n, levels)).astype(np.int32)
     mean = rng.uniform(0, 1, n) if votes is None else mean_of_votes(votes)
-    return Manifest(
+    labels = LabelTable(
         image_id=ids,
         path=np.array([f"images/{i}.jpg" for i in ids], np.str_),
         group=np.array([f"group {i % 3}" if i % 2 else "" for i in range(n)], np.str_),
@@ -50,15 +54,51 @@ def make_manifest(n: int, *, levels: int | None = 7, seed: int = 0) -> Manifest:
         mean=mean,
         scale=Scale(0, 1) if levels is None else Scale(1, levels),
         threshold="0.5" if levels is None else f"{(levels + 1) / 2:g}",
-        split_rule=SplitRule("train", "hash of id", 0, 0.1, 0.2, 0),
     )
+    return Manifest(labels, SplitRule("train", "hash of id", 0, 0.1, 0.2, 0))
 
 
 def take(manifest: Manifest, rows: npt.NDArray[np.int64] | list[int]) -> Manifest:
     """Return the manifest of some rows."""
-    columns = ("image_id", "path", "group", "votes", "mean", "tags", "challenge")
-    chosen = {name: getattr(manifest, name) for name in columns}
-    return replace(manifest, **{name: v if v is None else v[rows] for name, v in chosen.items()})
+    return manifest.take(np.asarray(rows), manifest.split_rule)
+
+
+def write_cache(
+    path: Path,
+    manifest: Manifest,
+    spec: ExtractorSpec,
+    features: npt.NDArray[np.floating[Any]],
+    *,
+    status: npt.NDArray[np.uint8] | None = None,
+    data_root: str = "",
+    label_note: str = "",
+    whole_manifest_sha256: str = "",
+    value_ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Path:
+    """Write a complete cache in one call, from features (N, V, D) that are already there."""
+    n = len(manifest)
+    facts = FileFacts(np.zeros(n, np.int64), np.zeros(n, np.int64))
+    origin = Provenance(
+        data_root,
+        label_note,
+        created=now(),
+        whole_manifest_sha256=whole_manifest_sha256,
+        value_ranges=value_ranges or {},
+    )
+    writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
+    if writer is None:
+        raise AssertionError("an overwriting writer always writes")
+    outcome = np.full(n, Status.OK, np.uint8) if status is None else status
+    reasons = {int(row): "given" for row in np.flatnonzero(outcome == Status.UNREADABLE)}
+    with writer:
+        size = np.zeros((n, 2), np.int32)
+        writer.write(Block(np.arange(n, dtype=np.int64), features, outcome, size, reasons))
+        return writer.finish()
+
+
+def relabelled(manifest: Manifest, **columns: Any) -> Manifest:
+    """Return the manifest with some of its labels' columns, the scale or the threshold changed."""
+    return replace(manifest, labels=replace(manifest.labels, **columns))
 
 
 def make_features(n: int, spec: ExtractorSpec, seed: int = 0) -> npt.NDArray[np.float32]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cache.resume import write_cache
-from cache.types import Manifest, SplitRule
+from cache.labels import LabelTable, Manifest
+from cache.types import SplitRule
 from heads.data.splits import load_splits
 from heads.experiments.train import TrainRequest, floor_of, train_run
 from heads.models.neural.settings import tuned
 from heads.runs.folder import RunConfig, read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
+from tests.helpers import write_cache
 
 SIZES = {"train": 120, "val": 40, "test": 60}
 PLAN = Plan(levels=7, n_features=16, threshold="4", label_note="votes are simulated")
@@ -37,7 +38,7 @@ def make_features(folder: Path, plan: Plan = PLAN) -> Path:
         ids = [f"{split}{i}" for i in range(n)]
         features, quality = features_and_quality(plan, n, split)
         votes, mean = labels_of_quality(plan, quality)
-        manifest = Manifest(
+        labels = LabelTable(
             image_id=np.array(ids),
             path=np.array([f"images/{name}.jpg" for name in ids]),
             group=np.full(n, ""),
@@ -45,8 +46,8 @@ def make_features(folder: Path, plan: Plan = PLAN) -> Path:
             mean=mean,
             scale=plan.scale,
             threshold=plan.decimal_threshold,
-            split_rule=SplitRule(split, "planted", 0, 0.1, 0.2, 0),
         )
+        manifest = Manifest(labels, SplitRule(split, "planted", 0, 0.1, 0.2, 0))
         path = folder / "features" / f"{split}.h5"
         path.parent.mkdir(exist_ok=True)
         write_cache(

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cache.errors import WeightsError
 from extract.backbones.base import SCALINGS
 from extract.backbones.weights import Weights
+from extract.errors import WeightsError
 
 # Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cache.errors import WeightsError
 from extract.backbones.base import Backbone, KerasFile, Layer, WheelFile
+from extract.errors import WeightsError
 
 # Table 2 of the paper: output channels of the 17 inverted residual blocks, which are linear and
 # may be any finite number.

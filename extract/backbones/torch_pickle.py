@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from cache.errors import WeightsError
+from extract.errors import WeightsError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGE_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}

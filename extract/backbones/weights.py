@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import note
-from cache.errors import WeightsError
 from cache.files import replacing
 from extract.backbones.base import Backbone, WheelFile
+from extract.errors import WeightsError
 
 CONNECT_SECONDS = 5.0
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import LabelError
+from cache.labels import LabelTable, mean_of_votes
 from cache.types import Scale
-from extract.labels.records import BadRows, Labels, PhotographIndex, empty_text
+from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex, empty_text
 
 LABELS_FILE = "AVA.txt"
 LISTS_FOLDER = "aesthetics_image_lists"
@@ -21,7 +22,7 @@ N_FIELDS, N_LEVELS = 15, 10
 MAX_NUMBER = 2**31 - 1
 
 
-def read_ava(data: Path) -> Labels:
+def read_ava(data: Path) -> FolderLabels:
     """Read every row of AVA.txt; rows that are not right are counted with their line numbers.
 
     Raises:
@@ -37,22 +38,23 @@ def read_ava(data: Path) -> Labels:
     numbers = np.array(rows, np.int64)
     image_id = numbers[:, 1].astype(np.str_)
     index = PhotographIndex(data)
-    found = [index.find(stem) for stem in image_id.tolist()]
-    fallback = [f"images/{stem}.jpg" for stem in image_id.tolist()]
-    return Labels(
+    votes = numbers[:, 2:12].astype(np.int32)
+    scale = Scale(1.0, float(N_LEVELS))
+    table = LabelTable(
         image_id=image_id,
-        path=np.array([a or b for a, b in zip(found, fallback, strict=True)], np.str_),
+        path=np.array([index.find(stem) for stem in image_id.tolist()], np.str_),
         group=empty_text(len(rows)),
-        votes=numbers[:, 2:12].astype(np.int32),
-        mean=None,
-        scale=Scale(1.0, float(N_LEVELS)),
-        split=None,
-        official_test=_read_test_list(data),
+        votes=votes,
+        mean=mean_of_votes(votes),
         tags=numbers[:, 12:14].astype(np.int32),
         challenge=numbers[:, 14].astype(np.int32),
-        bad=bad,
-        source=path,
+        scale=scale,
+        threshold=scale.usual_threshold,
     )
+    return FolderLabels(table, path, bad, official_test=_read_test_list(data))
+
+
+SOURCE = LabelSource(LABELS_FILE, "the AVA dataset as released", read_ava)
 
 
 def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import LabelError
-from cache.types import MAX_LEVELS, MIN_LEVELS, Scale
-from extract.labels.records import SPLITS, BadRows, Labels, PhotographIndex
+from cache.labels import MAX_LEVELS, MIN_LEVELS, LabelTable, mean_of_votes
+from cache.types import Scale
+from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
 LABELS_FILE = "labels.csv"
 MAX_COUNT = 2**31 - 1
 
 
-def read_labels_csv(data: Path) -> Labels:
+def read_labels_csv(data: Path) -> FolderLabels:
     """Read labels.csv: `file` or `image_id`; `r1..rK` or `mean,scale_min,scale_max`; `group`;
     `split`.
 
@@ -81,9 +82,9 @@ class _Places:
 
     def find(self, key: str) -> str:
         """Return the path relative to the data folder."""
-        below = f"images/{key}"
         if self._index is not None:
-            return self._index.find(key) or f"{below}.jpg"
+            return self._index.find(key)
+        below = f"images/{key}"
         return below if not self._is_file(key) and self._is_file(below) else key
 
     def _is_file(self, name: str) -> bool:
@@ -170,25 +171,33 @@ def _number(name: str, text: str | None) -> float:
     return value
 
 
-def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Labels:
+def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> FolderLabels:
     scales = {row.scale for row in rows}
     if len(scales) > 1:
         raise LabelError(
             f"{path}: every row needs the same scale_min and scale_max; there are "
             f"{sorted(scales)[:3]}."
         )
-    votes = np.array([row.votes for row in rows], np.int32) if columns.ratings else None
-    return Labels(
+    votes, mean = None, np.array([row.mean for row in rows], np.float64)
+    if columns.ratings:
+        votes = np.array([row.votes for row in rows], np.int32)
+        mean = mean_of_votes(votes)
+    scale = Scale(*scales.pop())
+    table = LabelTable(
         image_id=np.array([row.key for row in rows], np.str_),
         path=np.array([row.path for row in rows], np.str_),
         group=np.array([row.group for row in rows], np.str_),
         votes=votes,
-        mean=None if columns.ratings else np.array([row.mean for row in rows], np.float64),
-        scale=Scale(*scales.pop()),
-        split=np.array([row.split for row in rows], np.str_) if columns.has_split else None,
-        official_test=None,
-        tags=None,
-        challenge=None,
-        bad=bad,
-        source=path,
+        mean=mean,
+        scale=scale,
+        threshold=scale.usual_threshold,
     )
+    split = np.array([row.split for row in rows], np.str_) if columns.has_split else None
+    return FolderLabels(table, path, bad, split)
+
+
+SOURCE = LabelSource(
+    LABELS_FILE,
+    "your own photographs: a column `file`, and votes r1..rK or mean, scale_min, scale_max",
+    read_labels_csv,
+)

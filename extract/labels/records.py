@@ -1,22 +1,23 @@
 """Labelled photographs of a folder: which there are, their votes, where their files lie.
 
-Owns what AVA.txt and labels.csv have in common: `Labels`, bad rows that are counted, the index of
-files and what is known of each.
+Owns what all sources of labels have in common: what a reader returns, bad rows that are counted,
+the index of files and what is known of each.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from cache.labels import LabelTable
 from cache.schema import FileFacts
-from cache.types import FloatArray, Scale, TextArray
+from cache.types import TextArray
 
 NOTE_FILE = "labels-note.txt"
 SPLITS = ("train", "val", "test")
@@ -48,28 +49,29 @@ class BadRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """Every labelled photograph of a folder, in the order of the labels file.
+class FolderLabels:
+    """Every labelled photograph of a folder, in the order of the labels file `source`.
 
-    `votes` (N, K) int32 or None, then `mean` (N,) float64 is given; `split` (N,) where the file
-    names splits; `official_test` the ids of an official test list; `path` relative to the folder.
+    `split` (N,) where the file names splits; `official_test` the ids of an official test list.
     """
 
-    image_id: TextArray
-    path: TextArray
-    group: TextArray
-    votes: npt.NDArray[np.int32] | None
-    mean: FloatArray | None
-    scale: Scale
-    split: TextArray | None
-    official_test: frozenset[str] | None
-    tags: npt.NDArray[np.int32] | None
-    challenge: npt.NDArray[np.int32] | None
-    bad: BadRows
+    table: LabelTable
     source: Path
+    bad: BadRows = field(default_factory=BadRows)
+    split: TextArray | None = None
+    official_test: frozenset[str] | None = None
 
     def __len__(self) -> int:
-        return len(self.image_id)
+        return len(self.table)
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """A kind of labels: the file that it lies in, what it is in words, and its reader."""
+
+    file: str
+    content: str
+    read: Callable[[Path], FolderLabels]
 
 
 def empty_text(n: int) -> TextArray:
@@ -95,9 +97,9 @@ class PhotographIndex:
         except (FileNotFoundError, NotADirectoryError):
             return
 
-    def find(self, image_id: str) -> str | None:
-        """Return the path relative to the data folder, or None."""
-        return self._paths.get(image_id)
+    def find(self, image_id: str) -> str:
+        """Return the path relative to the data folder, images/<id>.jpg where there is no file."""
+        return self._paths.get(image_id) or f"images/{image_id}.jpg"
 
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import LabelError
+from cache.labels import Manifest
 from cache.schema import FileFacts
-from cache.types import IntArray, Manifest, SplitKind, SplitRule, TextArray, mean_of_votes
-from extract.labels.records import SPLITS, Labels
+from cache.types import IntArray, Scale, SplitKind, SplitRule, TextArray
+from extract.labels.records import SPLITS, FolderLabels
 
 VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
 VAL_FRACTION_OF_OFFICIAL = 0.05
-# The blog's and the papers' choice on the scale 1..10.
-AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
 RULES = {
     SplitKind.COLUMN: "a split column",
     SplitKind.COLUMN_WITHOUT_VAL: "a split column, val by hash out of its train",
@@ -62,7 +61,7 @@ def hash_fractions(seed: int | str, keys: TextArray) -> npt.NDArray[np.float64]:
     return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
 
 
-def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRule]:
+def assign(labels: FolderLabels, settings: SplitSettings) -> tuple[TextArray, SplitRule]:
     """Return every photograph's split, (N,), and the rule behind it (its `split` still empty).
 
     A `split` column wins, and where it names train and test alone, val is taken by hash out of its
@@ -72,7 +71,8 @@ def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRul
     column, official = labels.split, labels.official_test
     if column is not None and set(column.tolist()) != {"train", "test"}:
         return column, _rule(SplitKind.COLUMN, settings)
-    keys = np.where(labels.group == "", labels.image_id, labels.group)
+    table = labels.table
+    keys = np.where(table.group == "", table.image_id, table.group)
     fractions = hash_fractions(settings.seed, keys)
     default = VAL_FRACTION if official is None else VAL_FRACTION_OF_OFFICIAL
     val = default if settings.val_fraction is None else settings.val_fraction
@@ -80,7 +80,7 @@ def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRul
         names = np.where((column == "train") & (fractions < val), "val", column)
         return names, _rule(SplitKind.COLUMN_WITHOUT_VAL, settings, val)
     if official is not None:
-        is_test = np.isin(labels.image_id, list(official))
+        is_test = np.isin(table.image_id, list(official))
         names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))
         return names, _rule(SplitKind.OFFICIAL, settings, val)
     test = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
@@ -104,15 +104,13 @@ def unused_fractions(settings: SplitSettings, kind: SplitKind) -> list[str]:
     ]
 
 
-def threshold_text(labels: Labels, settings: SplitSettings) -> str:
+def threshold_text(scale: Scale, settings: SplitSettings) -> str:
     """Return the threshold of beautiful as a decimal text: as set, 5 on 1..10, else the middle.
 
     Raises:
         LabelError: it is no number, or lies outside the scale.
     """
-    scale = labels.scale
-    default = AVA_THRESHOLD if (scale.lo, scale.hi) == AVA_SCALE else f"{scale.middle:g}"
-    text = settings.threshold or default
+    text = settings.threshold or scale.usual_threshold
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -125,7 +123,7 @@ def threshold_text(labels: Labels, settings: SplitSettings) -> str:
 
 
 def make_manifests(
-    labels: Labels, facts: FileFacts, splits: Sequence[str], settings: SplitSettings
+    labels: FolderLabels, facts: FileFacts, splits: Sequence[str], settings: SplitSettings
 ) -> list[tuple[Manifest, FileFacts]]:
     """Return the rows of each split, in an order by hash, and what is known of their files.
 
@@ -136,18 +134,17 @@ def make_manifests(
         LabelError: a split would be empty.
     """
     names, rule = assign(labels, settings)
-    threshold = threshold_text(labels, settings)
+    table = replace(labels.table, threshold=threshold_text(labels.table.scale, settings))
     made = []
     for split in splits:
         split_rule = replace(rule, split=split)
-        rows = _limited(_rows(labels, names == split, split_rule), facts, settings.limit)
-        manifest = _manifest(labels, rows, threshold, split_rule)
-        made.append((manifest, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])))
+        rows = _limited(_rows(table.image_id, names == split, split_rule), facts, settings.limit)
+        made.append((Manifest(table.take(rows), split_rule), facts.take(rows)))
     return made
 
 
-def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:
-    """Return the numbers of the chosen labels, (N,) bool, in the order by hash."""
+def _rows(image_id: TextArray, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:
+    """Return the numbers of the chosen photographs, (N,) bool, in the order by hash."""
     if rule.split not in SPLITS:
         raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
     rows = np.flatnonzero(chosen)
@@ -157,33 +154,10 @@ def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> Int
         if rule.kind is SplitKind.COLUMN:
             hint = f"Write {rule.split} into that column for some of them."
         raise LabelError(
-            f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "
+            f"The split {rule.split} would be empty: {len(image_id):,} labelled photographs, split "
             f"by {rule.rule}. {hint}"
         )
-    return rows[np.argsort(hash_fractions("order", labels.image_id[rows]), kind="stable")]
-
-
-def _manifest(labels: Labels, rows: IntArray, threshold: str, rule: SplitRule) -> Manifest:
-    return Manifest(
-        image_id=labels.image_id[rows],
-        path=labels.path[rows],
-        group=labels.group[rows],
-        votes=None if labels.votes is None else labels.votes[rows],
-        mean=_means(labels, rows),
-        scale=labels.scale,
-        threshold=threshold,
-        split_rule=rule,
-        tags=None if labels.tags is None else labels.tags[rows],
-        challenge=None if labels.challenge is None else labels.challenge[rows],
-    )
-
-
-def _means(labels: Labels, rows: IntArray) -> npt.NDArray[np.float64]:
-    if labels.votes is not None:
-        return mean_of_votes(labels.votes[rows])
-    if labels.mean is None:
-        raise LabelError("Labels hold neither votes nor means.")
-    return labels.mean[rows]
+    return rows[np.argsort(hash_fractions("order", image_id[rows]), kind="stable")]
 
 
 def _limited(rows: IntArray, facts: FileFacts, limit: int) -> IntArray:

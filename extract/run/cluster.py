@@ -12,11 +12,12 @@ from typing import Any
 
 from cache.console import note
 from cache.errors import EngineError
+from cache.labels import Manifest
 from cache.merge import merge
 from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
-from cache.types import Manifest, Status
+from cache.types import Status
 from extract.run.extract import extract
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings, Shard, whole_name

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.labels import Manifest
 from cache.resume import count_pending
 from cache.schema import FileFacts
-from cache.types import ExtractorSpec, IntArray, Manifest
+from cache.types import ExtractorSpec, IntArray
 from extract.backbones.engines import OpenEngine, open_engine
 from extract.images.views import views
 from extract.run.plan import Plan, plan
@@ -58,14 +59,14 @@ def _split_plan(
 ) -> SplitPlan:
     path = settings.shard.path(settings.out, manifest.split_rule.split)
     vector = len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
-    labels = 0 if manifest.votes is None else manifest.votes.shape[1] * 4
-    texts = manifest.image_id.dtype.itemsize // 4 + manifest.path.dtype.itemsize // 4
+    labels = manifest.labels
+    texts = labels.image_id.dtype.itemsize // 4 + labels.path.dtype.itemsize // 4
     return SplitPlan(
         path=str(path),
         rows=len(manifest),
         missing=int(facts.missing.sum()),
         to_extract=count_pending(path, manifest, spec, facts, settings.reuse),
-        bytes=len(manifest) * (vector + labels + texts + 56),
+        bytes=len(manifest) * (vector + 4 * labels.levels + texts + 56),
     )
 
 
@@ -78,7 +79,9 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
 
     def run(rows: IntArray) -> None:
-        for _ in extract_blocks(settings.data, manifest.path, rows, cutting, engine, Account()):
+        for _ in extract_blocks(
+            settings.data, manifest.labels.path, rows, cutting, engine, Account()
+        ):
             pass
 
     run(rows[: engine.batch_size])  # the first batch warms up

@@ -17,10 +17,11 @@ from typing import Any
 from cache.console import note
 from cache.errors import NoPhotographsError
 from cache.files import exclusive, storage_errors
+from cache.labels import Manifest
 from cache.resume import open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache
-from cache.types import ExtractorSpec, Manifest, Status
+from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
 from extract.backbones.weights import Weights
@@ -128,8 +129,8 @@ def _extract_split(
 def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> Clock:
     """Extract what is pending; look at failures on the way."""
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
-    pending, account, clock = writer.pending, Account(), Clock()
-    blocks = extract_blocks(settings.data, writer.manifest.path, pending, cutting, engine, account)
+    paths, account, clock = writer.manifest.labels.path, Account(), Clock()
+    blocks = extract_blocks(settings.data, paths, writer.pending, cutting, engine, account)
     seen: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
     start, begun_run = time.process_time(), time.perf_counter()
@@ -158,7 +159,7 @@ def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
         NoPhotographsError: a photograph is missing that was there, and so is its folder.
     """
     for row in block.rows[block.status == Status.MISSING].tolist():
-        folder = (data / str(manifest.path[row])).parent
+        folder = (data / str(manifest.labels.path[row])).parent
         if not folder.is_dir():
             raise NoPhotographsError(
                 f"The folder {folder} has vanished during the run. What is written is kept: "

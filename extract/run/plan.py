@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.console import note
-from cache.errors import LabelError, NoPhotographsError
+from cache.errors import NoPhotographsError
+from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, Manifest, SplitKind
+from cache.types import ExtractorSpec, SplitKind
 from extract.backbones.engines import resolved_precision
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
-from extract.labels.ava import LABELS_FILE as AVA_FILE
-from extract.labels.ava import read_ava
-from extract.labels.csv import LABELS_FILE as CSV_FILE
-from extract.labels.csv import read_labels_csv
-from extract.labels.records import SPLITS, Labels, file_facts
+from extract.labels.records import SPLITS, FolderLabels, file_facts
+from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
 from extract.run.settings import Settings
 
@@ -46,11 +44,11 @@ def plan(settings: Settings) -> Plan:
         LabelError, NoPhotographsError, WeightsError: what is needed is not there.
     """
     labels = read_labels(settings.data)
-    facts = file_facts(settings.data, labels.path)
+    facts = file_facts(settings.data, labels.table.path)
     if facts.missing.all():
         raise NoPhotographsError(
             f"None of the {len(labels):,} labelled photographs was found below {settings.data} "
-            f"(looked for {labels.path[0]}, for one). Put them into {settings.data}/images."
+            f"(looked for {labels.table.path[0]}, for one). Put them into {settings.data}/images."
         )
     note(_found(labels, facts, settings.data))
     weights = wanted_weights(settings)
@@ -69,43 +67,13 @@ def plan(settings: Settings) -> Plan:
     return Plan(weights, make_spec(settings, weights), parts, whole)
 
 
-def _found(labels: Labels, facts: FileFacts, data: Path) -> str:
+def _found(labels: FolderLabels, facts: FileFacts, data: Path) -> str:
     """Say how many labelled photographs are there, and how many are missing."""
     missing = int(facts.missing.sum())
     line = f"{labels.source}: {len(labels):,} labelled photographs, {len(labels) - missing:,} found"
     if missing:
         line += f", {missing:,} missing below {data}"
     return line + "."
-
-
-def read_labels(data: Path) -> Labels:
-    """Read the labels of a folder: AVA.txt, or labels.csv.
-
-    Raises:
-        LabelError: neither is there, or both, or the file is not right or cannot be read.
-    """
-    is_ava, is_csv = (data / AVA_FILE).is_file(), (data / CSV_FILE).is_file()
-    if is_ava and is_csv:
-        raise LabelError(
-            f"{data} holds both {AVA_FILE} and {CSV_FILE}; move one of them away, so that it "
-            "is clear which votes are meant."
-        )
-    if not is_ava and not is_csv:
-        raise LabelError(
-            f"{data} holds neither {AVA_FILE} (the AVA dataset as released) nor {CSV_FILE} "
-            "(your own photographs: a column `file`, and votes r1..rK or mean, scale_min, "
-            "scale_max). Name the folder with --data."
-        )
-    try:
-        labels = read_ava(data) if is_ava else read_labels_csv(data)
-    except OSError as error:
-        raise LabelError(
-            f"The labels in {data} cannot be read: {error}. Give yourself the right to read the "
-            "folder and its files, or see whether its disk is there."
-        ) from None
-    if labels.bad.count:
-        note(labels.bad.summary(labels.source))
-    return labels
 
 
 def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:

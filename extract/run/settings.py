@@ -9,13 +9,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cache.errors import LabelError, TooManyFailuresError
+from cache.errors import LabelError
+from cache.labels import Manifest
 from cache.resume import Reuse
 from cache.schema import FileFacts
 from cache.store import partial_path
-from cache.types import Manifest, Status
+from cache.types import Status
 from extract.backbones.engines import EngineSettings
 from extract.backbones.registry import DEFAULT
+from extract.errors import TooManyFailuresError
 from extract.images.decode import MAX_PIXELS
 from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
@@ -81,8 +83,7 @@ class Shard:
         start = len(manifest) * (self.number - 1) // self.count
         rows = slice(start, len(manifest) * self.number // self.count)
         rule = replace(manifest.split_rule, shard=self.number, shards=self.count)
-        part = manifest.take(rows, rule)
-        return part, FileFacts(facts.size_bytes[rows], facts.mtime_ns[rows])
+        return manifest.take(rows, rule), facts.take(rows)
 
 
 @dataclass(frozen=True)

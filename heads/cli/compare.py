@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
-from cache.errors import HeadError
 from heads.cli import options as cli_options
+from heads.errors import HeadError
 from heads.models.neural.settings import NEURAL_HEADS, blog, tuned
 from heads.models.registry import HEADS, Settings
 

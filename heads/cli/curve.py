@@ -9,9 +9,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cache import console
-from cache.errors import HeadError
 from cache.files import write_text_atomically
 from heads.cli import options as cli_options
+from heads.errors import HeadError
 from heads.models.registry import HEADS
 
 if TYPE_CHECKING:

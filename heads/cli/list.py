@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import console
-from cache.errors import RunError
+from heads.errors import RunError
 from heads.models.registry import HEADS
 
 SHOWN = ("srcc", "emd_r2", "mse", "acc", "auc")

@@ -96,7 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `heads` with the given arguments (the process's own by default)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parsed(given)
-    return console.run("heads", lambda: int(options.command(options)))
+    return console.run(
+        "heads",
+        lambda: int(options.command(options)),
+        when_stopped="Finished runs are kept; the same command goes on with the rest.",
+    )
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cache.errors import HeadError, RunError
+from heads.errors import HeadError, RunError
 from heads.models.neural.settings import (
     NEURAL_HEADS,
     OPTIMIZERS,

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         options.dropout or (),
         options.seeds,
     )
-    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels, options.memory)
+    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels)
     points = sweep.sweep(options.head, base, grid, lessons, options.seed)
     chosen = sweep.best(points)
     folder = options.out / f"sweep-{options.head}"

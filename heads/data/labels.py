@@ -1,6 +1,6 @@
-"""Labels and predictions as the heads see them, and what both are compared by.
+"""Labels as the heads see them: the table of labels, and what is read off the votes.
 
-Owns the meaning of `distribution`, `beautiful` and of a predicted label. Numpy only.
+Owns the meaning of `distribution` and `beautiful`. Numpy only.
 """
 
 from __future__ import annotations
@@ -8,42 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import HeadError
-from cache.types import FloatArray, IntArray, Scale, TextArray
+from cache.labels import LabelTable
+from cache.types import FloatArray, IntArray
+from heads.errors import HeadError
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """What people said of n photographs.
-
-    Shapes: `image_id` and `group` ('' = none) are (n,) texts; `votes` (n, K) int32 counts of the
-    ratings 1..K, or None for mean-only labels; `mean` (n,) float64 on `scale`; `threshold` is a
-    decimal text; `challenge` (n,) int32 (0 = unknown) or None.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Labels(LabelTable):
+    """What people said of n photographs; the columns are those of `LabelTable`.
 
     Raises:
-        HeadError: the columns differ in length, or the threshold is no number.
+        HeadError: the threshold is no number.
     """
 
-    image_id: TextArray
-    group: TextArray
-    votes: npt.NDArray[np.int32] | None
-    mean: FloatArray
-    scale: Scale
-    threshold: str
-    challenge: npt.NDArray[np.int32] | None = None
-
     def __post_init__(self) -> None:
-        columns = (self.group, self.votes, self.mean, self.challenge)
-        lengths = {len(self.image_id), *(len(c) for c in columns if c is not None)}
-        if len(lengths) != 1:
-            raise HeadError(f"The columns of labels need one length; got {sorted(lengths)}.")
+        super().__post_init__()
         try:
             Fraction(self.threshold)
         except (ValueError, ZeroDivisionError):
@@ -51,14 +36,6 @@ class Labels:
                 f"The threshold of beautiful is a decimal number such as 5 or 4.5; "
                 f"got {self.threshold!r}."
             ) from None
-
-    def __len__(self) -> int:
-        return len(self.image_id)
-
-    @property
-    def levels(self) -> int:
-        """K, the number of ratings; 0 for mean-only labels."""
-        return 0 if self.votes is None else int(self.votes.shape[1])
 
     @property
     def n_votes(self) -> IntArray:
@@ -104,114 +81,3 @@ class Labels:
                 "labels; with means, use ridge, sigmoid, tanh, binary, logistic or constant."
             )
         return self.votes
-
-    def take(self, rows: npt.NDArray[Any] | slice) -> Labels:
-        """Return the labels of some rows (indices, mask or slice)."""
-        return Labels(
-            image_id=self.image_id[rows],
-            group=self.group[rows],
-            votes=None if self.votes is None else self.votes[rows],
-            mean=self.mean[rows],
-            scale=self.scale,
-            threshold=self.threshold,
-            challenge=None if self.challenge is None else self.challenge[rows],
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a head says of n photographs.
-
-    `score` (n,) float64 on the data's scale; `p_beautiful` (n,) float64 in [0, 1]; `distribution`
-    (n, K) float64 whose rows sum to 1, or None. `ranking_only`: the score is a probability in
-    disguise, so errors on the scale mean nothing. `label_by_p`: the label follows `p_beautiful`
-    although the score is on the scale (see `predicted_label`).
-
-    Raises:
-        HeadError: the columns differ in length, or hold NaN or infinity.
-    """
-
-    score: FloatArray
-    p_beautiful: FloatArray
-    distribution: FloatArray | None = None
-    ranking_only: bool = False
-    label_by_p: bool = False
-
-    def __post_init__(self) -> None:
-        columns = [c for c in (self.score, self.p_beautiful, self.distribution) if c is not None]
-        lengths = sorted({len(c) for c in columns})
-        if len(lengths) != 1:
-            raise HeadError(f"The columns of a prediction need one length; got {lengths}.")
-        if not all(np.isfinite(c).all() for c in columns):
-            raise HeadError(
-                "A head predicted NaN or infinity: its training diverged or its features are "
-                "damaged. Check them with `cache verify` and lower --lr."
-            )
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    def take(self, rows: npt.NDArray[Any] | slice) -> Prediction:
-        """Return the predictions of some rows (indices, mask or slice)."""
-        return Prediction(
-            score=self.score[rows],
-            p_beautiful=self.p_beautiful[rows],
-            distribution=None if self.distribution is None else self.distribution[rows],
-            ranking_only=self.ranking_only,
-            label_by_p=self.label_by_p,
-        )
-
-
-def predicted_label(prediction: Prediction, labels: Labels) -> BoolArray:
-    """Return (n,) bool, whether a head calls each photograph beautiful; see `called_beautiful`."""
-    return called_beautiful(prediction, labels.threshold)
-
-
-def called_beautiful(prediction: Prediction, threshold: str) -> BoolArray:
-    """Return (n,) bool, whether a head calls each photograph beautiful: the one place it is said.
-
-    A score on the data's scale is compared with the threshold of beautiful, as the truth is;
-    where the score only ranks, or the head says so, the probability is compared with 1/2.
-    """
-    if prediction.ranking_only or prediction.label_by_p:
-        return prediction.p_beautiful > 0.5
-    return prediction.score > float(Fraction(threshold))
-
-
-def ratings(levels: int) -> FloatArray:
-    """Return the ratings 1..K as (K,) float64."""
-    return np.arange(1, levels + 1, dtype=np.float64)
-
-
-def distribution_mean(distribution: FloatArray) -> FloatArray:
-    """Return the mean rating (n,) of distributions (n, K) over the ratings 1..K."""
-    return distribution @ ratings(distribution.shape[1])
-
-
-def distribution_std(distribution: FloatArray) -> FloatArray:
-    """Return the (population) standard deviation (n,) of distributions (n, K) over 1..K."""
-    away = ratings(distribution.shape[1]) - distribution_mean(distribution)[:, None]
-    variance: FloatArray = np.einsum("nk,nk->n", distribution, away**2)
-    return np.sqrt(variance)
-
-
-def ranking_score(p_beautiful: FloatArray, scale: Scale) -> FloatArray:
-    """Return lo + p (hi - lo): a probability dressed as a score, good for ranking only."""
-    return scale.lo + p_beautiful * (scale.hi - scale.lo)
-
-
-def project_onto_simplex(points: FloatArray) -> FloatArray:
-    """Return the nearest distribution, in squared distance, to each row of (n, K) float64.
-
-    Source: Duchi, Shalev-Shwartz, Singer and Chandra, "Efficient Projections onto the l1-Ball for
-    Learning in High Dimensions" (ICML 2008), figure 1. The nearest point is max(v - theta, 0);
-    with u the values in falling order, rho is the last j with u_j > (sum_{i<=j} u_i - 1) / j, and
-    theta is that quotient at rho. Adding one number to a whole row does not change its nearest
-    point, so the largest value is first made 0: no digits are lost far from the simplex.
-    """
-    moved = points - points.max(axis=1, keepdims=True)
-    falling = -np.sort(-moved, axis=1)
-    theta = (np.cumsum(falling, axis=1) - 1.0) / ratings(points.shape[1])
-    rho = np.count_nonzero(falling > theta, axis=1) - 1
-    nearest: FloatArray = np.maximum(moved - np.take_along_axis(theta, rho[:, None], axis=1), 0.0)
-    return nearest

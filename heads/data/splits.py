@@ -7,84 +7,43 @@ keras nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cache.errors import HeadError, MismatchError, SplitOverlapError
+from cache.errors import MismatchError
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray, TextArray
+from cache.types import IntArray
+from heads.data.features import FeatureRows, StoredRows
 from heads.data.labels import Labels
+from heads.errors import HeadError, SplitOverlapError
 
 SPLITS = ("train", "val", "test")
 SHOWN_NAMES = 5
-
-
-def default_memory_bytes() -> int:
-    """Return half of the machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-class StoredRows:
-    """Scattered rows and some views of a memory-map as (n, V, D), read only when sliced.
-
-    Stands in for an array where a copy would not fit into memory: it has `shape`, `ndim`, `dtype`,
-    `nbytes`, `len()` and indexing of the first axis by a slice or by row numbers.
-    """
-
-    def __init__(self, features: npt.NDArray[Any], rows: IntArray, views: slice | IntArray) -> None:
-        self._features = features
-        self._rows = rows
-        self._views = views
-        n_views = features[:1, views].shape[1]
-        self.shape = (len(rows), n_views, features.shape[2])
-        self.ndim = 3
-        self.dtype = features.dtype
-        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * features.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[Any]:
-        return np.asarray(self._features)[self._rows[index]][:, self._views]
-
-
-Features = npt.NDArray[Any] | StoredRows
 
 
 @dataclass(frozen=True, eq=False)
 class SplitData:
     """The photographs of one split that hold features.
 
-    `X` is (n, V, D), float16 or float32: a memory-map, an array, or `StoredRows`. `labels` has
-    the same n rows, `path` (n,) is relative to `cache.data_root`, `rows` (n,) are row numbers in
-    the cache. `limit` is how many were asked for at most, None for all; features above
-    `memory_bytes` are read from the disk where they are used.
+    `X` is (n, V, D), float16 or float32, and knows its memory budget. `labels` has the same n rows,
+    with paths relative to `cache.data_root`; `rows` (n,) are row numbers in the cache; `limit` is
+    how many were asked for at most, None for all.
     """
 
     split: str
-    X: Features
+    X: FeatureRows
     labels: Labels
-    path: TextArray
     rows: IntArray
     cache: FeatureCache
     limit: int | None = None
-    memory_bytes: int = field(default_factory=default_memory_bytes)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def image_id(self) -> TextArray:
-        """(n,) the photographs' ids."""
-        return self.labels.image_id
 
     @cached_property
     def content_sha256(self) -> str:
@@ -122,9 +81,8 @@ def load_splits(
         raise HeadError(f"--limit must be at least 1 photograph; got {limit}.")
     caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
     check_together(caches)
-    budget = default_memory_bytes() if memory_bytes is None else memory_bytes
     return {
-        split: _split_data(split, cache, views, limit if split == "train" else None, budget)
+        split: _split_data(split, cache, views, limit if split == "train" else None, memory_bytes)
         for split, cache in caches.items()
     }
 
@@ -134,7 +92,7 @@ def _split_data(
     cache: FeatureCache,
     views: Sequence[str] | None,
     limit: int | None,
-    memory_bytes: int,
+    memory_bytes: int | None,
 ) -> SplitData:
     rows = cache.ok_rows[:limit]
     if not len(rows):
@@ -146,48 +104,38 @@ def _split_data(
         split=split,
         X=_features(cache, rows, _view_index(cache, views), memory_bytes),
         labels=labels_of(cache, rows),
-        path=cache.paths[rows],
         rows=rows,
         cache=cache,
         limit=limit,
-        memory_bytes=memory_bytes,
     )
 
 
 def labels_of(cache: FeatureCache, rows: IntArray) -> Labels:
     """Return the labels of some rows of a cache."""
-    return Labels(
-        image_id=cache.image_id[rows],
-        group=cache.group[rows],
-        votes=None if cache.votes is None else cache.votes[rows],
-        mean=cache.mean[rows],
-        scale=cache.scale,
-        threshold=cache.threshold,
-        challenge=None if cache.challenge is None else cache.challenge[rows],
-    )
+    return Labels.of(cache.labels.take(rows))
 
 
 def _view_index(cache: FeatureCache, views: Sequence[str] | None) -> slice | IntArray:
     if views is None:
         return slice(None)
-    unknown = [name for name in views if name not in cache.view_names]
+    unknown = [name for name in views if name not in cache.spec.views]
     if unknown or not views:
         raise HeadError(
             f"{cache.path} has no view {', '.join(unknown) or 'named'}; "
-            f"it holds {', '.join(cache.view_names)}."
+            f"it holds {', '.join(cache.spec.views)}."
         )
-    return np.array([cache.view_names.index(name) for name in views], np.int64)
+    return np.array([cache.spec.views.index(name) for name in views], np.int64)
 
 
 def _features(
-    cache: FeatureCache, rows: IntArray, views: slice | IntArray, memory_bytes: int
-) -> Features:
-    """Give a view of the map for one run of rows, a copy if it fits, else rows read on demand."""
+    cache: FeatureCache, rows: IntArray, views: slice | IntArray, memory_bytes: int | None
+) -> FeatureRows:
+    """Give the map itself for one run of rows, a copy if it fits, else rows read on demand."""
     all_views = isinstance(views, slice)
     if all_views and rows[-1] - rows[0] + 1 == len(rows):
-        return cache.features[rows[0] : rows[-1] + 1]
-    stored = StoredRows(cache.features, rows, views)
-    return stored[:] if stored.nbytes <= memory_bytes else stored
+        run = cache.features[rows[0] : rows[-1] + 1]
+        return StoredRows(run, memory_bytes=memory_bytes)
+    return StoredRows(cache.features, rows, views, memory_bytes).held()
 
 
 # --- caches that are used together ----------------------------------------------------------------
@@ -223,13 +171,13 @@ def _check_same_making(first: FeatureCache, second: FeatureCache) -> None:
 
 
 def _levels_difference(first: FeatureCache, second: FeatureCache) -> list[tuple[str, int, int]]:
-    mine, theirs = (0 if c.votes is None else c.votes.shape[1] for c in (first, second))
+    mine, theirs = first.labels.levels, second.labels.levels
     return [("number of vote levels", mine, theirs)] if mine != theirs else []
 
 
 def _check_disjoint(first: FeatureCache, second: FeatureCache) -> None:
     for kind, name in (("photograph", "image_id"), ("group", "group")):
-        shared = np.intersect1d(getattr(first, name), getattr(second, name))
+        shared = np.intersect1d(getattr(first.labels, name), getattr(second.labels, name))
         shared = shared[shared != ""]
         if len(shared):
             shown = ", ".join(shared[:SHOWN_NAMES].tolist())

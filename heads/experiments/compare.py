@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cache.console import note
-from cache.errors import UnsuitableLabelsError
 from heads.data.splits import SplitData
+from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import FoldsConfig, folded
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, TrainRequest, floor_of, sample_of, train_run

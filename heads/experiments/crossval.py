@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from cache.console import note
-from cache.errors import RunError
 from cache.types import ExtractorSpec, canonical_json, sha256_text
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
-from heads.experiments.folds import Folding, JoinedRows, predict_ways
+from heads.errors import RunError
+from heads.experiments.folds import Folding, predict_ways
 from heads.experiments.train import streamed_bytes
 from heads.metrics.comparison import (
     Measures,
@@ -75,7 +75,6 @@ class FoldsConfig:
         pool, first = folding.pool, folding.ways[0][0]
         cache = data["train"].cache
         start, stop, _ = pool.columns.indices(cache.spec.layers[-1][2])
-        train = JoinedRows(pool, first.train)
         return cls(
             head=head,
             settings=settings,
@@ -92,7 +91,7 @@ class FoldsConfig:
             features_dir=str(cache.path.parent.resolve()),
             label_note=cache.label_note,
             library_versions=runs.library_versions(),
-            streamed_bytes=streamed_bytes(settings, train, pool.memory_bytes),
+            streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
         )
 
     @property

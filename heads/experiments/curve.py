@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cache.console import note
-from cache.errors import HeadError
+from heads.data.features import memory_budget
 from heads.data.splits import SplitData, load_splits
+from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, TrainRequest, train_run
 from heads.models.registry import Settings, find_head
 
@@ -65,4 +66,5 @@ def _first(data: Mapping[str, SplitData], size: int | None) -> Mapping[str, Spli
     if size is None:
         return data
     train = data["train"]
-    return load_splits(train.cache.path.parent, limit=size, memory_bytes=train.memory_bytes)
+    budget = memory_budget(train.X)
+    return load_splits(train.cache.path.parent, limit=size, memory_bytes=budget)

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from cache.console import note
-from cache.errors import HeadError
 from cache.types import ExtractorSpec, IntArray, SplitKind
-from heads.data.labels import BoolArray, Labels, Prediction
-from heads.data.splits import Features, SplitData
+from heads.data.features import FeatureRows, JoinedRows
+from heads.data.labels import BoolArray, Labels
+from heads.data.predictions import Prediction
+from heads.data.splits import SplitData
+from heads.errors import HeadError
 from heads.experiments.train import with_layers
 from heads.metrics.bootstrap import clusters
 from heads.models.base import Head
@@ -27,82 +28,42 @@ from heads.models.registry import BLIND, Settings, make_head
 VAL_SHARE = 0.1
 
 
-class JoinedRows:
-    """Some rows of several feature arrays put below each other, read only when sliced.
-
-    Has `shape`, `ndim`, `dtype`, `nbytes`, `len()`, and indexing of the first axis by a slice or
-    by row numbers, as an array (n, V, D) has.
-    """
-
-    def __init__(self, pool: Pool, rows: IntArray) -> None:
-        self._pool = pool
-        self._rows = rows
-        first = pool.read(rows[:1])
-        self.shape = (len(rows), *first.shape[1:])
-        self.ndim, self.dtype = 3, first.dtype
-        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * first.dtype.itemsize
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[np.floating]:
-        return self._pool.read(self._rows[index])
-
-
 @dataclass(frozen=True, eq=False)
 class Pool:
     """The photographs that are folded: n of them, from `splits`.
 
-    `parts` are the splits' features as `extractor` made them; `views` and `columns` say what of
-    them is used.
+    `rows` are what is used of their features, `columns` that part of each photograph's; `extractor`
+    made them.
     """
 
     splits: tuple[str, ...]
-    parts: tuple[Features, ...]
-    views: slice
+    rows: JoinedRows
     columns: slice
     labels: Labels
     extractor: ExtractorSpec
-    memory_bytes: int
 
     @property
     def n_views(self) -> int:
         """Views that are used."""
-        return int(self.read(np.zeros(1, np.int64)).shape[1])
+        return self.rows.shape[1]
 
     @property
     def n_features(self) -> int:
         """Features that are used."""
-        return int(self.read(np.zeros(1, np.int64)).shape[2])
+        return self.rows.shape[2]
 
-    def read(self, rows: IntArray) -> npt.NDArray[np.floating]:
-        """Return the features (len(rows), V, D) of some rows."""
-        starts = np.cumsum([0, *(len(part) for part in self.parts)])
-        owner = np.searchsorted(starts, rows, side="right") - 1
-        pieces = [
-            np.asarray(part[rows[owner == i] - starts[i]])[:, self.views, self.columns]
-            for i, part in enumerate(self.parts)
-        ]
-        result = np.concatenate(pieces)
-        back = np.argsort(np.argsort(owner, kind="stable"), kind="stable")
-        return result if (np.diff(owner) >= 0).all() else result[back]
-
-    def features(self, rows: IntArray) -> npt.NDArray[np.floating] | JoinedRows:
+    def features(self, rows: IntArray) -> FeatureRows:
         """Return some rows: in memory if they fit, else to be read on demand."""
-        joined = JoinedRows(self, rows)
-        return joined[:] if joined.nbytes <= self.memory_bytes else joined
+        return self.rows.take(rows).held()
 
 
-def pooled(
-    data: Mapping[str, SplitData], views: str | None, layers: str | None, memory_bytes: int
-) -> Pool:
+def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None) -> Pool:
     """Put the splits of a set together: all of them, or train and val beside an official test list.
 
     Args:
         data: train, val and test.
         views: center for the first view alone, else all of them.
         layers: top for the last layer alone; multi or None for all.
-        memory_bytes: features above this size stay on the disk.
 
     Raises:
         HeadError: layers is multi and the cache has one layer.
@@ -118,26 +79,15 @@ def pooled(
     columns = cache.spec.layer_slice(cache.spec.layers[-1][0]) if layers == "top" else slice(None)
     return Pool(
         splits=splits,
-        parts=tuple(data[split].X for split in splits),
-        views=slice(0, 1) if views == "center" else slice(None),
+        rows=JoinedRows(
+            [data[split].X for split in splits],
+            views=slice(0, 1) if views == "center" else slice(None),
+            columns=columns,
+        ),
         columns=columns,
-        labels=joined_labels([data[split].labels for split in splits]),
+        labels=Labels.concat([data[split].labels for split in splits]),
         extractor=cache.spec,
-        memory_bytes=memory_bytes,
     )
-
-
-def joined_labels(parts: Sequence[Labels]) -> Labels:
-    """Put labels of one scale and threshold below each other."""
-    first = parts[0]
-
-    def joined(name: str) -> npt.NDArray[np.generic] | None:
-        columns = [getattr(part, name) for part in parts]
-        return None if any(column is None for column in columns) else np.concatenate(columns)
-
-    names = ("image_id", "group", "votes", "mean", "challenge")
-    columns = {name: joined(name) for name in names}
-    return Labels(scale=first.scale, threshold=first.threshold, **columns)  # type: ignore[arg-type]
 
 
 # --- folding --------------------------------------------------------------------------------------
@@ -220,7 +170,7 @@ def predict_folds(
         told.append(_fitted(name, settings, pool, part, seed))
         after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
-    return _joined(calibrated(told, folds, pool.labels.beautiful)).take(order)
+    return Prediction.concat(calibrated(told, folds, pool.labels.beautiful)).take(order)
 
 
 def _fitted(
@@ -228,7 +178,7 @@ def _fitted(
 ) -> tuple[Prediction, Prediction]:
     """Return what a head trained on a fold says of the fold's val and test."""
     used = settings if pool.columns != slice(None) else with_layers(settings, pool.extractor)
-    head: Head = make_head(name, used, pool.memory_bytes)
+    head: Head = make_head(name, used)
     train, val = pool.features(part.train), pool.features(part.val)
     labels = pool.labels
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
@@ -255,18 +205,6 @@ def calibrated(
             test = replace(test, p_beautiful=platt_probability(test.score, *line))
         comparable.append(test)
     return comparable
-
-
-def _joined(parts: Sequence[Prediction]) -> Prediction:
-    first = parts[0]
-    shares = [part.distribution for part in parts if part.distribution is not None]
-    return Prediction(
-        score=np.concatenate([part.score for part in parts]),
-        p_beautiful=np.concatenate([part.p_beautiful for part in parts]),
-        distribution=np.concatenate(shares) if shares else None,
-        ranking_only=first.ranking_only,
-        label_by_p=first.label_by_p,
-    )
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -316,7 +254,7 @@ def fold_photographs(
     Raises:
         HeadError: too few groups for k folds, or the cache has no such layers.
     """
-    pool = pooled(data, views, layers, data["train"].memory_bytes)
+    pool = pooled(data, views, layers)
     folded = tuple(tuple(fold(pool.labels, k, seed + way, limit)) for way in range(ways))
     return Folding(pool, folded, seeds, seed, limit)
 

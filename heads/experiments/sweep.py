@@ -18,12 +18,12 @@ import numpy.typing as npt
 from keras import ops
 from tqdm import tqdm
 
-from cache.errors import EngineError, HeadError
+from cache.errors import EngineError
 from cache.types import FloatArray
+from heads.data.features import mean_of_views, memory_budget
 from heads.data.labels import Labels
-from heads.data.splits import default_memory_bytes
+from heads.errors import HeadError
 from heads.metrics.weighted import spearman
-from heads.models.base import mean_of_views
 from heads.models.neural.dropout import dropouts
 from heads.models.neural.epochs import kept_units, multiplied, thinned
 from heads.models.neural.inputs import Photographs, Standardiser, spans, standardiser
@@ -97,13 +97,12 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Features (n, V, D) and labels of train and val, and the features' memory budget."""
+    """Features (n, V, D) and labels of train and val."""
 
     X: Any
     labels: Labels
     X_val: Any
     labels_val: Labels
-    memory_bytes: int | None = None
 
 
 def sweep(head: str, base: NetworkSettings, grid: Grid, lessons: Lessons, seed: int) -> list[Point]:
@@ -152,7 +151,7 @@ def _trained(
     targets = task.encode(labels)
     photographs = Photographs(lessons.X, mean_only=base.views == "mean")
     scaler = standardiser(photographs, base)
-    memory = lessons.memory_bytes or default_memory_bytes()
+    memory = memory_budget(lessons.X)
     training = Training(photographs, scaler, targets, memory, dict, dict, head)
     shape = Shape(lessons.X.shape[2], targets.shape[1], task.activation)
     stacks = [

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cache.console import note
-from cache.errors import RunError
 from cache.types import ExtractorSpec
-from heads.data.labels import Prediction
-from heads.data.splits import SplitData, default_memory_bytes
+from heads.data.features import FeatureRows, memory_budget
+from heads.data.predictions import Prediction
+from heads.data.splits import SplitData
+from heads.errors import RunError
 from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
-from heads.models.base import FeatureRows, Head, History
+from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import folder as runs
@@ -140,7 +141,7 @@ class _Fitted:
 
 
 def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(request.head, config.settings, data["train"].memory_bytes)
+    head = make_head(request.head, config.settings)
     train, val = data["train"], data["val"]
     started = time.perf_counter()
     history = head.fit(train.X, train.labels, val.X, val.labels, seed=request.seed)
@@ -178,15 +179,15 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         features_dir=str(cache.path.parent.resolve()),
         label_note=cache.label_note,
         library_versions=runs.library_versions(),
-        streamed_bytes=streamed_bytes(settings, train.X, train.memory_bytes),
+        streamed_bytes=streamed_bytes(settings, train.X),
     )
 
 
-def streamed_bytes(settings: Settings, X: FeatureRows, memory_bytes: int | None) -> int | None:
+def streamed_bytes(settings: Settings, X: FeatureRows) -> int | None:
     """Return the memory budget where a network trains on blocks from the disk, else None."""
     if settings is None:
         return None
-    budget = memory_bytes or default_memory_bytes()
+    budget = memory_budget(X)
     photographs = Photographs(X, mean_only=settings.views == "mean")
     return budget if photographs.nbytes > budget else None
 

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import quiet_stderr
-from cache.errors import AestheticError, EngineError, HeadError, RunError
+from cache.errors import AestheticError, EngineError
 from cache.files import publish, publish_folder, storage_errors
 from cache.store import open_cache
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
+from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
 from heads.models.registry import BLIND
 from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
@@ -125,7 +126,7 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
             f"An export is checked on real photographs, by default those of {path}: "
             f"{error.one_line()} Name some with --photos."
         ) from error
-    names = cache.paths[cache.ok_rows]
+    names = cache.labels.path[cache.ok_rows]
     for name in names[:: max(1, len(names) // CHECKED)].tolist():
         yield cache.data_root / name
 

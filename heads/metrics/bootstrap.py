@@ -15,20 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.types import FloatArray, IntArray, TextArray
-from heads.data.labels import Labels, Prediction
-from heads.metrics.catalogue import CORRELATIONS, METRICS, Value, evaluate, kendall
-from heads.metrics.weighted import FAST, FastMetrics
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
+from heads.metrics.catalogue import METRICS, Metric, Value, evaluate
+from heads.metrics.weighted import Draws, Terms
 
 DRAWS = 1000
 COVERAGE = 0.95
 CHUNK_VALUES = 2**20
-# Kendall's tau has no short form for counts: every draw is sorted anew, which 1,000 draws of more
-# photographs make too slow.
-KENDALL_ROWS = 1000
 # A metric may be undefined in a few draws (one class only); with more, it has no interval.
 MAX_UNDEFINED = 0.05
 
-DRAWN = (*FAST, "krcc")
 
 Interval = tuple[float, float]
 Difference = tuple[float, float, float]
@@ -63,9 +60,9 @@ _WORDS = {
 class Bootstrap:
     """A prediction's metrics on the sample itself and on each draw.
 
-    `values` as `metrics.evaluate` gives them; `drawn` holds (draws,) float64 for each metric, or
-    None for what does not apply, for `confusion`, and for `krcc` above 1,000 photographs (too
-    slow). Two of them are paired if they come from the same labels, draws and seed.
+    `values` as `catalogue.evaluate` gives them; `drawn` holds (draws,) float64 for each metric, or
+    None for what does not apply and for what is too slow to draw. Two of them are paired if they
+    come from the same labels, draws and seed.
     """
 
     values: dict[str, Value]
@@ -108,30 +105,28 @@ def bootstrap(
     values = evaluate(prediction, labels)
     cluster = clusters(labels.group)
     if cluster.max() == 0:
-        parts = [{name: None if values[name] is None else np.full(1, np.nan) for name in DRAWN}]
-    else:
-        fast = FastMetrics(prediction, labels)
-        parts = [
-            {**fast.of(counts), "krcc": _kendall_draws(prediction, labels, counts)}
-            for counts in draw_counts(cluster, draws, seed)
-        ]
-    drawn = {name: _joined([part[name] for part in parts]) for name in DRAWN}
-    return Bootstrap(values, {name: drawn.get(name) for name in METRICS})
+        nothing = {name: np.full(1, np.nan) for name in METRICS if isinstance(values[name], float)}
+        return Bootstrap(values, {name: nothing.get(name) for name in METRICS})
+    terms, parts = Terms(prediction, labels), []
+    for counts in draw_counts(cluster, draws, seed):
+        once = terms.draws(counts)
+        parts.append({name: _drawn(m, once, prediction, labels) for name, m in METRICS.items()})
+    return Bootstrap(values, {name: _joined([part[name] for part in parts]) for name in METRICS})
 
 
-def intervals(
-    prediction: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Interval | None]:
-    """Return the 95 % bootstrap interval of each metric; see `Bootstrap.intervals`."""
-    return bootstrap(prediction, labels, draws, seed).intervals()
-
-
-def paired_intervals(
-    a: Prediction, b: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Difference | None]:
-    """Return (a - b, lo, hi) of each metric, both on the same draws; see `Bootstrap.minus`."""
-    first, second = (bootstrap(prediction, labels, draws, seed) for prediction in (a, b))
-    return first.minus(second)
+def _drawn(
+    metric: Metric, draws: Draws, prediction: Prediction, labels: Labels
+) -> FloatArray | None:
+    """Return a metric of each draw: all at once by its weighted form, else one by one."""
+    if metric.weighted is not None:
+        return metric.weighted(draws)
+    few = metric.resampled_rows is None or len(labels) <= metric.resampled_rows
+    if metric.formula is None or not few:
+        return None
+    every = np.arange(len(labels))
+    rows = [np.repeat(every, column.astype(np.int64)) for column in draws.counts.T]
+    values = [metric.formula(prediction.take(r), labels.take(r)) for r in rows]
+    return None if None in values else np.array(values, np.float64)
 
 
 def verdict(metric: str, lo: float, hi: float) -> Verdict:
@@ -184,15 +179,9 @@ def clusters(group: TextArray) -> IntArray:
     return cluster
 
 
-def _kendall_draws(prediction: Prediction, labels: Labels, counts: FloatArray) -> FloatArray | None:
-    if len(counts) > KENDALL_ROWS:
-        return None
-    rows = [np.repeat(np.arange(len(counts)), column.astype(np.int64)) for column in counts.T]
-    return np.array([kendall(prediction.score[r], labels.mean[r]) for r in rows])
-
-
 def _defined(name: str, values: FloatArray) -> FloatArray:
-    return np.nan_to_num(values, nan=0.0) if name in CORRELATIONS else values
+    shown = METRICS[name].undefined
+    return values if shown is None else np.nan_to_num(values, nan=shown)
 
 
 def _joined(parts: list[FloatArray | None]) -> FloatArray | None:

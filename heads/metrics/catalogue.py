@@ -1,37 +1,44 @@
 """How well predictions agree with labels: every metric by the name that files and tables use.
 
-Numpy, and scipy for Kendall's tau; most formulas stand in counted.py. NaN stands for a value that
-is not defined here (the correlation of a constant), None for one that does not apply to this head
-or these labels.
+A metric is declared here and nowhere else: files, tables, intervals and verdicts go through
+`METRICS`. Numpy, and scipy for Kendall's tau. NaN stands for a value that is not defined here (the
+correlation of a constant), None for one that does not apply to this head or these labels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import methodcaller as call
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from cache.errors import HeadError
 from cache.types import FloatArray, IntArray
-from heads.data.labels import Labels, Prediction, predicted_label, ratings
-from heads.metrics.weighted import FastMetrics, spearman
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction, predicted_label
+from heads.errors import HeadError
+from heads.metrics.weighted import Draws, Terms, spearman
 
 MIN_WITHIN = 10
-HALVINGS = 10
 
 Value = float | list[list[int]] | None
+Weighted = Callable[[Draws], FloatArray | None]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a table must know of a metric.
+    """One metric: what it means, how it is computed, and how tables show it.
 
     `higher_is_better` is None where neither end is good; `floor` says what a head that learned
-    nothing gets; `undefined` is what a table shows for NaN (None: a dash).
+    nothing gets; `undefined` is what a table shows for NaN (None: a dash). `heading` is its column
+    in the leaderboard's table, '' for leaderboard.csv alone.
+
+    `formula` computes it; a bootstrap applies that to every draw, to samples of at most
+    `resampled_rows` photographs (any number if None), and leaves the interval out above that.
+    `weighted`, where there is one, takes its place and does all draws at once.
     """
 
     meaning: str
@@ -39,33 +46,96 @@ class Metric:
     floor: str
     decimals: int = 3
     undefined: float | None = None
+    heading: str = ""
+    formula: Callable[[Prediction, Labels], Value] | None = None
+    resampled_rows: int | None = None
+    weighted: Weighted | None = None
+
+
+def _kendall(prediction: Prediction, labels: Labels) -> float:
+    """Return Kendall's tau-b of scores and means; NaN where one of them is constant."""
+    if np.ptp(prediction.score) == 0 or np.ptp(labels.mean) == 0:
+        return math.nan
+    return float(stats.kendalltau(prediction.score, labels.mean).statistic)
+
+
+def confusion_matrix(prediction: Prediction, labels: Labels) -> list[list[int]]:
+    pairs = 2 * labels.beautiful + predicted_label(prediction, labels)
+    counts = np.bincount(pairs, minlength=4)
+    return [counts[:2].tolist(), counts[2:].tolist()]
 
 
 _NO_ORDER = "0: a constant puts photographs in no order"
 _MAJORITY = "the majority's"
 _CONSTANT = "the constant head's"
+# Kendall's tau has no short form for counts: every draw is sorted anew, which 1,000 draws of more
+# photographs make too slow.
+KENDALL_ROWS = 1000
+
+
+def _correlation(meaning: str, form: Weighted, heading: str = "") -> Metric:
+    return Metric(meaning, True, _NO_ORDER, undefined=0.0, heading=heading, weighted=form)
+
+
+def _mean(term: str, meaning: str, floor: str, decimals: int, heading: str = "") -> Metric:
+    """Return an error that is a mean over photographs, of a term that `Terms` prepares."""
+    return Metric(meaning, False, floor, decimals, heading=heading, weighted=call("mean", term))
+
+
+def _share(meaning: str, form: Weighted, heading: str = "", floor: str = _MAJORITY) -> Metric:
+    return Metric(meaning, True, floor, heading=heading, weighted=form)
+
 
 METRICS: dict[str, Metric] = {
-    "srcc": Metric("Spearman's rank correlation of score and mean", True, _NO_ORDER, 3, 0.0),
-    "plcc": Metric("Pearson's correlation of score and mean", True, _NO_ORDER, 3, 0.0),
-    "krcc": Metric("Kendall's tau-b of score and mean", True, _NO_ORDER, 3, 0.0),
-    "mse": Metric("mean squared error of the score", False, "the variance of the means"),
-    "mae": Metric("mean absolute error of the score", False, _CONSTANT),
-    "dist_mse": Metric("mean squared error between distributions", False, _CONSTANT, 5),
-    "emd_r1": Metric("mean absolute gap between the CDFs", False, _CONSTANT, 4),
-    "emd_r2": Metric("root of the mean squared gap between the CDFs", False, _CONSTANT, 4),
-    "std_srcc": Metric("Spearman's correlation of the deviations", True, _NO_ORDER, 3, 0.0),
-    "std_plcc": Metric("Pearson's correlation of the deviations", True, _NO_ORDER, 3, 0.0),
-    "acc": Metric("share of right labels", True, _MAJORITY),
-    "balanced_acc": Metric("mean of the two classes' recalls", True, "1/2"),
-    "precision": Metric("share of beautiful among those called so", True, _MAJORITY),
-    "recall": Metric("share of the beautiful that are called so", True, _MAJORITY),
-    "f1": Metric("harmonic mean of precision and recall", True, _MAJORITY),
-    "auc": Metric("area under the ROC curve of p_beautiful", True, "1/2: no order"),
-    "confusion": Metric("counts [[tn, fp], [fn, tp]]", None, _MAJORITY, 0),
-    "spread": Metric("deviation of the scores over that of the means", None, "0: collapsed"),
+    "srcc": _correlation(
+        "Spearman's rank correlation of score and mean", call("spearman", "score", "mean"), "srcc"
+    ),
+    "plcc": _correlation(
+        "Pearson's correlation of score and mean", call("pearson", "score"), "plcc"
+    ),
+    "krcc": Metric(
+        meaning="Kendall's tau-b of score and mean",
+        higher_is_better=True,
+        floor=_NO_ORDER,
+        undefined=0.0,
+        formula=_kendall,
+        resampled_rows=KENDALL_ROWS,
+    ),
+    "mse": _mean("mse", "mean squared error of the score", "the variance of the means", 3, "mse"),
+    "mae": _mean("mae", "mean absolute error of the score", _CONSTANT, 3, "mae"),
+    "dist_mse": _mean("dist_mse", "mean squared error between distributions", _CONSTANT, 5),
+    "emd_r1": _mean("emd_r1", "mean absolute gap between the CDFs", _CONSTANT, 4),
+    "emd_r2": _mean(
+        "emd_r2", "root of the mean squared gap between the CDFs", _CONSTANT, 4, "emd_r2"
+    ),
+    "std_srcc": _correlation(
+        "Spearman's correlation of the deviations", call("spearman", "std", "true_std")
+    ),
+    "std_plcc": _correlation("Pearson's correlation of the deviations", call("pearson", "std")),
+    "acc": _share("share of right labels", call("mean", "right"), "acc"),
+    "balanced_acc": _share(
+        "mean of the two classes' recalls", Draws.balanced_accuracy, "bal_acc", "1/2"
+    ),
+    "precision": _share("share of beautiful among those called so", Draws.precision),
+    "recall": _share("share of the beautiful that are called so", Draws.recall),
+    "f1": _share("harmonic mean of precision and recall", Draws.f1, "f1"),
+    "auc": _share("area under the ROC curve of p_beautiful", Draws.area, "auc", "1/2: no order"),
+    "confusion": Metric(
+        "counts [[tn, fp], [fn, tp]]",
+        None,
+        _MAJORITY,
+        0,
+        formula=confusion_matrix,
+        resampled_rows=0,
+    ),
+    "spread": Metric(
+        meaning="deviation of the scores over that of the means",
+        higher_is_better=None,
+        floor="0: collapsed",
+        heading="spread",
+        weighted=Draws.spread,
+    ),
 }
-CORRELATIONS = ("srcc", "plcc", "krcc", "std_srcc", "std_plcc")
 
 
 def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
@@ -76,14 +146,15 @@ def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
     """
     if not len(labels):
         raise HeadError("There is no photograph to measure predictions on; extract some first.")
-    fast = FastMetrics(prediction, labels)
-    values: dict[str, Value] = {
-        name: None if column is None else float(column[0])
-        for name, column in fast.of(np.ones((len(labels), 1))).items()
-    }
-    values["krcc"] = kendall(prediction.score, labels.mean)
-    values["confusion"] = confusion_counts(predicted_label(prediction, labels), labels.beautiful)
-    return {name: values[name] for name in METRICS}
+    once = Terms(prediction, labels).draws(np.ones((len(labels), 1)))
+    return {name: _value(metric, once, prediction, labels) for name, metric in METRICS.items()}
+
+
+def _value(metric: Metric, once: Draws, prediction: Prediction, labels: Labels) -> Value:
+    if metric.weighted is None:
+        return None if metric.formula is None else metric.formula(prediction, labels)
+    column = metric.weighted(once)
+    return None if column is None else float(column[0])
 
 
 def for_json(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -99,21 +170,6 @@ def for_table(name: str, value: float | None) -> float | None:
     if value is None or math.isfinite(value):
         return value
     return METRICS[name].undefined
-
-
-def kendall(score: FloatArray, mean: FloatArray) -> float:
-    """Return Kendall's tau-b of (n,) scores and means; NaN where one of them is constant."""
-    if np.ptp(score) == 0 or np.ptp(mean) == 0:
-        return math.nan
-    return float(stats.kendalltau(score, mean).statistic)
-
-
-def confusion_counts(
-    called: npt.NDArray[np.bool_], beautiful: npt.NDArray[np.bool_]
-) -> list[list[int]]:
-    """Return how many of (n,) labels are [[tn, fp], [fn, tp]]."""
-    counts = np.bincount(2 * beautiful + called, minlength=4)
-    return [counts[:2].tolist(), counts[2:].tolist()]
 
 
 def srcc_within(prediction: Prediction, labels: Labels) -> float | None:
@@ -139,82 +195,3 @@ def _challenges(challenge: npt.NDArray[np.int32]) -> list[IntArray]:
     order = np.argsort(challenge, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(challenge[order])) + 1)
     return [r for r in rows if len(r) >= MIN_WITHIN and challenge[r[0]] > 0]
-
-
-# --- how far people agree with each other ---------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How far the votes of one half of the people predict those of the other half.
-
-    `srcc` and `plcc` are the reliabilities of the mean of all votes; the ceilings are the
-    correlations with these means that a head which knows the true means would reach.
-    """
-
-    srcc: float
-    plcc: float
-    srcc_ceiling: float
-    plcc_ceiling: float
-    n_photos: int
-
-
-def ceiling(labels: Labels, seed: int) -> Reliability | None:
-    """Return the reliability; None for labels that do not tell it (see `reliability`)."""
-    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
-        return None
-    return reliability(labels, seed)
-
-
-def reliability(labels: Labels, seed: int) -> Reliability:
-    """Estimate from random halves of each photograph's votes how good any head can get.
-
-    With r the correlation between the halves' means (mean over 10 splits), the mean of twice as
-    many votes has the reliability R = 2 r / (1 + r) (Spearman 1910; Brown 1910), and true means
-    correlate with it by sqrt(R) (attenuation, Spearman 1904). For ranks this is an approximation.
-    A correlation below 0 counts as 0.
-
-    Raises:
-        HeadError: mean-only labels, or fewer than two photographs with two votes.
-    """
-    votes = labels.need_votes()[labels.n_votes >= 2]
-    if len(votes) < 2:
-        raise HeadError(
-            "Reliability compares two halves of each photograph's votes, and needs two photographs "
-            f"with at least 2 votes; these labels have {len(votes)}."
-        )
-    rng = np.random.default_rng(seed)
-    halves = [_half_means(votes, rng) for _ in range(HALVINGS)]
-    srcc = _step_up([spearman(a, b) for a, b in halves])
-    plcc = _step_up([_pearson(a, b) for a, b in halves])
-    return Reliability(srcc, plcc, math.sqrt(srcc), math.sqrt(plcc), len(votes))
-
-
-def _half_means(
-    votes: npt.NDArray[np.int32], rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Draw half of each row's votes without replacement; return both halves' means (n,).
-
-    Rating by rating: of the votes left, so many belong to this rating and so many are still wanted
-    (the multivariate hypergeometric distribution as a chain of plain ones).
-    """
-    left = votes.sum(axis=1, dtype=np.int64)
-    wanted = left // 2
-    half = np.empty(votes.shape, np.int64)
-    for k, here in enumerate(votes.T.astype(np.int64)):
-        half[:, k] = rng.hypergeometric(here, left - here, wanted)
-        left, wanted = left - here, wanted - half[:, k]
-    levels = ratings(votes.shape[1])
-    rest = votes - half
-    return half @ levels / half.sum(axis=1), rest @ levels / rest.sum(axis=1)
-
-
-def _pearson(x: FloatArray, y: FloatArray) -> float:
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _step_up(correlations: list[float]) -> float:
-    r = max(float(np.mean(np.nan_to_num(correlations, nan=0.0))), 0.0)
-    return 2 * r / (1 + r)

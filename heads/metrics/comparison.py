@@ -1,6 +1,6 @@
 """A head's metrics with intervals, beside those of the floor, and what the difference tells.
 
-Numpy and scipy only; the formulas are in `metrics`, the bootstrap in `intervals`.
+Numpy and scipy only; the metrics are in `catalogue`, their intervals in `bootstrap`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from heads.data.labels import Labels, Prediction
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import Bootstrap, Difference, Verdict, bootstrap, verdict
 from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
 

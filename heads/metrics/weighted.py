@@ -12,21 +12,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from cache.types import FloatArray
-from heads.data.labels import Labels, Prediction, distribution_std, predicted_label
-
-FAST = (
-    *("srcc", "plcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"),
-    *("acc", "balanced_acc", "precision", "recall", "f1", "auc", "spread"),
-)
+from heads.data.distributions import distribution_std, emd
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction, predicted_label
 
 
-class FastMetrics:
-    """The metrics of `FAST` for n photographs that count any number of times."""
+class Terms:
+    """What each of n photographs adds to the metrics, and their orders: prepared once.
+
+    `draws` is then quick, whatever the number of photographs that count several times.
+    """
 
     def __init__(self, prediction: Prediction, labels: Labels) -> None:
         called, beautiful = predicted_label(prediction, labels), labels.beautiful
         x, y = _centred(prediction.score), _centred(labels.mean)
-        self._terms = {
+        terms = {
             **_moments("score", x, y),
             "n": np.ones(len(labels)),
             "tp": called & beautiful,
@@ -34,61 +34,91 @@ class FastMetrics:
             "beautiful": beautiful,
             "right": called == beautiful,
         }
-        self._score, self._mean = Levels(prediction.score), Levels(labels.mean)
-        self._p_beautiful, self._beautiful = Levels(prediction.p_beautiful), beautiful
-        self._p_like_score = self._p_beautiful.same_order(self._score)
-        self._errors: list[str] = []
+        self.levels = {"score": Levels(prediction.score), "mean": Levels(labels.mean)}
+        p_beautiful = Levels(prediction.p_beautiful)
+        if not p_beautiful.same_order(self.levels["score"]):
+            self.levels["p_beautiful"] = p_beautiful
+        self.beautiful = beautiful
         if not prediction.ranking_only:
-            self._add_errors(mse=(prediction.score - labels.mean) ** 2)
-            self._add_errors(mae=np.abs(prediction.score - labels.mean))
-        self._stds: tuple[Levels, Levels] | None = None
+            terms["mse"] = (prediction.score - labels.mean) ** 2
+            terms["mae"] = np.abs(prediction.score - labels.mean)
         if prediction.distribution is not None and labels.votes is not None:
-            self._add_distributions(prediction.distribution, labels)
+            predicted, true = prediction.distribution, labels.distribution
+            terms["dist_mse"] = np.mean((predicted - true) ** 2, axis=1)
+            terms["emd_r1"] = emd(predicted, true, r=1)
+            terms["emd_r2"] = emd(predicted, true, r=2)
+            stds = distribution_std(predicted), labels.std
+            terms |= _moments("std", *map(_centred, stds))
+            self.levels |= {"std": Levels(stds[0]), "true_std": Levels(stds[1])}
+        self.names = tuple(terms)
+        self.per_photograph = np.array([*terms.values()], np.float64)
 
-    def _add_errors(self, **errors: FloatArray) -> None:
-        self._errors += errors
-        self._terms |= errors
-
-    def _add_distributions(self, predicted: FloatArray, labels: Labels) -> None:
-        gap = predicted - labels.distribution
-        self._add_errors(dist_mse=np.mean(gap**2, axis=1))
-        np.cumsum(gap, axis=1, out=gap)
-        self._add_errors(emd_r1=np.abs(gap).mean(axis=1))
-        # NIMA (Talebi and Milanfar, 2018), equation 1 with r = 2, for each photograph.
-        self._add_errors(emd_r2=np.sqrt(np.mean(gap**2, axis=1)))
-        stds = distribution_std(predicted), labels.std
-        self._terms |= _moments("std", *map(_centred, stds))
-        self._stds = Levels(stds[0]), Levels(stds[1])
-
-    def of(self, counts: FloatArray) -> dict[str, FloatArray | None]:
-        """Return each metric as (B,) values, or None where it does not apply.
+    def draws(self, counts: FloatArray) -> Draws:
+        """Return B draws of the photographs.
 
         Args:
             counts: (n, B) float64; column b says how often draw b holds each photograph.
         """
-        columns = np.array([*self._terms.values()], np.float64) @ counts
-        sums = dict(zip(self._terms, columns, strict=True))
-        values: dict[str, FloatArray | None] = dict.fromkeys(FAST)
-        values |= {name: sums[name] / sums["n"] for name in self._errors}
-        values |= _label_metrics(sums) | self._rank_metrics(counts)
-        values["plcc"] = _pearson("score", sums)
-        if self._stds is not None:
-            values["std_plcc"] = _pearson("std", sums)
-        var_x, var_y, _ = _covariances("score", sums)
-        values["spread"] = np.sqrt(_ratio(var_x, var_y, np.nan))
-        return values
+        return Draws(self, counts)
 
-    def _rank_metrics(self, counts: FloatArray) -> dict[str, FloatArray]:
-        score = self._score.ranks(counts)
-        p_beautiful = score if self._p_like_score else self._p_beautiful.ranks(counts)
-        values = {
-            "auc": _area(p_beautiful[self._beautiful], counts[self._beautiful], counts),
-            "srcc": rank_correlation(score, self._mean.ranks(counts), counts),
-        }
-        if self._stds is not None:
-            x, y = (std.ranks(counts) for std in self._stds)
-            values["std_srcc"] = rank_correlation(x, y, counts)
-        return values
+
+class Draws:
+    """B draws of photographs: (B,) sums of `Terms` and (n, B) mid-ranks, each worked out once."""
+
+    def __init__(self, terms: Terms, counts: FloatArray) -> None:
+        self.counts, self._terms = counts, terms
+        self.sums = dict(zip(terms.names, terms.per_photograph @ counts, strict=True))
+        self._ranks: dict[str, FloatArray] = {}
+
+    def ranks(self, name: str) -> FloatArray:
+        """Return the mid-ranks of the values `name`."""
+        if name not in self._ranks:
+            self._ranks[name] = self._terms.levels[name].ranks(self.counts)
+        return self._ranks[name]
+
+    def mean(self, name: str) -> FloatArray | None:
+        """Return the mean of a term, None where it does not apply."""
+        return self.sums[name] / self.sums["n"] if name in self.sums else None
+
+    def pearson(self, name: str) -> FloatArray | None:
+        """Return Pearson's correlation of a pair of values with its true one."""
+        return _pearson(name, self.sums) if f"{name}_x" in self.sums else None
+
+    def spearman(self, x: str, y: str) -> FloatArray | None:
+        """Return Spearman's correlation of two values, None where it does not apply."""
+        if x not in self._terms.levels:
+            return None
+        return rank_correlation(self.ranks(x), self.ranks(y), self.counts)
+
+    def area(self) -> FloatArray:
+        """Return the area under the ROC curve of p_beautiful."""
+        ranks = self.ranks("p_beautiful" if "p_beautiful" in self._terms.levels else "score")
+        chosen = self._terms.beautiful
+        return _area(ranks[chosen], self.counts[chosen], self.counts)
+
+    def precision(self) -> FloatArray:
+        """Return the share of beautiful among those called so; 0 where none is, as scikit-learn."""
+        return _ratio(self.sums["tp"], self.sums["called"], 0.0)
+
+    def recall(self) -> FloatArray:
+        """Return the share of the beautiful that are called so; 0 where there is none."""
+        return _ratio(self.sums["tp"], self.sums["beautiful"], 0.0)
+
+    def f1(self) -> FloatArray:
+        """Return the harmonic mean of precision and recall."""
+        return _ratio(2 * self.sums["tp"], self.sums["called"] + self.sums["beautiful"], 0.0)
+
+    def balanced_accuracy(self) -> FloatArray:
+        """Return the mean of both classes' recalls; not defined where the truth has one class."""
+        tp, beautiful = self.sums["tp"], self.sums["beautiful"]
+        recall = _ratio(tp, beautiful, np.nan)
+        other = _ratio(self.sums["right"] - tp, self.sums["n"] - beautiful, np.nan)
+        return (recall + other) / 2
+
+    def spread(self) -> FloatArray:
+        """Return the deviation of the scores over that of the means."""
+        var_x, var_y, _ = _covariances("score", self.sums)
+        return np.sqrt(_ratio(var_x, var_y, np.nan))
 
 
 class Levels:
@@ -176,23 +206,6 @@ def _covariances(name: str, sums: Mapping[str, FloatArray]) -> tuple[FloatArray,
 def _pearson(name: str, sums: Mapping[str, FloatArray]) -> FloatArray:
     var_x, var_y, cov = _covariances(name, sums)
     return _ratio(cov, np.sqrt(var_x) * np.sqrt(var_y), np.nan)
-
-
-def _label_metrics(sums: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Precision and recall are 0 where nothing was found, as in scikit-learn.
-
-    Balanced accuracy is not defined where the truth has one class.
-    """
-    tp, called, beautiful, n = (sums[key] for key in ("tp", "called", "beautiful", "n"))
-    true_negative = sums["right"] - tp
-    recalls = _ratio(tp, beautiful, np.nan), _ratio(true_negative, n - beautiful, np.nan)
-    return {
-        "acc": sums["right"] / n,
-        "balanced_acc": (recalls[0] + recalls[1]) / 2,
-        "precision": _ratio(tp, called, 0.0),
-        "recall": _ratio(tp, beautiful, 0.0),
-        "f1": _ratio(2 * tp, called + beautiful, 0.0),
-    }
 
 
 def _ratio(top: FloatArray, bottom: FloatArray, otherwise: float) -> FloatArray:

@@ -1,37 +1,18 @@
-"""What every head can do, and how features come to it: the mean of a photograph's views.
-
-Numpy only.
-"""
+"""What every head can do. Numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from heads.data.labels import Labels, Prediction
-
-Float32Array = npt.NDArray[np.float32]
+from heads.data.features import FeatureRows
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 
 # One row an epoch: `epoch` and what was measured in it. Empty for heads in closed form.
 History = list[dict[str, float]]
-
-BLOCK_BYTES = 64 * 2**20
-
-
-class FeatureRows(Protocol):
-    """(n, V, D) features, float16 or float32: an array, a memory-map, or rows read on demand."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, V, D)."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: slice, /) -> npt.NDArray[Any]: ...
 
 
 class Head(Protocol):
@@ -66,24 +47,3 @@ class Head(Protocol):
     ) -> Self:
         """Rebuild a fitted head from its settings and `state()`."""
         ...
-
-
-def view_mean_blocks(X: FeatureRows) -> Iterator[tuple[slice, Float32Array]]:
-    """Yield (rows, mean of the views (rows, D) float32), about 64 MiB of float32 at a time."""
-    n, views, width = X.shape
-    rows_a_block = max(1, BLOCK_BYTES // (4 * views * width))
-    for start in range(0, n, rows_a_block):
-        rows = slice(start, min(start + rows_a_block, n))
-        block = np.asarray(X[rows])
-        if views == 1:
-            yield rows, block[:, 0].astype(np.float32)
-        else:
-            yield rows, block.mean(axis=1, dtype=np.float32)
-
-
-def mean_of_views(X: FeatureRows) -> Float32Array:
-    """Return the mean over the views, (n, D) float32, of (n, V, D) float16 or float32."""
-    means = np.empty((X.shape[0], X.shape[2]), np.float32)
-    for rows, block in view_mean_blocks(X):
-        means[rows] = block
-    return means

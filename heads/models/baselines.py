@@ -13,17 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import HeadError, UnsuitableLabelsError
 from cache.types import FloatArray, Scale
-from heads.data.labels import (
-    BoolArray,
-    Labels,
-    Prediction,
-    distribution_mean,
-    project_onto_simplex,
-    ranking_score,
-)
-from heads.models.base import FeatureRows, Float32Array, History, mean_of_views
+from heads.data.distributions import distribution_mean, emd, project_onto_simplex
+from heads.data.features import FeatureRows, Float32Array, mean_of_views
+from heads.data.labels import BoolArray, Labels
+from heads.data.predictions import Prediction, ranking_score
+from heads.errors import HeadError, UnsuitableLabelsError
+from heads.models.base import History
 from heads.models.calibration import calibration_note, fit_platt, platt_probability, sigmoid
 from heads.models.constant import (
     Arrays,
@@ -128,8 +124,7 @@ class RidgeDistHead:
         true = labels_val.distribution
 
         def val_emd(outputs: FloatArray) -> float:
-            gap = np.cumsum(project_onto_simplex(outputs) - true, axis=1)
-            return float(np.sqrt(np.mean(gap**2, axis=1)).mean())
+            return float(emd(project_onto_simplex(outputs), true, r=2).mean())
 
         self.model_, self.choice_ = choose_ridge(X, labels.distribution, X_val, val_emd)
         score = distribution_mean(project_onto_simplex(self.model_.outputs(X_val)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cache.errors import HeadError
 from cache.types import FloatArray
 from heads.data.labels import BoolArray
+from heads.errors import HeadError
 
 NEWTON_STEPS = 100
 HALVINGS = 60

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import HeadError
 from cache.types import FloatArray
-from heads.data.labels import Labels, Prediction, distribution_mean
-from heads.models.base import FeatureRows, History
+from heads.data.distributions import distribution_mean
+from heads.data.features import FeatureRows
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
+from heads.errors import HeadError
+from heads.models.base import History
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Values = Mapping[str, Any]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.errors import HeadError
 from cache.types import FloatArray
-from heads.models.base import FeatureRows, Float32Array, mean_of_views, view_mean_blocks
+from heads.data.features import FeatureRows, Float32Array, mean_of_views, view_mean_blocks
+from heads.errors import HeadError
 
 # Strongest first, so that of equally good penalties the strongest is taken. Relative to
 # correlations: scikit-learn's alpha is n times as large.

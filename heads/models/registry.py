@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.console import quiet_stderr
-from cache.errors import HeadError
+from heads.errors import HeadError
 from heads.models.neural.settings import NEURAL_HEADS, NetworkSettings, tuned
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def find_head(name: str) -> HeadEntry:
     return HEADS[name]
 
 
-def make_head(name: str, settings: Settings = None, memory_bytes: int | None = None) -> Head:
+def make_head(name: str, settings: Settings = None) -> Head:
     """Make an untrained head; tuned settings where none are given.
 
     Raises:
@@ -79,7 +79,7 @@ def make_head(name: str, settings: Settings = None, memory_bytes: int | None = N
         load_keras()
         from heads.models.neural.head import NeuralHead
 
-        return NeuralHead(name, settings or tuned(name), memory_bytes)
+        return NeuralHead(name, settings or tuned(name))
     _refuse_settings(entry, settings)
     from heads.models.baselines import BASELINES
 

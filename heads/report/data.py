@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import AestheticError, RunError
+from cache.errors import AestheticError
 from cache.store import FeatureCache, open_cache
 from cache.types import FloatArray, Scale
-from heads.data.labels import Labels, Prediction
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.data.splits import labels_of
+from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import Reliability, ceiling, evaluate, for_table
+from heads.metrics.catalogue import evaluate, for_table
 from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
+from heads.metrics.reliability import Reliability, ceiling
 from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
@@ -99,8 +102,9 @@ class ReportData:
         """Where each photograph of the test cache lies; none if the cache does not say."""
         if self.cache.data_root == Path():
             return {}
-        paths = zip(self.cache.image_id.tolist(), self.cache.paths.tolist(), strict=True)
-        return {image_id: self.cache.data_root / path for image_id, path in paths}
+        labels, root = self.cache.labels, self.cache.data_root
+        paths = zip(labels.image_id.tolist(), labels.path.tolist(), strict=True)
+        return {image_id: root / path for image_id, path in paths}
 
 
 def read_report(
@@ -173,16 +177,8 @@ def _read_run(
     if folder not in caches:
         caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
     cache, stored = caches[folder]["test"], read_predictions(path)
-    rows = stored.split == metrics["split"]
-    labels = Labels(
-        image_id=stored.image_id[rows],
-        group=stored.group[rows],
-        votes=None if stored.votes is None else stored.votes[rows],
-        mean=stored.true_mean[rows],
-        scale=cache.scale,
-        threshold=cache.threshold,
-    )
-    if not np.array_equal(labels.beautiful, stored.true_label[rows]):
+    labels = stored.labels(metrics["split"], cache.scale, cache.threshold)
+    if not np.array_equal(labels.beautiful, stored.true_label[stored.split == metrics["split"]]):
         raise RunError(
             f"{path / 'predictions.csv'} calls other photographs beautiful than the threshold "
             f"{cache.threshold} of {cache.path} does: the features were extracted anew since. "

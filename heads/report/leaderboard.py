@@ -14,24 +14,15 @@ from cache.files import write_text_atomically
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import Verdict
-from heads.metrics.catalogue import METRICS, ceiling, for_table
+from heads.metrics.catalogue import METRICS, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
+from heads.metrics.reliability import ceiling
 from heads.models.registry import BLIND, FLOOR, HEADS
 
 NO_VALUE = ""
+WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
-SHOWN = (
-    ("srcc", "srcc", True),
-    ("plcc", "plcc", False),
-    ("mse", "mse", False),
-    ("mae", "mae", False),
-    ("emd_r2", "emd_r2", False),
-    ("acc", "acc", True),
-    ("balanced_acc", "bal_acc", False),
-    ("f1", "f1", False),
-    ("auc", "auc", True),
-    ("spread", "spread", False),
-)
+SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
 # Yardsticks: what each neural head is compared in with whom.
 RIVALS = (
     ("ridge", ("srcc", "plcc", "mse")),
@@ -40,7 +31,7 @@ RIVALS = (
 )
 # Precision, recall and the finer metrics stand in leaderboard.csv; a verdict on each of the
 # eighteen would bury the answer.
-JUDGED = ("srcc", "plcc", "mse", "mae", "emd_r2", "acc", "balanced_acc", "f1", "auc")
+JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
 
 

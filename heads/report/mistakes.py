@@ -7,8 +7,8 @@ from html import escape
 import numpy as np
 
 from cache.types import FloatArray, IntArray
-from heads.data.labels import distribution_mean, distribution_std, predicted_label
-from heads.metrics.catalogue import confusion_counts
+from heads.data.distributions import distribution_mean, distribution_std
+from heads.metrics.catalogue import confusion_matrix
 from heads.report.data import ReportData, RunData, title
 from heads.report.photos import Album, choose, examples, rated
 from heads.report.plots import KEY_SCORES, plots_of
@@ -42,7 +42,7 @@ def _labels_words(run: RunData) -> str:
 
 def _counts(run: RunData) -> list[list[int]]:
     """Return [[tn, fp], [fn, tp]] of the predictions."""
-    return confusion_counts(predicted_label(run.prediction, run.labels), run.labels.beautiful)
+    return confusion_matrix(run.prediction, run.labels)
 
 
 def confusion(run: RunData) -> str:

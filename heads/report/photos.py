@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from cache.types import FloatArray, IntArray
-from heads.data.labels import Labels, Prediction
+from heads.data.distributions import emd
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.metrics.weighted import Levels
 
 SHOWN, MISTAKEN, RATED = 10, 5, 5
@@ -72,8 +74,7 @@ def examples(prediction: Prediction, labels: Labels) -> IntArray:
     """Return the rows with the best, the middle and the worst predicted distribution, by EMD."""
     if prediction.distribution is None or labels.votes is None:
         return np.zeros(0, np.int64)
-    gap = np.cumsum(prediction.distribution - labels.distribution, axis=1)
-    order = np.argsort(np.mean(gap**2, axis=1), kind="stable")
+    order = np.argsort(emd(prediction.distribution, labels.distribution, r=2), kind="stable")
     return np.asarray(order[np.unique([0, len(order) // 2, len(order) - 1])])
 
 

@@ -9,7 +9,8 @@ from html import escape
 import numpy as np
 
 from cache.types import FloatArray
-from heads.data.labels import BoolArray, predicted_label
+from heads.data.labels import BoolArray
+from heads.data.predictions import predicted_label
 from heads.report.data import ReportData, RunData, title
 from heads.web import charts as plots
 from heads.web.html import figure, grid, shown

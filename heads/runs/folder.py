@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import RunError
 from cache.files import replacing_folder, restore, storage_errors
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
+from heads.errors import RunError
 from heads.models.base import Head, History
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import Settings, find_head, load_neural_head, restore_head

@@ -17,9 +17,10 @@ from typing import Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import RunError
-from cache.types import TextArray
-from heads.data.labels import Labels, Prediction
+from cache.types import Scale, TextArray
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
+from heads.errors import RunError
 
 FIRST = ("image_id", "group", "split", "fold", "true_mean", "true_label", "score", "p_beautiful")
 
@@ -90,14 +91,21 @@ class StoredPredictions:
 
     def prediction(self, split: str, *, ranking_only: bool, label_by_p: bool) -> Prediction:
         """Return the predictions of one split, in the file's order."""
-        rows = self.split == split
-        return Prediction(
-            score=self.score[rows],
-            p_beautiful=self.p_beautiful[rows],
-            distribution=None if self.distribution is None else self.distribution[rows],
-            ranking_only=ranking_only,
-            label_by_p=label_by_p,
+        columns = self.score, self.p_beautiful, self.distribution
+        return Prediction(*columns, ranking_only, label_by_p).take(self.split == split)
+
+    def labels(self, split: str, scale: Scale, threshold: str) -> Labels:
+        """Return the labels of one split, in the file's order; the file knows no paths."""
+        labels = Labels(
+            image_id=self.image_id,
+            path=np.full(len(self.image_id), ""),
+            group=self.group,
+            votes=self.votes,
+            mean=self.true_mean,
+            scale=scale,
+            threshold=threshold,
         )
+        return labels.take(self.split == split)
 
 
 def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredictions:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import RunError
 from cache.types import FloatArray, Scale
 from heads.data.splits import SplitData
+from heads.errors import RunError
 from heads.models.base import Head
 from heads.runs.folder import read_json, write_json
 

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from cache.errors import HeadError, NoPhotographsError
+from cache.errors import NoPhotographsError
 from cache.types import FloatArray
-from heads.models.base import Float32Array, Head
+from heads.data.features import Float32Array
+from heads.errors import HeadError
+from heads.models.base import Head
 from heads.models.registry import BLIND
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
 from heads.scoring.scorer import LoadedRun, Opinion

@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cache.errors import MismatchError, RunError
-from heads.data.labels import called_beautiful, distribution_std
-from heads.models.base import Float32Array, Head, mean_of_views
+from cache.errors import MismatchError
+from heads.data.distributions import distribution_std
+from heads.data.features import Float32Array, mean_of_views
+from heads.data.predictions import called_beautiful
+from heads.errors import RunError
+from heads.models.base import Head
 from heads.photos import Extracted, PhotographSource, open_extractor
 from heads.runs.folder import RunConfig, load_head, read_config
 from heads.runs.reference import Yardstick, read_yardstick

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from cache.errors import LabelError, RunError
+from cache.errors import LabelError
+from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
 ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

@@ -65,9 +65,10 @@ def _base(around: Path | None) -> np.ndarray:
 def _make(
     path: Path, split: str, n: int, base: np.ndarray, kernel: np.ndarray, rng: np.random.Generator
 ) -> None:
-    from cache.resume import write_cache
-    from cache.types import Manifest, Scale, SplitRule, mean_of_votes
+    from cache.labels import LabelTable, Manifest, mean_of_votes
+    from cache.types import Scale, SplitRule
     from tests.heads.planted import Plan, spec
+    from tests.helpers import write_cache
 
     width = base.shape[1]
     features = np.empty((n, 1, width), np.float16)
@@ -84,7 +85,7 @@ def _make(
     shares = np.exp(-0.5 * (away / 1.4) ** 2)
     votes = rng.multinomial(200, shares / shares.sum(axis=1, keepdims=True)).astype(np.int32)
     ids = np.char.add(split, np.arange(n).astype(str))
-    manifest = Manifest(
+    labels = LabelTable(
         image_id=ids,
         path=np.char.add(ids, ".jpg"),
         group=np.full(n, ""),
@@ -92,8 +93,8 @@ def _make(
         mean=mean_of_votes(votes),
         scale=Scale(1, LEVELS),
         threshold="5",
-        split_rule=SplitRule(split, "made", 0, 0.1, 0.1, 0),
     )
+    manifest = Manifest(labels, SplitRule(split, "made", 0, 0.1, 0.1, 0))
     write_cache(path, manifest, spec(Plan(n_features=width)), features, label_note="made up")
 
 

@@ -20,9 +20,10 @@ from zlib import crc32
 import numpy as np
 
 from cache.files import exclusive
+from cache.labels import Manifest
 from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
-from cache.types import Manifest, Status
+from cache.types import Status
 from cache.writer import Block, CacheWriter
 from tests.helpers import make_features, make_manifest, make_spec
 
@@ -57,8 +58,8 @@ def features_of(image_id: str, mtime_ns: int) -> np.ndarray:
 
 def make_block(manifest: Manifest, facts: FileFacts, rows: np.ndarray) -> Block:
     """Return what extraction gives for these rows."""
-    ids = manifest.image_id[rows].tolist()
-    bad = np.isin(manifest.image_id[rows], MANIFEST.image_id[list(UNREADABLE)])
+    ids = manifest.labels.image_id[rows].tolist()
+    bad = np.isin(manifest.labels.image_id[rows], MANIFEST.labels.image_id[list(UNREADABLE)])
     times = facts.mtime_ns[rows].tolist()
     return Block(
         rows=rows,

@@ -37,13 +37,13 @@ def test_version_1_is_sound() -> None:
 def test_version_1_gives_its_labels() -> None:
     cache = open_cache(V1)
     assert cache.n_rows == N
-    assert cache.image_id[[0, 11]].tolist() == ["photo-0", "фото-ä"]
-    assert cache.paths[11] == "images/фото-ä.jpg"
-    assert cache.group[:4].tolist() == ["", "north", "south", ""]
-    assert cache.votes[2].tolist() == [3, 4, 5, 6, 7]
-    assert cache.mean[0] == 11 / 3
-    assert cache.tags[5].tolist() == [5, 10]
-    assert cache.challenge[5] == 105
+    assert cache.labels.image_id[[0, 11]].tolist() == ["photo-0", "фото-ä"]
+    assert cache.labels.path[11] == "images/фото-ä.jpg"
+    assert cache.labels.group[:4].tolist() == ["", "north", "south", ""]
+    assert cache.labels.votes[2].tolist() == [3, 4, 5, 6, 7]
+    assert cache.labels.mean[0] == 11 / 3
+    assert cache.labels.tags[5].tolist() == [5, 10]
+    assert cache.labels.challenge[5] == 105
     assert (cache.scale, cache.threshold) == (Scale(1, 5), "3")
     assert cache.split == "val"
     # Written before there was an attribute for the kind, which is told by the words.
@@ -60,7 +60,7 @@ def test_version_1_gives_its_features() -> None:
     assert cache.features.dtype == np.float16
     place = np.arange(cache.features.size).reshape(cache.features.shape) % 385 / 64
     assert np.array_equal(cache.features[cache.ok_rows], place[cache.ok_rows])
-    assert cache.view_names == ("center", "center flipped")
+    assert cache.spec.views == ("center", "center flipped")
     assert cache.spec.layer_slice("top") == slice(6, 16)
     assert cache.spec.sha256 == "e907bf38272d62fa9c5fb852d792dcf85e7c1475fe5799152d21d5601be8c08f"
 

@@ -11,8 +11,6 @@ import pytest
 from cache import console
 from cache.errors import LabelError
 
-KEPT = "What is written is kept; the same command goes on from there."
-RUNS_KEPT = "Finished runs are kept; the same command goes on with the rest."
 ANEW = "Nothing half-made is left in place; the same command starts anew."
 
 
@@ -20,24 +18,21 @@ def ending(error: BaseException) -> int:
     raise error
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("extract", KEPT), ("heads", RUNS_KEPT), ("cache", ANEW), ("extract.demo", ANEW)],
-)
+@pytest.mark.parametrize(("given", "said"), [({}, ANEW), ({"when_stopped": "Go on."}, "Go on.")])
 @pytest.mark.parametrize(
     ("error", "code", "word"),
     [(KeyboardInterrupt(), 130, "interrupted"), (console.Terminated(), 143, "terminated")],
 )
 def test_a_command_cut_short_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
-    name: str,
-    hint: str,
+    given: dict[str, str],
+    said: str,
     error: BaseException,
     code: int,
     word: str,
 ) -> None:
-    assert console.run(name, lambda: ending(error)) == code
-    assert capsys.readouterr() == ("", f"{name}: {word}. {hint}\n")
+    assert console.run("name", lambda: ending(error), **given) == code
+    assert capsys.readouterr() == ("", f"name: {word}. {said}\n")
 
 
 def test_a_problem_is_one_line_with_its_notes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from cache.errors import IncompleteCacheError, MismatchError, StorageError
 from cache.export import export
-from cache.resume import write_cache
 from cache.store import open_cache
 from cache.types import Status
-from tests.helpers import make_features, make_manifest, make_spec, small_cache
+from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 
@@ -37,10 +36,10 @@ def test_npz_is_read_by_numpy_alone(cache: Path, tmp_path: Path) -> None:
         assert set(arrays) == names
         assert arrays["features"].dtype == np.float16
         assert np.array_equal(arrays["features"], source.features[source.ok_rows])
-        assert arrays["image_id"].tolist() == source.image_id[source.ok_rows].tolist()
-        assert arrays["group"].tolist() == source.group[source.ok_rows].tolist()
-        assert np.array_equal(arrays["r7"], source.votes[source.ok_rows, 6])
-        assert np.array_equal(arrays["mean"], source.mean[source.ok_rows])
+        assert arrays["image_id"].tolist() == source.labels.image_id[source.ok_rows].tolist()
+        assert arrays["group"].tolist() == source.labels.group[source.ok_rows].tolist()
+        assert np.array_equal(arrays["r7"], source.labels.votes[source.ok_rows, 6])
+        assert np.array_equal(arrays["mean"], source.labels.mean[source.ok_rows])
 
 
 def test_csv_keeps_every_digit_and_lays_views_side_by_side(cache: Path, tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_csv_keeps_every_digit_and_lays_views_side_by_side(cache: Path, tmp_path
     for row, number in zip(rows, source.ok_rows.tolist(), strict=True):
         read = np.array([row[f"f{i}"] for i in range(6)], np.float16)
         assert np.array_equal(read, source.features[number].ravel())
-        assert float(row["mean"]) == source.mean[number]
+        assert float(row["mean"]) == source.labels.mean[number]
 
 
 def test_labels_of_means_have_no_columns_of_votes(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_parquet_is_read_back_the_same(cache: Path, tmp_path: Path) -> None:
     source, frame = open_cache(cache), pd.read_parquet(tmp_path / "a.parquet")
     read = frame[[f"f{i}" for i in range(6)]].to_numpy()
     assert np.array_equal(read, source.features[source.ok_rows].reshape(9, 6))
-    assert frame["image_id"].tolist() == source.image_id[source.ok_rows].tolist()
+    assert frame["image_id"].tolist() == source.labels.image_id[source.ok_rows].tolist()
 
 
 @pytest.mark.skipif(HAS_PYARROW, reason="pyarrow is installed")

@@ -34,13 +34,13 @@ from cache.files import (
     storage_errors,
     write_text_atomically,
 )
-from cache.resume import Reuse, open_writer, write_cache
+from cache.resume import Reuse, open_writer
 from cache.schema import Provenance
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from cache.verify import verify
 from cache.writer import Block
-from tests.helpers import make_features, make_manifest, make_spec, present, small_cache
+from tests.helpers import make_features, make_manifest, make_spec, present, small_cache, write_cache
 
 HOLDER = """
 import sys, time

@@ -130,7 +130,7 @@ class Trial:
             ok = cache.ok_rows
             assert np.array_equal(cache.checksums(ok, cache.features[ok]), cache.crc32[ok])
             for row in ok.tolist():
-                right = features_of(str(cache.image_id[row]), int(cache.facts.mtime_ns[row]))
+                right = features_of(str(cache.labels.image_id[row]), int(cache.facts.mtime_ns[row]))
                 assert np.array_equal(cache.features[row], right)
 
     def check_after_going_on(self) -> None:

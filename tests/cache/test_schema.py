@@ -18,7 +18,7 @@ from cache import schema
 from cache.errors import FormatError
 from cache.schema import Provenance
 from cache.types import SplitKind
-from tests.helpers import make_features, make_manifest, make_spec, present, small_cache
+from tests.helpers import make_features, make_manifest, make_spec, present, relabelled, small_cache
 
 ALWAYS = {
     "image_id": None,
@@ -36,7 +36,7 @@ ALWAYS = {
 
 def create(path: Path, n: int = 5, **changes: Any) -> Path:
     """Make an empty file of n photographs."""
-    manifest = replace(make_manifest(n), **changes)
+    manifest = relabelled(make_manifest(n), **changes)
     schema.create(path, manifest, make_spec(), present(n), Provenance(created="now"))
     return path
 
@@ -93,15 +93,17 @@ def test_texts_come_back_as_they_were(tmp_path: Path, text: str) -> None:
 
 def test_the_checksum_of_a_row_covers_features_id_votes_and_mean() -> None:
     features = make_features(1, make_spec())[0].astype("<f2")
-    votes = np.array([1, 2, 300], np.int32)
-    sum_ = schema.row_crc32(features, schema.label_bytes("ä-1", votes, 2.5))
+    votes, names = np.array([[9, 9, 9], [1, 2, 300]], np.int32), np.array(["b", "ä-1"])
+    labels = replace(make_manifest(2).labels, image_id=names, votes=votes, mean=np.array([9, 2.5]))
+    sum_ = schema.row_crc32(features, schema.label_bytes(labels, 1))
     expected = features.tobytes() + "ä-1".encode() + struct.pack("<3id", 1, 2, 300, 2.5)
     assert sum_ == zlib.crc32(expected)
 
 
 def test_the_checksum_of_a_row_without_features_covers_its_labels() -> None:
-    sum_ = schema.row_crc32(None, schema.label_bytes("a", None, 0.25))
-    assert sum_ == zlib.crc32(b"a" + struct.pack("<d", 0.25))
+    labels = make_manifest(1, levels=None).labels
+    sum_ = schema.row_crc32(None, schema.label_bytes(labels, 0))
+    assert sum_ == zlib.crc32(b"photo-0000" + struct.pack("<d", labels.mean[0]))
 
 
 @given(st.integers(0, 15), st.integers(1, 255))
@@ -109,7 +111,7 @@ def test_any_changed_byte_changes_the_checksum(place: int, change: int) -> None:
     features = np.arange(8, dtype="<f2")
     other = bytearray(features.tobytes())
     other[place] ^= change
-    labels = schema.label_bytes("a", None, 1.0)
+    labels = b"any"
     changed = np.frombuffer(bytes(other), "<f2")
     assert schema.row_crc32(features, labels) != schema.row_crc32(changed, labels)
 
@@ -136,9 +138,9 @@ class TestReadHeader:
         header = self.read(tmp_path / "a.h5")
         assert header.provenance == origin
         assert header.spec == make_spec()
-        assert header.scale == manifest.scale
+        assert header.scale == manifest.labels.scale
         assert header.split_rule == manifest.split_rule
-        assert (header.split, header.threshold) == ("train", manifest.threshold)
+        assert (header.split, header.threshold) == ("train", manifest.labels.threshold)
         assert header.manifest_sha256 == manifest.sha256
         assert (header.complete, header.finished) == (False, "")
 

@@ -23,10 +23,11 @@ from hypothesis.stateful import (
 
 from cache.errors import FormatError, IncompleteCacheError, StaleCacheError
 from cache.files import exclusive
+from cache.labels import Manifest
 from cache.resume import Reuse, count_pending, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, partial_path
-from cache.types import Manifest, Status
+from cache.types import Status
 from cache.verify import verify
 from cache.writer import Block, CacheWriter
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, take
@@ -34,7 +35,7 @@ from tests.helpers import make_features, make_manifest, make_spec, small_cache, 
 SPEC = make_spec(n_features=4, views=("center", "center flipped"))
 OTHER_SPEC = replace(SPEC, interpolation="lanczos")
 ALL = make_manifest(12, levels=3)
-IDS = ALL.image_id.tolist()
+IDS = ALL.labels.image_id.tolist()
 # Thousands of flushes cost little in a file system in memory.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -43,20 +44,20 @@ class TestOpening:
     def test_labels_are_those_of_the_manifest(self, tmp_path: Path) -> None:
         manifest = make_manifest(20)
         cache = open_cache(small_cache(tmp_path / "train.h5"))
-        assert cache.image_id.tolist() == manifest.image_id.tolist()
-        assert cache.paths.tolist() == manifest.path.tolist()
-        assert cache.group.tolist() == manifest.group.tolist()
-        assert np.array_equal(cache.votes, manifest.votes)
-        assert np.array_equal(cache.mean, manifest.mean)
-        assert (cache.scale, cache.threshold) == (manifest.scale, manifest.threshold)
+        assert cache.labels.image_id.tolist() == manifest.labels.image_id.tolist()
+        assert cache.labels.path.tolist() == manifest.labels.path.tolist()
+        assert cache.labels.group.tolist() == manifest.labels.group.tolist()
+        assert np.array_equal(cache.labels.votes, manifest.labels.votes)
+        assert np.array_equal(cache.labels.mean, manifest.labels.mean)
+        assert (cache.scale, cache.threshold) == (manifest.labels.scale, manifest.labels.threshold)
         assert cache.split_rule == manifest.split_rule
         assert cache.manifest_sha256 == manifest.sha256
-        assert (cache.split, cache.n_rows, cache.view_names) == ("train", 20, ("center",))
-        assert cache.tags is None
-        assert cache.challenge is None
+        assert (cache.split, cache.n_rows, cache.spec.views) == ("train", 20, ("center",))
+        assert cache.labels.tags is None
+        assert cache.labels.challenge is None
 
     def test_labels_of_means_have_no_votes(self, tmp_path: Path) -> None:
-        assert open_cache(small_cache(tmp_path / "train.h5", levels=None)).votes is None
+        assert open_cache(small_cache(tmp_path / "train.h5", levels=None)).labels.votes is None
 
     def test_features_are_mapped_and_cannot_be_changed(self, tmp_path: Path) -> None:
         cache = open_cache(small_cache(tmp_path / "train.h5"))
@@ -109,8 +110,9 @@ class TestOpening:
         path = small_cache(tmp_path / "train.h5")
         with h5py.File(path, "r+") as file:
             del file[name]
+        cache = open_cache(path)
         with pytest.raises(FormatError, match=f"is damaged: the dataset {name} is missing"):
-            getattr(open_cache(path), "paths" if name == "path" else name)
+            _ = getattr(cache, name) if name in ("crc32", "size") else cache.labels
 
     @pytest.mark.parametrize("name", ["votes", "mean", "image_id"])
     def test_a_short_column_is_damage(self, tmp_path: Path, name: str) -> None:
@@ -120,7 +122,7 @@ class TestOpening:
             del file[name]
             file[name] = short
         with pytest.raises(FormatError, match="is damaged: "):
-            getattr(open_cache(path), name)
+            _ = open_cache(path).labels
 
     def test_features_must_have_the_shape_that_the_header_says(self, tmp_path: Path) -> None:
         path = small_cache(tmp_path / "train.h5")
@@ -276,7 +278,7 @@ class CacheAgainstDict(RuleBasedStateMachine):
     @rule(n=st.integers(1, 5))
     def write_a_block(self, n: int) -> None:
         rows = self.writer.pending[:n]
-        ids = self.writer.manifest.image_id[rows].tolist()
+        ids = self.writer.manifest.labels.image_id[rows].tolist()
         versions = [self.partial.rows[image_id][1] for image_id in ids]
         status = [self.outcome(i, v) for i, v in zip(ids, versions, strict=True)]
         self.writer.write(
@@ -342,7 +344,7 @@ class CacheAgainstDict(RuleBasedStateMachine):
 
     def compare(self, cache: FeatureCache, model: Model) -> None:
         assert cache.header.complete == model.complete
-        assert cache.image_id.tolist() == model.ids
+        assert cache.labels.image_id.tolist() == model.ids
         status = {i: Status(s) for i, s in zip(model.ids, cache.status.tolist(), strict=True)}
         assert status == {image_id: row[0] for image_id, row in model.rows.items()}
         for row, image_id in enumerate(model.ids):

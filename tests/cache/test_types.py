@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import FrozenInstanceError, replace
-from fractions import Fraction
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from cache.errors import FormatError, LabelError
-from cache.types import ExtractorSpec, Scale, Status, canonical_json, mean_of_votes
-from tests.helpers import make_manifest, make_spec, take
+from cache.types import ExtractorSpec, Scale, Status, canonical_json
+from tests.helpers import make_spec
 
 
 def test_the_numbers_of_statuses_are_part_of_the_file_format() -> None:
@@ -38,9 +33,10 @@ def test_a_scale_needs_finite_bounds_in_order(lo: float, hi: float) -> None:
         Scale(lo, hi)
 
 
-def test_the_middle_of_a_scale_of_votes_is_half_of_one_plus_k() -> None:
-    assert Scale(1, 7).middle == 4.0
-    assert Scale(1, 10).middle == 5.5
+def test_beautiful_begins_at_the_middle_of_a_scale_and_at_5_on_that_of_ava() -> None:
+    scales = [Scale(1, 7), Scale(0, 1), Scale(1, 10), Scale(0, 10)]
+    assert [scale.usual_threshold for scale in scales] == ["4", "0.5", "5", "5"]
+    assert Scale(1, 4).usual_threshold == "2.5"
 
 
 class TestExtractorSpec:
@@ -120,73 +116,3 @@ class TestExtractorSpec:
     def test_it_cannot_be_changed(self) -> None:
         with pytest.raises(FrozenInstanceError):
             make_spec().crop = (1, 1)  # type: ignore[misc]
-
-
-class TestManifest:
-    def test_its_hash_follows_every_column(self) -> None:
-        manifest = replace(
-            make_manifest(4),
-            tags=np.zeros((4, 2), np.int32),
-            challenge=np.zeros(4, np.int32),
-        )
-        votes, tags, challenge = (
-            np.array(column) for column in (manifest.votes, manifest.tags, manifest.challenge)
-        )
-        votes[2, 3] += 1
-        tags[1, 1], challenge[3] = 7, 7
-        others = [
-            replace(manifest, image_id=np.array(["a", "b", "c", "d"])),
-            replace(manifest, path=np.array(["a", "b", "c", "d"])),
-            replace(manifest, group=np.array(["a", "", "", ""])),
-            replace(manifest, votes=votes),
-            replace(manifest, votes=None),
-            replace(manifest, mean=manifest.mean + 1e-12),
-            replace(manifest, tags=tags),
-            replace(manifest, challenge=challenge),
-            replace(manifest, scale=Scale(1, 8)),
-            replace(manifest, threshold="4.5"),
-            replace(manifest, split_rule=replace(manifest.split_rule, limit=4)),
-            take(manifest, [0, 1, 2]),
-            take(manifest, [1, 0, 2, 3]),
-        ]
-        hashes = {manifest.sha256, *(other.sha256 for other in others)}
-        assert len(hashes) == 1 + len(others)
-        assert replace(manifest).sha256 == manifest.sha256
-
-    @pytest.mark.parametrize("column", ["path", "group", "votes", "mean"])
-    def test_a_short_column_is_refused(self, column: str) -> None:
-        manifest = make_manifest(4)
-        with pytest.raises(LabelError, match="Every column of a manifest has 4 rows"):
-            replace(manifest, **{column: getattr(manifest, column)[:3]})
-
-    def test_an_id_that_stands_twice_is_named(self) -> None:
-        with pytest.raises(LabelError, match="The id 'b' stands twice in the labels"):
-            replace(make_manifest(3), image_id=np.array(["a", "b", "b"]))
-
-    @pytest.mark.parametrize("levels", [1, 21])
-    def test_votes_have_2_to_20_levels(self, levels: int) -> None:
-        with pytest.raises(LabelError, match=f"Votes have 2 to 20 levels, not {levels}"):
-            replace(make_manifest(3), votes=np.ones((3, levels), np.int32))
-
-    @pytest.mark.parametrize("row", [[0, 0, 0], [3, -1, 2]])
-    def test_every_photograph_has_a_vote_and_none_below_zero(self, row: list[int]) -> None:
-        votes = np.array([[1, 1, 1], row], np.int32)
-        with pytest.raises(LabelError, match="at least one vote, and none below zero"):
-            replace(make_manifest(2, levels=3), votes=votes)
-
-    @pytest.mark.parametrize("mean", [-0.01, 1.01, float("nan")])
-    def test_a_mean_outside_the_scale_is_named(self, mean: float) -> None:
-        with pytest.raises(LabelError, match=r"'photo-0001' lies outside the scale 0\.*0*\.\.1"):
-            replace(make_manifest(2, levels=None), mean=np.array([0.5, mean]))
-
-
-@given(
-    hnp.arrays(
-        np.int32, st.tuples(st.integers(1, 5), st.integers(2, 20)), elements=st.integers(0, 10_000)
-    )
-)
-def test_the_mean_of_votes_is_the_exact_quotient(votes: np.ndarray) -> None:
-    votes[:, 0] += 1
-    for row, mean in zip(votes.tolist(), mean_of_votes(votes), strict=True):
-        exact = Fraction(sum(k * n for k, n in enumerate(row, 1)), sum(row))
-        assert mean == float(exact)

@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache.errors import AestheticError, FormatError, IncompleteCacheError
-from cache.resume import write_cache
 from cache.schema import row_crc32
 from cache.store import FeatureCache, open_cache
 from cache.types import Status
 from cache.verify import Finding, verify
-from tests.helpers import make_features, make_manifest, make_spec, small_cache
+from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
 
 @pytest.fixture
@@ -279,11 +278,11 @@ def test_an_unfinished_file_is_not_verified(path: Path) -> None:
 
 
 COLUMNS: dict[str, Callable[[FeatureCache], object]] = {
-    "image_id": lambda cache: cache.image_id,
-    "path": lambda cache: cache.paths,
-    "group": lambda cache: cache.group,
-    "votes": lambda cache: cache.votes,
-    "mean": lambda cache: cache.mean,
+    "image_id": lambda cache: cache.labels.image_id,
+    "path": lambda cache: cache.labels.path,
+    "group": lambda cache: cache.labels.group,
+    "votes": lambda cache: cache.labels.votes,
+    "mean": lambda cache: cache.labels.mean,
     "status": lambda cache: cache.status,
     "features": lambda cache: cache.features,
     "crc32": lambda cache: cache.crc32,
@@ -321,5 +320,5 @@ def test_checksums_do_not_depend_on_the_extractors_views(tmp_path: Path) -> None
     features = make_features(3, spec)
     path = write_cache(tmp_path / "a.h5", make_manifest(3, levels=None), spec, features)
     manifest = make_manifest(3, levels=None)
-    labels = b"photo-0001" + np.float64(manifest.mean[1]).tobytes()
+    labels = b"photo-0001" + np.float64(manifest.labels.mean[1]).tobytes()
     assert open_cache(path).crc32[1] == row_crc32(features[1], labels)

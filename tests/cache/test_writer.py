@@ -1,90 +1,30 @@
-"""Filling a file block by block, going on with it, and what counts of earlier work."""
+"""Filling a file block by block."""
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pytest
 
-from cache.errors import FormatError, StaleCacheError
-from cache.rejects import rejects_path
-from cache.resume import Reuse, count_pending, is_current, open_writer, write_cache
-from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
-from cache.types import ExtractorSpec, Manifest, Status
+from cache.types import Status
 from cache.verify import verify
-from cache.writer import Block, CacheWriter
+from tests.cache.filling import (
+    FEATURES,
+    MANIFEST,
+    SPEC,
+    N,
+    block,
+    fill,
+    opened,
+    rejects,
+    without_file,
+)
 from tests.helpers import (
     assert_same_cache,
-    make_features,
-    make_manifest,
-    make_spec,
-    present,
-    small_cache,
-    take,
+    write_cache,
 )
-
-N = 12
-DEFAULT = Reuse()
-SPEC = make_spec()
-MANIFEST = make_manifest(N)
-FEATURES = make_features(N, SPEC)
-
-
-def opened(
-    path: Path,
-    manifest: Manifest = MANIFEST,
-    facts: FileFacts | None = None,
-    spec: ExtractorSpec = SPEC,
-    reuse: Reuse = DEFAULT,
-) -> CacheWriter | None:
-    """Open the writer as `extract` does."""
-    facts = present(len(manifest)) if facts is None else facts
-    return open_writer(path, manifest, spec, facts, Provenance(), reuse)
-
-
-def block(rows: Iterable[int], bad: Iterable[int] = ()) -> Block:
-    """Return true features of these rows; those of `bad` are unreadable."""
-    numbers = np.array(list(rows), np.int64)
-    is_bad = np.isin(numbers, list(bad))
-    return Block(
-        rows=numbers,
-        features=np.where(is_bad[:, None, None], np.nan, FEATURES[numbers]),
-        status=np.where(is_bad, Status.UNREADABLE, Status.OK).astype(np.uint8),
-        size=np.stack([numbers + 640, numbers + 480], axis=1).astype(np.int32),
-        reasons={int(row): f"row {row} is\nbroken" for row in numbers[is_bad]},
-    )
-
-
-def fill(path: Path, rows: Iterable[int] = range(N), bad: Iterable[int] = ()) -> Path:
-    """Write a finished cache with these rows as one block and the others as another."""
-    writer = opened(path)
-    assert writer is not None
-    with writer:
-        writer.write(block(rows, bad))
-        if len(writer.pending):
-            writer.write(block(writer.pending.tolist(), bad))
-        return writer.finish()
-
-
-def without_file(rows: list[int], n: int = N) -> FileFacts:
-    """Return facts of n files of which some are missing."""
-    facts = present(n)
-    for column in (facts.size_bytes, facts.mtime_ns):
-        column[rows] = -1
-    return facts
-
-
-def rejects(path: Path) -> list[dict[str, str]]:
-    """Read the list of rejected photographs."""
-    with rejects_path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 class TestFilling:
@@ -127,47 +67,6 @@ class TestFilling:
             counts = {name: int(file.attrs[name]) for name in ("n_ok", "n_missing", "n_unreadable")}
         assert counts == {"n_ok": 9, "n_missing": 2, "n_unreadable": 1}
 
-    def test_rejected_photographs_are_listed_with_their_reasons(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path, facts=without_file([9])) as writer:
-            writer.write(block([*range(9), 10, 11], bad=[4]))
-            assert writer.reasons() == Counter({"row 4 is broken": 1})
-            writer.finish()
-        assert rejects(path) == [
-            {
-                "image_id": "photo-0004",
-                "path": "images/photo-0004.jpg",
-                "status": "unreadable",
-                "reason": "row 4 is broken",
-            },
-            {
-                "image_id": "photo-0009",
-                "path": "images/photo-0009.jpg",
-                "status": "missing",
-                "reason": "no such file",
-            },
-        ]
-
-    def test_a_lost_reason_is_said_to_be_lost(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path) as writer:
-            writer.write(block(range(N), bad=[4]))
-        (tmp_path / "train.rejects.csv.partial").unlink()
-        with opened(path) as writer:
-            writer.finish()
-        assert rejects(path)[0]["reason"] == "unknown: the record of reasons was lost"
-
-    def test_a_reason_cut_short_by_a_kill_spoils_no_other(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path) as writer:
-            writer.write(block(range(6), bad=[4]))
-        with (tmp_path / "train.rejects.csv.partial").open("a") as journal:
-            journal.write("photo-00")
-        with opened(path) as writer:
-            writer.write(block(range(6, N), bad=[7]))
-            writer.finish()
-        assert [row["reason"] for row in rejects(path)] == ["row 4 is broken", "row 7 is broken"]
-
     def test_engines_are_noted_once_each(self, tmp_path: Path) -> None:
         path = tmp_path / "train.h5"
         for label in ("keras", "keras", "openvino", "keras"):
@@ -195,230 +94,3 @@ class TestFilling:
         assert (str(cache.data_root), cache.label_note) == ("/photos", "simulated votes")
         assert rejects(path)[0]["reason"] == "given"
         assert verify(path) == []
-
-
-class TestGoingOn:
-    def test_a_resumed_file_equals_an_uninterrupted_one(self, tmp_path: Path) -> None:
-        path = tmp_path / "resumed" / "train.h5"
-        for stop in (4, 8):
-            with opened(path) as writer:
-                writer.write(block(writer.pending[writer.pending < stop].tolist(), bad=[2, 9]))
-        with opened(path) as writer:
-            assert writer.pending.tolist() == [8, 9, 10, 11]
-            writer.write(block(writer.pending.tolist(), bad=[2, 9]))
-            writer.finish()
-        whole = fill(tmp_path / "whole" / "train.h5", bad=[2, 9])
-        assert_same_cache(path, whole)
-        assert rejects(path) == rejects(whole)
-
-    def test_there_is_nothing_to_do_for_a_finished_file(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        before = path.stat()
-        assert opened(path) is None
-        assert is_current(path, MANIFEST, SPEC, present(N), Reuse())
-        assert path.stat() == before
-        assert not partial_path(path).exists()
-
-    def test_a_file_complete_but_not_yet_renamed_is_only_renamed(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        path.rename(partial_path(path))
-        with opened(path) as writer:
-            assert not len(writer.pending)
-            writer.finish()
-        assert verify(path) == []
-
-    def test_overwriting_starts_anew(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5", bad=[1])
-        with opened(path, reuse=Reuse(overwrite=True)) as writer:
-            assert len(writer.pending) == N
-            assert not writer.reasons()
-            assert path.exists(), "the finished file stays until it is replaced"
-
-    def test_an_overwriting_that_was_cut_off_is_gone_on_with(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        other = replace(SPEC, interpolation="lanczos")
-        with opened(path, spec=other, reuse=Reuse(overwrite=True)) as writer:
-            writer.write(block(range(5)))
-        with opened(path, spec=other) as writer:
-            assert writer.pending.tolist() == list(range(5, N))
-        more = replace(make_manifest(N), threshold="3.5")
-        with opened(path, more, spec=other) as writer:
-            assert writer.pending.tolist() == list(range(5, N))
-
-    def test_retrying_does_the_unreadable_again(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5", bad=[2, 5])
-        assert opened(path) is None
-        with opened(path, reuse=Reuse(retry_failed=True)) as writer:
-            assert writer.pending.tolist() == [2, 5]
-            writer.write(block([2, 5], bad=[5]))
-            writer.finish()
-        assert [row["image_id"] for row in rejects(path)] == ["photo-0005"]
-        assert verify(path) == []
-
-    def test_retrying_does_the_unreadable_of_a_partial_file_again(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path) as writer:
-            writer.write(block(range(6), bad=[2]))
-        with opened(path, reuse=Reuse(retry_failed=True)) as writer:
-            assert writer.pending.tolist() == [2, *range(6, N)]
-
-
-class TestPhotographsThatChange:
-    def test_a_changed_file_is_extracted_again(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        facts = present(N)
-        facts.mtime_ns[3] += 1
-        facts.size_bytes[7] += 1
-        with opened(path, facts=facts) as writer:
-            assert writer.pending.tolist() == [3, 7]
-
-    def test_a_file_that_went_is_missing_and_leaves_no_features(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path) as writer:
-            writer.write(block(range(6)))
-        with opened(path, facts=without_file([2, 8])) as writer:
-            assert writer.status[[2, 8]].tolist() == [Status.MISSING] * 2
-            writer.write(block(writer.pending.tolist()))
-            writer.finish()
-        with opened(tmp_path / "whole" / "train.h5", facts=without_file([2, 8])) as writer:
-            writer.write(block(writer.pending.tolist()))
-            writer.finish()
-        assert_same_cache(path, tmp_path / "whole" / "train.h5")
-        assert verify(path) == []
-
-    def test_a_file_that_came_is_extracted(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path, facts=without_file([2, 8])) as writer:
-            writer.write(block(writer.pending.tolist()))
-            writer.finish()
-        with opened(path) as writer:
-            assert writer.pending.tolist() == [2, 8]
-            writer.write(block([2, 8]))
-            writer.finish()
-        assert_same_cache(path, fill(tmp_path / "whole" / "train.h5"))
-
-    def test_a_complete_partial_file_is_not_complete_any_more(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        path.rename(partial_path(path))
-        with opened(path, facts=present(N, mtime_ns=2)) as writer:
-            assert len(writer.pending) == N
-        assert not open_cache(partial_path(path), allow_partial=True).header.complete
-
-
-class TestAnotherManifest:
-    def test_more_photographs_keep_the_rows_that_are_there(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        odd = list(range(1, N, 2))
-        with opened(path, take(MANIFEST, odd)) as writer:
-            writer.write(replace(block(odd, bad=[5]), rows=np.arange(6), reasons={2: "broken"}))
-            writer.finish()
-        with opened(path) as writer:
-            assert writer.pending.tolist() == list(range(0, N, 2))
-            assert writer.reasons() == Counter({"broken": 1})
-            assert path.exists(), "the finished file stays until it is replaced"
-            writer.write(block(writer.pending.tolist()))
-            writer.finish()
-        cache = open_cache(path)
-        assert cache.status[5] == Status.UNREADABLE
-        assert np.array_equal(cache.features[cache.ok_rows], FEATURES[cache.ok_rows])
-        assert verify(path) == []
-
-    def test_rows_of_files_of_another_size_or_time_are_not_kept(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        facts = present(N)
-        facts.mtime_ns[3] += 1
-        facts.size_bytes[7] += 1
-        with opened(path, make_manifest(N, seed=5), facts) as writer:
-            assert writer.pending.tolist() == [3, 7]
-
-    def test_a_partial_and_a_finished_file_both_give_their_rows(self, tmp_path: Path) -> None:
-        path = tmp_path / "train.h5"
-        with opened(path, take(MANIFEST, [0, 1, 2])) as writer:
-            writer.write(block(range(3)))
-            writer.finish()
-        with opened(path, take(MANIFEST, range(6))) as writer:
-            writer.write(block([3, 4]))
-        with opened(path) as writer:
-            assert writer.pending.tolist() == list(range(5, N))
-
-    def test_other_donors_give_their_rows_and_reasons(self, tmp_path: Path) -> None:
-        donor = tmp_path / "other.h5"
-        with opened(donor, take(MANIFEST, range(6))) as writer:
-            writer.write(block(range(6), bad=[4]))
-            writer.finish()
-        with opened(tmp_path / "train.h5", reuse=Reuse(donors=(donor,))) as writer:
-            assert writer.pending.tolist() == list(range(6, N))
-            assert writer.reasons() == Counter({"row 4 is broken": 1})
-
-    def test_other_votes_keep_features_and_get_a_new_checksum(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        other = make_manifest(N, seed=5)
-        with opened(path, other) as writer:
-            assert not len(writer.pending)
-            writer.finish()
-        cache = open_cache(path)
-        assert np.array_equal(cache.votes, other.votes)
-        assert np.array_equal(cache.features, FEATURES.astype(np.float16))
-        assert verify(path) == []
-
-    def test_damage_is_not_taken_over(self, tmp_path: Path) -> None:
-        path = fill(tmp_path / "train.h5")
-        with h5py.File(path, "r+") as file:
-            file["features"][4, 0, 0] += 1
-        with pytest.raises(FormatError, match=r"train\.h5 is damaged: 1 rows from row 4 on have a"):
-            opened(path, make_manifest(N, seed=5))
-        assert path.exists()
-        assert not partial_path(path).exists()
-
-
-class TestAnotherExtractor:
-    @pytest.mark.parametrize("finished", [True, False])
-    def test_it_is_refused_and_the_field_and_both_values_are_named(
-        self, tmp_path: Path, finished: bool
-    ) -> None:
-        path = fill(tmp_path / "train.h5")
-        if not finished:
-            path.rename(partial_path(path))
-        with pytest.raises(StaleCacheError) as caught:
-            opened(path, spec=replace(SPEC, interpolation="lanczos"))
-        name = "train.h5" if finished else "train.h5.partial"
-        assert str(caught.value) == (
-            f"{tmp_path / name} was made by another extractor: its interpolation is 'bilinear', "
-            "this command's is 'lanczos'. Use the same settings, choose another --out, or replace "
-            "it with --overwrite."
-        )
-
-
-class TestCountingBeforehand:
-    @pytest.mark.parametrize("facts", [present(N), present(N, 2), without_file([0, 7])])
-    @pytest.mark.parametrize("reuse", [Reuse(), Reuse(retry_failed=True), Reuse(overwrite=True)])
-    @pytest.mark.parametrize("state", ["nothing", "partial", "finished", "fewer"])
-    def test_it_promises_what_the_writer_then_finds(
-        self, tmp_path: Path, facts: FileFacts, reuse: Reuse, state: str
-    ) -> None:
-        path = tmp_path / "train.h5"
-        if state == "partial":
-            with opened(path) as writer:
-                writer.write(block(range(6), bad=[2]))
-        elif state == "finished":
-            fill(path, bad=[2])
-        elif state == "fewer":
-            with opened(path, take(MANIFEST, range(6))) as writer:
-                writer.write(block(range(6), bad=[2]))
-                writer.finish()
-        promised = count_pending(path, MANIFEST, SPEC, facts, reuse)
-        writer = opened(path, facts=facts, reuse=reuse)
-        if writer is None:
-            assert promised == 0
-            return
-        with writer:
-            assert len(writer.pending) == promised
-
-
-def test_a_damaged_earlier_file_is_named(tmp_path: Path) -> None:
-    path = small_cache(tmp_path / "train.h5")
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(
-        FormatError, match=r"train\.h5 cannot be read: it is truncated\. Extract it"
-    ):
-        opened(path)

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.types import Scale, mean_of_votes
-from heads.data.labels import Labels, Prediction, distribution_mean
+from cache.labels import mean_of_votes
+from cache.types import Scale
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
+
+
+def middle(scale: Scale) -> float:
+    """Return the middle of a scale."""
+    return (scale.lo + scale.hi) / 2
 
 
 def labels_of_votes(votes: object, threshold: str = "5", **columns: object) -> Labels:
@@ -16,6 +24,7 @@ def labels_of_votes(votes: object, threshold: str = "5", **columns: object) -> L
     n, levels = counts.shape
     return Labels(
         image_id=np.array([f"photo{i}" for i in range(n)]),
+        path=np.array([f"photo{i}.jpg" for i in range(n)]),
         group=np.asarray(columns.get("group", [""] * n), dtype=np.str_),
         votes=counts,
         mean=mean_of_votes(counts),
@@ -30,6 +39,7 @@ def labels_of_means(means: object, threshold: str = "5", scale: Scale | None = N
     values = np.asarray(means, np.float64)
     return Labels(
         image_id=np.array([f"photo{i}" for i in range(len(values))]),
+        path=np.array([f"photo{i}.jpg" for i in range(len(values))]),
         group=np.full(len(values), ""),
         votes=None,
         mean=values,
@@ -52,7 +62,7 @@ def noisy_prediction(labels: Labels, noise: float = 0.5, seed: int = 1) -> Predi
     wrong = rng.dirichlet(np.ones(labels.levels), len(labels))
     distribution = (1 - noise) * labels.distribution + noise * wrong
     score = distribution_mean(distribution)
-    p_beautiful = 1 / (1 + np.exp(labels.scale.middle - score))
+    p_beautiful = 1 / (1 + np.exp(middle(labels.scale) - score))
     return Prediction(score, p_beautiful, distribution)
 
 
@@ -60,7 +70,7 @@ def constant_prediction(labels: Labels) -> Prediction:
     """The same distribution for every photograph."""
     n, levels = len(labels), labels.levels
     return Prediction(
-        np.full(n, labels.scale.middle), np.full(n, 0.4), np.full((n, levels), 1 / levels)
+        np.full(n, middle(labels.scale)), np.full(n, 0.4), np.full((n, levels), 1 / levels)
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.resume import write_cache
-from cache.types import ExtractorSpec, Manifest, Scale, SplitKind, SplitRule, Status, mean_of_votes
+from cache.labels import LabelTable, Manifest, mean_of_votes
+from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, Status
+from tests.helpers import write_cache
 
 # Keras 3 saves its variables through a numpy protocol that numpy 2 calls outdated.
 keras_saves = pytest.mark.filterwarnings(
@@ -42,7 +43,7 @@ class Plan:
     @property
     def decimal_threshold(self) -> str:
         """The given threshold, else the middle of the scale."""
-        return self.threshold or f"{self.scale.middle:g}"
+        return self.threshold or f"{(self.scale.lo + self.scale.hi) / 2:g}"
 
 
 def spec(plan: Plan) -> ExtractorSpec:
@@ -100,7 +101,7 @@ def plant_split(
     status = np.full(len(ids), Status.OK, np.uint8)
     if split == "train":
         status[list(plan.unreadable)] = Status.UNREADABLE
-    manifest = Manifest(
+    labels = LabelTable(
         image_id=np.array(ids),
         path=np.array([f"images/{name}.jpg" for name in ids]),
         group=np.array(groups),
@@ -108,8 +109,8 @@ def plant_split(
         mean=mean,
         scale=plan.scale,
         threshold=plan.decimal_threshold,
-        split_rule=SplitRule(split, "planted", 0, 0.1, 0.2, 0, kind=kind),
     )
+    manifest = Manifest(labels, SplitRule(split, "planted", 0, 0.1, 0.2, 0, kind=kind))
     write_cache(path, manifest, spec(plan), features, status=status, label_note=plan.label_note)
 
 

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from cache.errors import HeadError
-from heads.data.labels import Labels, Prediction
-from heads.data.splits import default_memory_bytes
-from heads.models.base import History, mean_of_views
+from heads.data.distributions import emd
+from heads.data.features import mean_of_views, memory_budget
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
+from heads.errors import HeadError
+from heads.models.base import History
 from heads.models.calibration import calibration_note, fit_platt, platt_probability
 from heads.models.neural.dropout import dropouts
 from heads.models.neural.epochs import Learner, Measure, make_measure
@@ -54,7 +56,6 @@ class NeuralHead:
     Args:
         name: which; a key of `heads.models.neural.tasks.TASKS`.
         settings: how to build and train it.
-        memory_bytes: features above this size stream from the disk; half of the machine's if None.
 
     Attributes:
         model_: Keras model from raw features (n, D) to outputs, standardisation inside.
@@ -65,12 +66,9 @@ class NeuralHead:
         note_: what must be said of its probabilities, mostly ''.
     """
 
-    def __init__(
-        self, name: str, settings: NetworkSettings, memory_bytes: int | None = None
-    ) -> None:
+    def __init__(self, name: str, settings: NetworkSettings) -> None:
         self.name = name
         self.settings = settings
-        self.memory_bytes = memory_bytes
 
     def fit(self, X: Any, labels: Labels, X_val: Any, labels_val: Labels, *, seed: int) -> History:
         """Train on (n, V, D) features and return the history; val calibrates probabilities.
@@ -84,7 +82,7 @@ class NeuralHead:
         photographs = Photographs(X, mean_only=settings.views == "mean")
         scaler = standardiser(photographs, settings)
         lesson = _Lesson(self.name, task, settings, scaler, photographs, labels, X_val, labels_val)
-        memory = self.memory_bytes or default_memory_bytes()
+        memory = memory_budget(X)
         taught = [lesson.teach(memory, seed + SEED_STEP * i) for i in range(settings.ensemble or 1)]
         self.model_ = whole_model([member.body for member in taught], scaler)
         self.best_epoch_ = taught[0].best_epoch
@@ -283,6 +281,6 @@ class _Measured:
         decoded = self.task.decode(outputs)
         figures["mse"] = float(np.mean((decoded.score - self.labels.mean) ** 2))
         if decoded.distribution is not None:
-            gap = np.cumsum(decoded.distribution - self.labels.distribution, axis=1)
-            figures["emd_r2"] = float(np.mean(np.sqrt(np.mean(gap**2, axis=1))))
+            gaps = emd(decoded.distribution, self.labels.distribution, r=2)
+            figures["emd_r2"] = float(np.mean(gaps))
         return figures

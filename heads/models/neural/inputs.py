@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import HeadError
 from cache.types import FloatArray
-from heads.models.base import mean_of_views
+from heads.data.features import mean_of_views
+from heads.errors import HeadError
 from heads.models.neural.settings import NetworkSettings
 
 BLOCK_ROWS = 8192

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from cache.errors import RunError
+from heads.errors import RunError
 from heads.models.neural.inputs import Standardiser
 from heads.models.neural.losses import Loss, squared_emd
 from heads.models.neural.settings import NetworkSettings

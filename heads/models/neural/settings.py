@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from cache.errors import HeadError
+from heads.errors import HeadError
 
 NEURAL_HEADS = ("emd", "sigmoid", "tanh", "binary", "columns")
 OPTIMIZERS = ("adamw", "adam", "sgd")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from keras import ops
 from tqdm import tqdm
 
-from cache.errors import HeadError
+from heads.errors import HeadError
 from heads.models.neural.epochs import Learner, Pass, make_epoch
 from heads.models.neural.inputs import FloatArray32, Photographs, Standardiser, spans
 from heads.models.neural.settings import NetworkSettings

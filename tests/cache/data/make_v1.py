@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.labels import LabelTable, Manifest, mean_of_votes
 from cache.rejects import rejects_path
 from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
-from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, Status, mean_of_votes
+from cache.types import ExtractorSpec, Scale, SplitRule, Status
 from cache.writer import Block
 
 N, VIEWS, D = 12, ("center", "center flipped"), 16
@@ -23,7 +24,7 @@ def main() -> None:
     row = np.arange(N)
     votes = (row[:, None] + np.arange(1, 6)).astype(np.int32)
     names = [f"photo-{i}" for i in range(N - 1)] + ["фото-ä"]
-    manifest = Manifest(
+    labels = LabelTable(
         image_id=np.array(names),
         path=np.array([f"images/{name}.jpg" for name in names]),
         group=np.array(["", "north", "south"] * 4),
@@ -31,10 +32,10 @@ def main() -> None:
         mean=mean_of_votes(votes),
         scale=Scale(1.0, 5.0),
         threshold="3",
-        split_rule=SplitRule("val", "hash of id", 7, 0.1, 0.2, 0),
         tags=np.stack([row, row * 2], axis=1).astype(np.int32),
         challenge=(row + 100).astype(np.int32),
     )
+    manifest = Manifest(labels, SplitRule("val", "hash of id", 7, 0.1, 0.2, 0))
     spec = ExtractorSpec(
         backbone="mobilenet_v2_1.0_224",
         weights_sha256="5" * 64,

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cache.console import quiet_stderr
-from cache.errors import WeightsError
 from extract.backbones.mobilenet_v2 import BLOCK_CHANNELS, MOBILENET_V2
 from extract.backbones.torch_pickle import read_torch_pickle
 from extract.backbones.weights import Weights, as_read, find_weights
+from extract.errors import WeightsError
 
 with quiet_stderr():
     import keras

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import WeightsError
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.torch_pickle import read_torch_pickle
 from extract.backbones.weights import find_weights
+from extract.errors import WeightsError
 
 
 def global_named(module: str, name: str) -> bytes:

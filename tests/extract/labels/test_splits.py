@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cache.errors import LabelError
+from cache.labels import LabelTable, Manifest, mean_of_votes
 from cache.schema import FileFacts
-from cache.types import Manifest, Scale, SplitKind
+from cache.types import Scale, SplitKind
 from extract.labels import splits
 from extract.labels.ava import read_ava
-from extract.labels.records import SPLITS, BadRows, Labels, empty_text
+from extract.labels.records import SPLITS, FolderLabels, empty_text
 from extract.labels.splits import (
     RULES,
     SplitSettings,
@@ -28,22 +29,20 @@ from extract.labels.splits import (
 N = 4000
 
 
-def labels_of(n: int = N, levels: int = 5) -> Labels:
+def labels_of(n: int = N, levels: int = 5) -> FolderLabels:
     ids = np.array([f"{i}.jpg" for i in range(n)])
-    return Labels(
+    votes = np.random.default_rng(0).integers(1, 9, (n, levels)).astype(np.int32)
+    scale = Scale(1.0, float(levels))
+    table = LabelTable(
         image_id=ids,
         path=ids,
         group=empty_text(n),
-        votes=np.random.default_rng(0).integers(1, 9, (n, levels)).astype(np.int32),
-        mean=None,
-        scale=Scale(1.0, float(levels)),
-        split=None,
-        official_test=None,
-        tags=None,
-        challenge=None,
-        bad=BadRows(),
-        source=Path("labels.csv"),
+        votes=votes,
+        mean=mean_of_votes(votes),
+        scale=scale,
+        threshold=scale.usual_threshold,
     )
+    return FolderLabels(table, Path("labels.csv"))
 
 
 def facts_of(n: int = N, missing: np.ndarray | None = None) -> FileFacts:
@@ -54,22 +53,21 @@ def facts_of(n: int = N, missing: np.ndarray | None = None) -> FileFacts:
 
 
 def ids(manifest: Manifest) -> list[str]:
-    return manifest.image_id.tolist()
+    return manifest.labels.image_id.tolist()
 
 
-def take(labels: Labels, rows: np.ndarray) -> Labels:
-    assert labels.votes is not None
-    return replace(
-        labels,
-        image_id=labels.image_id[rows],
-        path=labels.path[rows],
-        group=labels.group[rows],
-        votes=labels.votes[rows],
+def take(labels: FolderLabels, rows: np.ndarray) -> FolderLabels:
+    return replace(labels, table=labels.table.take(rows))
+
+
+def grouped(labels: FolderLabels, group: np.ndarray) -> FolderLabels:
+    return replace(labels, table=replace(labels.table, group=group))
+
+
+def split_by_id(labels: FolderLabels, settings: SplitSettings) -> dict[str, str]:
+    return dict(
+        zip(labels.table.image_id.tolist(), assign(labels, settings)[0].tolist(), strict=True)
     )
-
-
-def split_by_id(labels: Labels, settings: SplitSettings) -> dict[str, str]:
-    return dict(zip(labels.image_id.tolist(), assign(labels, settings)[0].tolist(), strict=True))
 
 
 def test_the_fraction_is_the_hash_of_seed_and_key() -> None:
@@ -112,7 +110,7 @@ def test_another_seed_gives_other_splits() -> None:
 
 def test_groups_stay_together() -> None:
     groups = np.array([f"group {i // 4}" for i in range(N)])
-    names, _ = assign(replace(labels_of(), group=groups), SplitSettings())
+    names, _ = assign(grouped(labels_of(), groups), SplitSettings())
     assert len(set(names.tolist())) == 3
     for four in names.reshape(-1, 4):
         assert len(set(four.tolist())) == 1
@@ -120,7 +118,7 @@ def test_groups_stay_together() -> None:
 
 def test_photographs_without_a_group_are_split_each_by_its_id() -> None:
     groups = np.array(["g"] * 10 + [""] * (N - 10))
-    names, _ = assign(replace(labels_of(), group=groups), SplitSettings())
+    names, _ = assign(grouped(labels_of(), groups), SplitSettings())
     plain, _ = assign(labels_of(), SplitSettings())
     assert (names[10:] == plain[10:]).all()
     assert len(set(names[:10].tolist())) == 1
@@ -157,7 +155,7 @@ def test_fractions_that_leave_nothing_are_refused(val: float, test: float | None
 
 
 def make_manifest(
-    labels: Labels, facts: FileFacts, split: str, settings: SplitSettings
+    labels: FolderLabels, facts: FileFacts, split: str, settings: SplitSettings
 ) -> tuple[Manifest, FileFacts]:
     """Make one split alone."""
     (made,) = make_manifests(labels, facts, (split,), settings)
@@ -167,7 +165,7 @@ def make_manifest(
 def test_the_three_manifests_hold_each_photograph_once() -> None:
     made = make_manifests(labels_of(), facts_of(), SPLITS, SplitSettings())
     found = [name for manifest, _ in made for name in ids(manifest)]
-    assert sorted(found) == sorted(labels_of().image_id.tolist())
+    assert sorted(found) == sorted(labels_of().table.image_id.tolist())
 
 
 def test_splits_made_together_equal_splits_made_alone() -> None:
@@ -193,16 +191,16 @@ def test_the_splits_are_drawn_once_for_all(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_rows_carry_their_own_votes_and_facts() -> None:
     labels, facts = labels_of(), facts_of()
-    assert labels.votes is not None
     manifest, kept = make_manifest(labels, facts, "val", SplitSettings())
-    assert manifest.votes is not None
     rows = [int(name.removesuffix(".jpg")) for name in ids(manifest)]
-    assert (manifest.votes == labels.votes[rows]).all()
+    assert (manifest.labels.votes == labels.table.votes[rows]).all()
     assert (kept.size_bytes == facts.size_bytes[rows]).all()
     assert (kept.mtime_ns == facts.mtime_ns[rows]).all()
     levels = np.arange(1, 6)
-    expected = (labels.votes[rows] * levels).sum(axis=1) / labels.votes[rows].sum(axis=1)
-    np.testing.assert_allclose(manifest.mean, expected)
+    expected = (labels.table.votes[rows] * levels).sum(axis=1) / labels.table.votes[rows].sum(
+        axis=1
+    )
+    np.testing.assert_allclose(manifest.labels.mean, expected)
 
 
 def test_the_order_of_rows_does_not_depend_on_the_table() -> None:
@@ -241,7 +239,7 @@ def test_the_manifest_names_its_split_and_rule() -> None:
 def test_a_split_column_without_val_lends_it_a_tenth_of_its_train_by_group() -> None:
     column = np.array((["test"] + ["train"] * 3) * (N // 4))
     groups = np.array([f"group {i // 8 * 2 + (i % 4 == 0)}" for i in range(N)])
-    labels = replace(labels_of(), split=column, group=groups)
+    labels = replace(grouped(labels_of(), groups), split=column)
     names, rule = assign(labels, SplitSettings())
     assert rule.rule == "a split column, val by hash out of its train"
     assert rule.kind is SplitKind.COLUMN_WITHOUT_VAL
@@ -310,19 +308,19 @@ def test_the_threshold_is_as_set_or_the_default_of_the_scale(
     levels: int, wanted: str | None, expected: str
 ) -> None:
     settings = SplitSettings(threshold=wanted)
-    assert threshold_text(labels_of(levels=levels), settings) == expected
+    assert threshold_text(Scale(1, levels), settings) == expected
 
 
 @pytest.mark.parametrize("text", ["five", "nan", "inf", "sNaN", "5,5"])
 def test_a_threshold_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(LabelError, match=f"--threshold '{text}' is not a number"):
-        threshold_text(labels_of(), SplitSettings(threshold=text))
+        threshold_text(Scale(1, 5), SplitSettings(threshold=text))
 
 
 @pytest.mark.parametrize("text", ["0.99", "5", "-3"])
 def test_a_threshold_outside_the_scale_is_refused(text: str) -> None:
     with pytest.raises(LabelError, match=rf"--threshold {text} lies outside the scale 1\.\.5"):
-        threshold_text(labels_of(), SplitSettings(threshold=text))
+        threshold_text(Scale(1, 5), SplitSettings(threshold=text))
 
 
 # --- the real sets -------------------------------------------------------------------------------
@@ -332,6 +330,8 @@ def test_the_official_test_list_is_disjoint_from_train_and_val(ava: Path) -> Non
     labels = read_ava(ava)
     names, _ = assign(labels, SplitSettings())
     assert labels.official_test is not None
-    in_list = np.array([image_id in labels.official_test for image_id in labels.image_id.tolist()])
+    in_list = np.array(
+        [image_id in labels.official_test for image_id in labels.table.image_id.tolist()]
+    )
     assert ((names == "test") == in_list).all()
     assert (names[~in_list] == "val").mean() == pytest.approx(0.05, abs=0.005)

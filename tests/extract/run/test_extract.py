@@ -19,8 +19,6 @@ from cache.errors import (
     NoPhotographsError,
     StaleCacheError,
     StorageError,
-    TooManyFailuresError,
-    WeightsError,
 )
 from cache.files import exclusive
 from cache.rejects import read_rejects, rejects_path
@@ -35,6 +33,7 @@ from extract.backbones.engines import EngineSettings
 from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
 from extract.backbones.registry import BACKBONES
 from extract.backbones.weights import Weights
+from extract.errors import TooManyFailuresError, WeightsError
 from extract.images.decode import read_photograph
 from extract.images.views import views
 from extract.labels.records import SPLITS
@@ -100,7 +99,9 @@ def status_of(path: Path) -> dict[str, Status]:
     cache = open_cache(path)
     return {
         image_id: Status(status)
-        for image_id, status in zip(cache.image_id.tolist(), cache.status.tolist(), strict=True)
+        for image_id, status in zip(
+            cache.labels.image_id.tolist(), cache.status.tolist(), strict=True
+        )
     }
 
 
@@ -114,7 +115,7 @@ def test_every_photograph_ends_in_the_cache_with_its_own_features(settings: Sett
     cache = open_cache(summary.path)
     engine = CheapEngine()
     for row in (0, 17, 99):
-        pixels = read_photograph(settings.data / cache.paths[row], views("center")).pixels_u8
+        pixels = read_photograph(settings.data / cache.labels.path[row], views("center")).pixels_u8
         batch = np.repeat(pixels, 16, axis=0)
         expected = engine.features(batch)[0].astype(np.float16)
         np.testing.assert_array_equal(cache.features[row, 0], expected)
@@ -147,7 +148,7 @@ def test_all_three_splits_are_made_with_one_engine(settings: Settings) -> None:
     assert [summary.path.name for summary in summaries] == ["train.h5", "val.h5", "test.h5"]
     assert sum(summary.ok for summary in summaries) == N
     assert len(opened) == 1
-    ids = [open_cache(summary.path).image_id.tolist() for summary in summaries]
+    ids = [open_cache(summary.path).labels.image_id.tolist() for summary in summaries]
     assert len(set(ids[0]) | set(ids[1]) | set(ids[2])) == N
 
 
@@ -173,9 +174,11 @@ def test_labels_of_means_alone_are_extracted(settings: Settings) -> None:
         "\n".join(["file,mean,scale_min,scale_max", *rows]) + "\n"
     )
     cache = open_cache(do(settings).path)
-    assert cache.votes is None
+    assert cache.labels.votes is None
     assert cache.threshold == "0.5"
-    assert cache.mean.tolist() == [int(i.removesuffix(".jpg")) / 100 for i in cache.image_id]
+    assert cache.labels.mean.tolist() == [
+        int(i.removesuffix(".jpg")) / 100 for i in cache.labels.image_id
+    ]
 
 
 def test_a_limit_makes_a_smaller_file_that_a_larger_limit_takes_over(
@@ -183,9 +186,9 @@ def test_a_limit_makes_a_smaller_file_that_a_larger_limit_takes_over(
 ) -> None:
     small = replace(settings, split=SplitSettings(limit=30))
     assert counts(do(small)) == (30, 0, 0, 30)
-    first = open_cache(settings.out / "train.h5").image_id.tolist()
+    first = open_cache(settings.out / "train.h5").labels.image_id.tolist()
     assert counts(do(replace(settings, split=SplitSettings(limit=70)))) == (70, 0, 0, 40)
-    assert open_cache(settings.out / "train.h5").image_id.tolist()[:30] == first
+    assert open_cache(settings.out / "train.h5").labels.image_id.tolist()[:30] == first
     assert len(set(decoded)) == len(decoded) == 70
 
 
@@ -235,7 +238,7 @@ def test_only_a_changed_photograph_is_extracted_again(
     assert counts(do(settings)) == (N, 0, 0, 1)
     assert decoded == ["9.jpg"]
     cache = open_cache(settings.out / "train.h5")
-    five, nine = (cache.image_id.tolist().index(f"{i}.jpg") for i in (5, 9))
+    five, nine = (cache.labels.image_id.tolist().index(f"{i}.jpg") for i in (5, 9))
     np.testing.assert_array_equal(cache.features[five], cache.features[nine])
     assert_as_if_made_at_once(settings)
 
@@ -562,7 +565,7 @@ def test_overwrite_makes_anew_with_another_extractor(settings: Settings) -> None
     do(settings)
     changed = replace(settings, views="flip", reuse=Reuse(overwrite=True))
     assert counts(do(changed)) == (N, 0, 0, N)
-    assert open_cache(settings.out / "train.h5").view_names == ("center", "center_flipped")
+    assert open_cache(settings.out / "train.h5").spec.views == ("center", "center_flipped")
 
 
 def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(settings: Settings) -> None:
@@ -720,7 +723,7 @@ def test_the_real_set_is_extracted_whole(oasis: Path, tmp_path: Path) -> None:
     summaries = extract(settings, Opener())
     assert sum(summary.ok for summary in summaries) == 519
     assert sum(summary.unreadable + summary.missing for summary in summaries) == 0
-    groups = [set(open_cache(summary.path).group.tolist()) for summary in summaries]
+    groups = [set(open_cache(summary.path).labels.group.tolist()) for summary in summaries]
     assert not groups[0] & groups[1]
     assert not groups[0] & groups[2]
     assert not groups[1] & groups[2]

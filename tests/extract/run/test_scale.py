@@ -86,7 +86,7 @@ def test_the_real_size_is_planned_extracted_and_resumed_in_seconds(ava_folder: P
     assert sum(json.loads(line)["extracted"] for line in text.splitlines()) == 0
     assert megabytes < MEGABYTES
 
-    appeared = int(test.image_id[np.flatnonzero(test.status == 2)[0]])
+    appeared = int(test.labels.image_id[np.flatnonzero(test.status == 2)[0]])
     (ava_folder / "images" / f"{appeared}.jpg").symlink_to(ava_folder / "source-3.jpeg")
     text, seconds, megabytes = run(ava_folder)
     assert [json.loads(line)["extracted"] for line in text.splitlines()] == [0, 0, 1]

@@ -8,16 +8,9 @@ from pathlib import Path
 import h5py
 import pytest
 
-from cache.errors import (
-    FormatError,
-    IncompleteCacheError,
-    LabelError,
-    MismatchError,
-    StorageError,
-)
+from cache.errors import LabelError
 from cache.merge import merge
 from cache.rejects import read_rejects
-from cache.store import open_cache, partial_path
 from cache.types import SplitKind
 from extract.run.extract import extract
 from extract.run.settings import FailurePolicy, Settings, Shard
@@ -90,68 +83,6 @@ def test_a_shard_takes_what_the_whole_split_already_holds(settings: Settings) ->
     ]
     # 30 good ones and perhaps the unreadable one are known; the others are to be done.
     assert N - 1 - 31 <= sum(extracted) <= N - 1 - 30
-
-
-def test_a_missing_shard_is_named(settings: Settings) -> None:
-    parts = extract_shards(settings, 3)
-    with pytest.raises(MismatchError, match=r"Of 3 shards these are missing: 2\..*--shard 2/3"):
-        merge(settings.out / "train.h5", [parts[0], parts[2]])
-
-
-def test_a_shard_given_twice_is_refused(settings: Settings) -> None:
-    parts = extract_shards(settings, 2)
-    with pytest.raises(MismatchError, match="Shard 1 of 2 is given twice"):
-        merge(settings.out / "train.h5", [*parts, parts[0]])
-
-
-def test_shards_of_other_settings_are_refused(settings: Settings) -> None:
-    first = extract_shards(settings, 2)[0]
-    other = extract_shards(replace(settings, dtype="float32"), 2, "other")[1]
-    with pytest.raises(MismatchError, match=r"another extractor.*its dtype is 'float32'"):
-        merge(settings.out / "train.h5", [first, other])
-
-
-def test_shards_of_other_labels_are_refused(settings: Settings) -> None:
-    first = extract_shards(settings, 2)[0]
-    text = settings.data / "labels.csv"
-    text.write_text(text.read_text().replace("\n3.jpg,train,", "\n3.jpg,train,9"))
-    other = extract_shards(settings, 2, "other")[1]
-    with pytest.raises(MismatchError, match="not shards of the same split"):
-        merge(settings.out / "train.h5", [first, other])
-
-
-def test_a_whole_split_is_no_shard(settings: Settings) -> None:
-    whole = extract(settings, Opener())[0].path
-    with pytest.raises(MismatchError, match="is no shard: it holds a whole split"):
-        merge(settings.out / "merged.h5", [whole])
-
-
-def test_an_unfinished_shard_is_refused(settings: Settings) -> None:
-    parts = extract_shards(settings, 2)
-    parts[1].rename(partial_path(parts[1]))
-    with pytest.raises(IncompleteCacheError, match="is not finished"):
-        merge(settings.out / "train.h5", parts)
-
-
-def test_a_damaged_shard_is_found_by_its_checksums(settings: Settings) -> None:
-    parts = extract_shards(settings, 2)
-    cache = open_cache(parts[1])
-    offset = cache.features.offset + cache.features[0].nbytes * int(cache.ok_rows[3])
-    with parts[1].open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\x01\x02")
-    with pytest.raises(FormatError, match="has a wrong checksum"):
-        merge(settings.out / "train.h5", parts)
-    assert not (settings.out / "train.h5").exists()
-
-
-def test_merge_replaces_nothing_unasked(settings: Settings) -> None:
-    parts = extract_shards(settings, 2)
-    out = settings.out / "train.h5"
-    merge(out, parts)
-    with pytest.raises(StorageError, match=r"exists\. Name another file, or give --overwrite"):
-        merge(out, parts)
-    assert merge(out, parts, overwrite=True).n_rows == N
 
 
 def test_more_shards_than_photographs_are_refused(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Labels, predictions, and what both are compared by."""
+"""Labels: what is read off votes and means."""
 
 from fractions import Fraction
 
@@ -8,18 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cache.errors import HeadError
-from cache.types import Scale
-from heads.data.labels import (
-    Labels,
-    Prediction,
-    distribution_mean,
-    distribution_std,
-    predicted_label,
-    project_onto_simplex,
-    ranking_score,
-)
-from tests.heads.made import labels_of_means, labels_of_votes, noisy_prediction, random_labels
+from heads.errors import HeadError
+from tests.heads.made import labels_of_means, labels_of_votes, random_labels
 
 
 def test_an_exact_tie_with_the_threshold_is_not_beautiful():
@@ -79,86 +69,7 @@ def test_taking_rows_takes_every_column():
     assert labels_of_means([1, 2, 3]).take(slice(0, 2)).votes is None
 
 
-def test_labels_of_unequal_lengths_are_refused():
-    with pytest.raises(HeadError, match=r"columns of labels need one length; got \[2, 3\]"):
-        Labels(np.array(["a", "b"]), np.array(["", ""]), None, np.ones(3), Scale(1, 5), "3")
-
-
 @pytest.mark.parametrize("threshold", ["five", "", "1/0"])
 def test_a_threshold_that_is_no_number_is_refused(threshold):
     with pytest.raises(HeadError, match="threshold of beautiful is a decimal number such as 5"):
         labels_of_means([1.0, 2.0], threshold=threshold)
-
-
-def test_predictions_of_unequal_lengths_are_refused():
-    with pytest.raises(HeadError, match=r"columns of a prediction need one length; got \[2, 3\]"):
-        Prediction(np.ones(2), np.ones(3))
-
-
-def test_a_prediction_of_nan_is_refused():
-    with pytest.raises(HeadError, match=r"NaN or infinity.*cache verify.*lower --lr"):
-        Prediction(np.array([1.0, np.nan]), np.ones(2))
-
-
-def test_taking_rows_of_a_prediction_keeps_its_kind():
-    labels = random_labels(5)
-    whole = noisy_prediction(labels)
-    part = whole.take(slice(1, 3))
-    np.testing.assert_array_equal(part.distribution, whole.distribution[1:3])
-    ranking = Prediction(np.ones(3), np.ones(3), ranking_only=True, label_by_p=True)
-    assert len(ranking.take(slice(0, 2))) == 2
-    assert ranking.take(slice(0, 2)).ranking_only
-    assert ranking.take(slice(0, 2)).label_by_p
-
-
-def test_a_score_on_the_scale_is_beautiful_above_the_threshold():
-    labels = labels_of_means([5.0, 5.0, 5.0], threshold="4.5")
-    prediction = Prediction(np.array([4.5, 4.6, 4.4]), np.array([0.9, 0.1, 0.9]))
-    assert predicted_label(prediction, labels).tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize("kind", ["ranking_only", "label_by_p"])
-def test_a_label_by_probability_is_beautiful_above_one_half(kind):
-    labels = labels_of_means([5.0, 5.0, 5.0])
-    prediction = Prediction(np.full(3, 9.0), np.array([0.5, 0.51, 0.2]), **{kind: True})
-    assert predicted_label(prediction, labels).tolist() == [False, True, False]
-
-
-def test_mean_and_deviation_of_a_distribution_are_those_of_its_votes():
-    rng = np.random.default_rng(0)
-    votes = rng.integers(1, 9, (5, 4))
-    drawn = [np.repeat([1, 2, 3, 4], row) for row in votes]
-    shares = votes / votes.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(distribution_mean(shares), [row.mean() for row in drawn])
-    np.testing.assert_allclose(distribution_std(shares), [row.std() for row in drawn])
-
-
-def test_a_ranking_score_spans_the_scale():
-    score = ranking_score(np.array([0.0, 0.5, 1.0]), Scale(2, 8))
-    np.testing.assert_array_equal(score, [2, 5, 8])
-
-
-POINTS = arrays(np.float64, (3, 6), elements=st.floats(-1e6, 1e6, allow_nan=False))
-
-
-@given(POINTS)
-def test_the_projection_is_a_distribution(points):
-    projected = project_onto_simplex(points)
-    assert (projected >= 0).all()
-    np.testing.assert_allclose(projected.sum(axis=1), 1, atol=1e-12)
-
-
-@given(POINTS)
-def test_no_distribution_is_nearer_than_the_projection(points):
-    # The nearest point of a convex set is the one p with (v - p)'(q - p) <= 0 for each q in it;
-    # for the simplex it is enough to look at its corners.
-    projected = project_onto_simplex(points)
-    away = points - projected
-    towards_corners = away - np.sum(away * projected, axis=1, keepdims=True)
-    assert (towards_corners <= 1e-9 * (1 + np.abs(points).max())).all()
-
-
-def test_a_distribution_is_its_own_projection_and_a_far_point_goes_to_a_corner():
-    points = np.array([[0.2, 0.3, 0.5], [1e17, 0.0, 2.0], [-5.0, -5.0, -5.0]])
-    expected = [[0.2, 0.3, 0.5], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
-    np.testing.assert_allclose(project_onto_simplex(points), expected, atol=1e-15)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import HeadError
 from heads import compare, load_splits, train
 from heads.data.splits import SplitData
+from heads.errors import HeadError
 from heads.experiments.compare import cross_validate
 from heads.experiments.folds import fold_photographs
 from heads.models.neural.settings import NetworkSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import HeadError
 from heads import load_splits
+from heads.errors import HeadError
 from heads.experiments.curve import curve
 
 

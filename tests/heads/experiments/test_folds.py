@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from cache.errors import HeadError, RunError
 from cache.types import SplitKind
 from heads.cli.main import main
 from heads.data.splits import load_splits
+from heads.errors import HeadError, RunError
 from heads.experiments.crossval import write_folds
 from heads.experiments.folds import (
     Fold,
@@ -79,9 +79,9 @@ def test_all_splits_are_pooled_unless_the_test_list_is_official(
     planted: Path, tmp_path: Path
 ) -> None:
     data = load_splits(planted)
-    assert pooled(data, None, None, 10**9).splits == ("train", "val", "test")
+    assert pooled(data, None, None).splits == ("train", "val", "test")
     official = plant_rule(tmp_path, Plan(), SplitKind.OFFICIAL)
-    pool = pooled(load_splits(official), None, None, 10**9)
+    pool = pooled(load_splits(official), None, None)
     assert pool.splits == ("train", "val")
     assert len(pool.labels) == 750
     assert not any(name.startswith("test") for name in pool.labels.image_id)
@@ -108,23 +108,23 @@ def test_the_test_list_of_files_that_tell_it_in_words_alone_stays_out_too(tmp_pa
 def test_the_pool_gives_any_rows_of_all_splits_in_the_order_asked_for(
     planted7: Path, memory: int
 ) -> None:
-    data = load_splits(planted7)
+    data = load_splits(planted7, memory_bytes=memory)
     whole = np.concatenate([np.asarray(part.X[:]) for part in data.values()])
-    pool = pooled(data, None, None, memory)
+    pool = pooled(data, None, None)
     rows = np.array([900, 3, 610, 4, 0])
     np.testing.assert_array_equal(np.asarray(pool.features(rows)[:]), whole[rows])
     np.testing.assert_array_equal(np.asarray(pool.features(rows)[1:4]), whole[rows[1:4]])
     assert pool.features(rows).shape == (5, 3, 32)
-    assert pooled(data, "center", None, memory).features(rows).shape == (5, 1, 32)
+    assert pooled(data, "center", None).features(rows).shape == (5, 1, 32)
 
 
 def test_layers_that_the_cache_lacks_are_refused(planted: Path) -> None:
     with pytest.raises(HeadError, match=r"holds the layer top alone\. Extract with --layers multi"):
-        pooled(load_splits(planted), None, "multi", 10**9)
+        pooled(load_splits(planted), None, "multi")
 
 
 def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
-    pool = pooled(load_splits(planted), None, None, 10**9)
+    pool = pooled(load_splits(planted), None, None)
     folds = fold(pool.labels, 3, seed=0)
     joined = predict_folds("ridge", None, pool, folds, seed=0)
     part = folds[1]
@@ -135,7 +135,7 @@ def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
 
 def test_probabilities_of_all_folds_are_comparable(planted: Path) -> None:
     data = load_splits(planted, limit=150)
-    pool = pooled({"train": data["train"]}, None, None, 10**9)
+    pool = pooled({"train": data["train"]}, None, None)
     folds = fold(pool.labels, 5, seed=0)
     assert max(len(part.val) for part in folds) < 15
     joined = predict_folds("ridge", None, pool, folds, seed=0)
@@ -152,7 +152,7 @@ def test_probabilities_of_all_folds_are_comparable(planted: Path) -> None:
 
 
 def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path) -> None:
-    pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None, 10**9)
+    pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None)
     folds = fold(pool.labels, 3, seed=0)
     test = folds[0].test
     joined = predict_folds("ridge", None, pool, folds, seed=0)
@@ -170,14 +170,14 @@ def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path
 
 
 def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
-    pool = pooled(load_splits(planted), None, None, 10**9)
+    pool = pooled(load_splits(planted), None, None)
     floor = predict_folds("constant", None, pool, fold(pool.labels, 3, seed=0), seed=0)
     assert np.ptp(floor.score) == 0
     assert floor.score[0] == pytest.approx(pool.labels.mean.mean())
 
 
 def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path) -> None:
-    pool = pooled(load_splits(planted), None, None, 10**9)
+    pool = pooled(load_splits(planted), None, None)
     ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
     folding = Folding(pool, ways, seeds=2, seed=0)
     predictions = predict_ways("sigmoid", QUICK, folding)

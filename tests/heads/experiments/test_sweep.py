@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import pytest
 
-from cache.errors import EngineError, HeadError
+from cache.errors import EngineError
 from heads.cli.main import main
+from heads.data.features import StoredRows
 from heads.data.splits import SplitData, load_splits
+from heads.errors import HeadError
 from heads.experiments.sweep import Grid, Lessons, Point, best, sweep
 from heads.models.neural.head import NeuralHead
 from heads.models.neural.settings import NetworkSettings, blog
@@ -32,7 +34,8 @@ def data(planted: Path) -> dict[str, SplitData]:
 def lessons(data: dict[str, SplitData], memory_bytes: int | None = None) -> Lessons:
     """Return train and val of a planted cache."""
     train, val = data["train"], data["val"]
-    return Lessons(train.X, train.labels, val.X, val.labels, memory_bytes)
+    X = StoredRows(train.X[:], memory_bytes=memory_bytes)
+    return Lessons(X, train.labels, val.X, val.labels)
 
 
 def alone(data: dict[str, SplitData], head: str, settings: NetworkSettings, seed: int) -> float:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.errors import EngineError, HeadError, RunError
+from cache.errors import EngineError
 from cache.types import Scale
 from extract.images.decode import read_photograph
 from extract.images.views import CROP, RESIZE, views
 from heads.cli.main import main
+from heads.errors import HeadError, RunError
 from heads.export import check as exporting
 from heads.export.check import FORMATS, default_photographs, export
 from heads.models.base import Head

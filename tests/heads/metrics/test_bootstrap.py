@@ -1,5 +1,6 @@
 """Bootstrap intervals: coverage, pairs, groups, and what is told of a difference."""
 
+import csv
 import math
 import time
 
@@ -7,23 +8,33 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import (
+    DRAWS,
     Verdict,
     bootstrap,
     clusters,
     draw_counts,
-    intervals,
-    paired_intervals,
     verdict,
 )
-from heads.metrics.catalogue import METRICS, evaluate
+from heads.metrics.catalogue import METRICS, Metric, evaluate
+from heads.metrics.comparison import Sample, measure, measures_to_dict
+from heads.report.leaderboard import Entry, write_csv
 from tests.heads.made import (
     constant_prediction,
     labels_of_means,
     noisy_prediction,
     random_labels,
 )
+
+
+def intervals(prediction, labels, draws=DRAWS, seed=0):
+    return bootstrap(prediction, labels, draws, seed).intervals()
+
+
+def paired_intervals(a, b, labels, draws, seed=0):
+    first, second = (bootstrap(prediction, labels, draws, seed) for prediction in (a, b))
+    return first.minus(second)
 
 
 def test_an_interval_lies_around_its_value():
@@ -219,3 +230,62 @@ def test_a_thousand_draws_of_twenty_thousand_photographs_take_seconds():
     begun = time.process_time()
     intervals(prediction, labels)
     assert time.process_time() - begun < 30
+
+
+# --- a metric that is added -----------------------------------------------------------------------
+
+
+def toy(prediction, labels):
+    return float(np.median(np.abs(prediction.score - labels.mean)))
+
+
+@pytest.fixture
+def with_toy(monkeypatch):
+    """The catalogue with one more metric, which has a formula and no weighted form."""
+    metric = Metric("median absolute error", False, "the constant head's", 4, formula=toy)
+    monkeypatch.setitem(METRICS, "toy", metric)
+
+
+def test_an_added_metric_is_measured_drawn_and_judged(with_toy, tmp_path):
+    labels = random_labels(60)
+    head, floor = (
+        Sample.of(prediction, labels)
+        for prediction in (noisy_prediction(labels), constant_prediction(labels))
+    )
+    measures = measure(head, floor)
+    toy_measured = measures["toy"]
+    assert toy_measured.value == toy(head.prediction, labels)
+    assert toy_measured.lo < toy_measured.value < toy_measured.hi
+    assert toy_measured.verdict is Verdict.BEATS
+    stored = measures_to_dict(head, measures)
+    assert stored["toy"] == toy_measured.value
+    assert stored["intervals"]["toy"] == [toy_measured.lo, toy_measured.hi]
+    assert (stored["floor"]["toy"], stored["verdict"]["toy"]) == (toy_measured.floor, Verdict.BEATS)
+    write_csv(tmp_path / "leaderboard.csv", [Entry("ridge", "runs/ridge", head, measures, 9)])
+    with (tmp_path / "leaderboard.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert [float(row[f"toy{end}"]) for end in ("", "_lo", "_hi")] == [
+        toy_measured.value,
+        toy_measured.lo,
+        toy_measured.hi,
+    ]
+
+
+def test_resampling_gives_what_the_weighted_form_gives(monkeypatch):
+    labels = random_labels(50)
+    prediction = noisy_prediction(labels)
+    plain = Metric(
+        "mean absolute error",
+        False,
+        "",
+        formula=lambda p, truth: float(np.abs(p.score - truth.mean).mean()),
+    )
+    monkeypatch.setitem(METRICS, "plain", plain)
+    drawn = bootstrap(prediction, labels, draws=30).drawn
+    np.testing.assert_allclose(drawn["plain"], drawn["mae"], rtol=1e-12)
+
+
+def test_a_metric_that_does_not_apply_to_a_head_is_not_drawn(monkeypatch):
+    monkeypatch.setitem(METRICS, "none", Metric("nothing", True, "", formula=lambda p, truth: None))
+    measured = bootstrap(noisy_prediction(random_labels(9)), random_labels(9), draws=5)
+    assert measured.values["none"] is measured.drawn["none"] is None

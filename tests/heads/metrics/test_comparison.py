@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.types import Scale, mean_of_votes
-from heads.data.labels import Labels, Prediction
+from cache.types import Scale
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS
@@ -29,6 +30,7 @@ from heads.metrics.comparison import (
 )
 from heads.report import leaderboard
 from heads.report.leaderboard import csv_columns, ranked, table, write_csv
+from tests.heads.made import labels_of_means, labels_of_votes
 
 N = 120
 
@@ -37,9 +39,7 @@ def labels() -> Labels:
     """Return votes 1..5 of N photographs."""
     rng = np.random.default_rng(0)
     chance = rng.dirichlet(np.ones(5), N)
-    votes = rng.multinomial(50, chance).astype(np.int32)
-    ids = np.array([str(i) for i in range(N)])
-    return Labels(ids, np.full(N, ""), votes, mean_of_votes(votes), Scale(1, 5), "3")
+    return labels_of_votes(rng.multinomial(50, chance), "3")
 
 
 TRUTH = labels()
@@ -228,7 +228,7 @@ def test_the_table_is_aligned_and_fits_120_columns() -> None:
 
 
 def test_a_wide_scale_still_fits_120_columns() -> None:
-    means = Labels(TRUTH.image_id, TRUTH.group, None, TRUTH.mean * 1000, Scale(0, 5000), "3000")
+    means = labels_of_means(TRUTH.mean * 1000, "3000", Scale(0, 5000))
     flat = Prediction(np.full(N, 3000.0), np.full(N, 0.5), label_by_p=True)
     sample = Sample.of(flat, means)
     wide = [Entry("constant", "runs/constant", sample, measure(sample, sample), 9)]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from heads.data.labels import Prediction
-from heads.metrics.weighted import FAST, FastMetrics, Levels, spearman
+from heads.data.predictions import Prediction
+from heads.metrics.catalogue import METRICS
+from heads.metrics.weighted import Levels, Terms, spearman
 from tests.heads.made import noisy_prediction, random_labels
+
+WEIGHTED = {name: m.weighted for name, m in METRICS.items() if m.weighted is not None}
 
 
 @pytest.mark.parametrize("decimals", [0, 8])
@@ -16,12 +19,13 @@ def test_counts_give_what_repeated_photographs_give(decimals):
     score = np.round(exact.score, decimals)
     prediction = Prediction(score, np.sin(score) / 2 + 0.5, exact.distribution)
     counts = np.random.default_rng(0).integers(0, 4, (60, 3)).astype(float)
-    together = FastMetrics(prediction, labels).of(counts)
+    together = Terms(prediction, labels).draws(counts)
     for b in range(3):
         rows = np.repeat(np.arange(60), counts[:, b].astype(int))
-        alone = FastMetrics(prediction.take(rows), labels.take(rows)).of(np.ones((len(rows), 1)))
-        for name in FAST:
-            assert together[name][b] == pytest.approx(alone[name][0], abs=1e-12), name
+        terms = Terms(prediction.take(rows), labels.take(rows))
+        alone = terms.draws(np.ones((len(rows), 1)))
+        for name, form in WEIGHTED.items():
+            assert form(together)[b] == pytest.approx(form(alone)[0], abs=1e-12), name
 
 
 @pytest.mark.parametrize("values", [[3.0, 1.0, 2.0], [2.0, 2.0, 1.0], [5.0, 5.0, 5.0]])

@@ -4,14 +4,16 @@ import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from cache.errors import HeadError
-from heads.data.labels import Labels, distribution_mean
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels
+from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
 from heads.models.baselines import BASELINES, LogisticHead, RidgeDistHead, RidgeHead
 from tests.heads.made import labels_of_means, planted
@@ -27,18 +29,11 @@ def fitted(head, train=TRAIN, val=VAL):
 
 
 def means_only(labels: Labels) -> Labels:
-    return Labels(labels.image_id, labels.group, None, labels.mean, labels.scale, labels.threshold)
+    return replace(labels, votes=None)
 
 
 def all_on_one_side(labels: Labels, *, beautiful: bool) -> Labels:
-    return Labels(
-        image_id=labels.image_id,
-        group=labels.group,
-        votes=labels.votes,
-        mean=labels.mean,
-        scale=labels.scale,
-        threshold="0" if beautiful else "7",
-    )
+    return replace(labels, threshold="0" if beautiful else "7")
 
 
 def test_the_baselines_have_the_names_of_the_design():

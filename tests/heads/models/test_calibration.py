@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cache.errors import HeadError
+from heads.errors import HeadError
 from heads.models.calibration import calibration_note, fit_platt, platt_probability, sigmoid
 
 

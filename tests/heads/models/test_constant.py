@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cache.errors import HeadError
-from heads.data.labels import predicted_label
+from heads.data.predictions import predicted_label
+from heads.errors import HeadError
 from heads.models.constant import ConstantHead, MeanRatingsHead
 from tests.heads.made import labels_of_means, labels_of_votes
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from cache.errors import HeadError
+from heads.errors import HeadError
 from heads.models.linear import PENALTIES, LinearModel, PenaltyChoice, choose_ridge, ridge_path
 
 SOME = np.array([10.0, 0.1, 1e-3])
@@ -40,7 +40,7 @@ def test_a_path_solves_the_normal_equations():
 def test_blocks_give_what_one_piece_gives(monkeypatch):
     X, targets = data(200)
     (whole,) = ridge_path(X, targets, np.array([0.1]))
-    monkeypatch.setattr("heads.models.base.BLOCK_BYTES", 4 * 15 * 7)
+    monkeypatch.setattr("heads.data.features.BLOCK_BYTES", 4 * 15 * 7)
     (blocks,) = ridge_path(X, targets, np.array([0.1]))
     np.testing.assert_allclose(blocks.outputs(X), whole.outputs(X), atol=1e-4)
 

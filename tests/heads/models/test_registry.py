@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import HeadError
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, load_splits
+from heads.errors import HeadError
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, measure
 from heads.models.base import Head

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import IncompleteCacheError, RunError
+from cache.errors import IncompleteCacheError
 from cache.store import open_cache
 from heads.cli import main as cli
-from heads.data.labels import Prediction
+from heads.data.predictions import Prediction
 from heads.data.splits import load_splits
+from heads.errors import RunError
 from heads.experiments.train import TrainRequest, train_run
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS

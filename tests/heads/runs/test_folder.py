@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cache.errors import CacheLockedError, RunError, StorageError
+from cache.errors import CacheLockedError, StorageError
 from cache.files import exclusive
 from heads.cli.main import main
 from heads.data.splits import SplitData, load_splits
+from heads.errors import RunError
 from heads.experiments.train import TrainedRun, TrainRequest, sample_of, train_run
 from heads.metrics.comparison import Sample
 from heads.models.neural.settings import NetworkSettings

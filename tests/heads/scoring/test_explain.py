@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.errors import HeadError, NoPhotographsError
+from cache.errors import NoPhotographsError
 from cache.types import ExtractorSpec, Scale
 from heads.cli.main import main
+from heads.errors import HeadError
 from heads.models.base import Head
 from heads.models.baselines import LogisticHead, RidgeDistHead, RidgeHead
 from heads.models.neural.settings import NetworkSettings

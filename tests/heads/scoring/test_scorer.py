@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache.errors import FormatError, LabelError, MismatchError, RunError, StaleCacheError
+from cache.errors import FormatError, LabelError, MismatchError, StaleCacheError
 from heads.cli.main import main
+from heads.errors import RunError
 from heads.runs.predictions import read_predictions
 from heads.runs.reference import Yardstick
 from heads.scoring.ranking import group_by_folder, mark_near_duplicates, rank

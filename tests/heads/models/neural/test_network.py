@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from cache.errors import RunError
+from heads.errors import RunError
 from heads.models.neural.inputs import Standardiser
 from heads.models.neural.network import (
     LOSSES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cache.errors import HeadError
+from heads.errors import HeadError
 from heads.models.neural.settings import NEURAL_HEADS, NetworkSettings, blog, override, tuned
 
 

@@ -5,26 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cache.errors import HeadError
-from cache.types import Scale, mean_of_votes
+from cache.types import Scale
 from heads.data.labels import Labels
+from heads.errors import HeadError
 from heads.models.neural.tasks import TASKS, Task, restore_task, task_values
+from tests.heads.made import labels_of_means, labels_of_votes
 
 VOTES = np.array([[4, 0, 0], [1, 2, 1], [0, 0, 8]], np.int32)
 
 
 def labels_of(votes: np.ndarray) -> Labels:
     """Return labels on 1..K, beautiful above 2."""
-    n = len(votes)
-    ids = np.array([str(i) for i in range(n)])
-    mean = mean_of_votes(votes)
-    return Labels(ids, np.full(n, ""), votes, mean, Scale(1, votes.shape[1]), "2")
+    return labels_of_votes(votes, "2")
 
 
 def means_only(mean: list[float]) -> Labels:
     """Return mean-only labels on 0..10."""
-    ids = np.array([str(i) for i in range(len(mean))])
-    return Labels(ids, np.full(len(mean), ""), None, np.array(mean), Scale(0, 10), "5")
+    return labels_of_means(mean, "5", Scale(0, 10))
 
 
 def learned(head: str) -> tuple[Task, Labels]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import HeadError
-from cache.types import mean_of_votes
-from heads.data.labels import Labels, Prediction
+from cache.labels import mean_of_votes
+from heads.data.features import StoredRows
+from heads.data.labels import Labels
+from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, load_splits
+from heads.errors import HeadError
 from heads.models.neural.dropout import dropouts
 from heads.models.neural.epochs import Learner, Pass, neutral_epoch, tensorflow_epoch
 from heads.models.neural.head import SEED_STEP, NeuralHead
@@ -40,10 +42,9 @@ def fitted(
     settings: NetworkSettings = QUICK,
     name: str = "emd",
     seed: int = 0,
-    memory_bytes: int | None = None,
 ) -> tuple[NeuralHead, list[dict[str, float]]]:
     """Train a head on a planted cache."""
-    head = NeuralHead(name, settings, memory_bytes)
+    head = NeuralHead(name, settings)
     train, val = data["train"], data["val"]
     return head, head.fit(train.X, train.labels, val.X, val.labels, seed=seed)
 
@@ -128,7 +129,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(
 
 def test_features_beyond_the_memory_stream_to_a_like_result(data: dict[str, SplitData]) -> None:
     resident, _ = fitted(data)
-    streamed, _ = fitted(data, memory_bytes=data["train"].X.nbytes // 2)
+    X = data["train"].X
+    tight = StoredRows(X[:], memory_bytes=X.nbytes // 2)
+    streamed, _ = fitted(data | {"train": replace(data["train"], X=tight)})
     a, b = predicted(resident, data).score, predicted(streamed, data).score
     assert not np.array_equal(a, b)
     assert np.corrcoef(a, b)[0, 1] > 0.99

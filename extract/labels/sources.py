@@ -1,0 +1,42 @@
+"""Which labels a folder holds, and who reads them.
+
+A new kind of labels is its own module with a `SOURCE`, and a name in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cache.console import note
+from cache.errors import LabelError
+from extract.labels import ava, csv
+from extract.labels.records import FolderLabels
+
+SOURCES = (ava.SOURCE, csv.SOURCE)
+
+
+def read_labels(data: Path) -> FolderLabels:
+    """Read the labels of a folder, from the one labels file that it holds.
+
+    Raises:
+        LabelError: there is none, or more than one, or it is not right or cannot be read.
+    """
+    found = [source for source in SOURCES if (data / source.file).is_file()]
+    if len(found) > 1:
+        raise LabelError(
+            f"{data} holds both {' and '.join(source.file for source in found)}; move one of them "
+            "away, so that it is clear which votes are meant."
+        )
+    if not found:
+        known = " nor ".join(f"{source.file} ({source.content})" for source in SOURCES)
+        raise LabelError(f"{data} holds neither {known}. Name the folder with --data.")
+    try:
+        labels = found[0].read(data)
+    except OSError as error:
+        raise LabelError(
+            f"The labels in {data} cannot be read: {error}. Give yourself the right to read the "
+            "folder and its files, or see whether its disk is there."
+        ) from None
+    if labels.bad.count:
+        note(labels.bad.summary(labels.source))
+    return labels

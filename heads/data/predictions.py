@@ -1,0 +1,90 @@
+"""What a head says of photographs, and what is read off it: the label, the score of a probability.
+
+Owns the meaning of a predicted label. Numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cache.types import FloatArray, Scale
+from heads.data.labels import BoolArray, Labels
+from heads.errors import HeadError
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a head says of n photographs.
+
+    `score` (n,) float64 on the data's scale; `p_beautiful` (n,) float64 in [0, 1]; `distribution`
+    (n, K) float64 whose rows sum to 1, or None. `ranking_only`: the score is a probability in
+    disguise, so errors on the scale mean nothing. `label_by_p`: the label follows `p_beautiful`
+    although the score is on the scale (see `predicted_label`).
+
+    Raises:
+        HeadError: the columns differ in length, or hold NaN or infinity.
+    """
+
+    score: FloatArray
+    p_beautiful: FloatArray
+    distribution: FloatArray | None = None
+    ranking_only: bool = False
+    label_by_p: bool = False
+
+    def __post_init__(self) -> None:
+        columns = [c for c in (self.score, self.p_beautiful, self.distribution) if c is not None]
+        lengths = sorted({len(c) for c in columns})
+        if len(lengths) != 1:
+            raise HeadError(f"The columns of a prediction need one length; got {lengths}.")
+        if not all(np.isfinite(c).all() for c in columns):
+            raise HeadError(
+                "A head predicted NaN or infinity: its training diverged or its features are "
+                "damaged. Check them with `cache verify` and lower --lr."
+            )
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, rows: npt.NDArray[Any] | slice) -> Prediction:
+        """Return the predictions of some rows (indices, mask or slice)."""
+        shares = None if self.distribution is None else self.distribution[rows]
+        columns = {"score": self.score[rows], "p_beautiful": self.p_beautiful[rows]}
+        return replace(self, distribution=shares, **columns)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Prediction]) -> Prediction:
+        """Put predictions of one head below each other."""
+        shares = [part.distribution for part in parts if part.distribution is not None]
+        return replace(
+            parts[0],
+            score=np.concatenate([part.score for part in parts]),
+            p_beautiful=np.concatenate([part.p_beautiful for part in parts]),
+            distribution=np.concatenate(shares) if shares else None,
+        )
+
+
+def predicted_label(prediction: Prediction, labels: Labels) -> BoolArray:
+    """Return (n,) bool, whether a head calls each photograph beautiful; see `called_beautiful`."""
+    return called_beautiful(prediction, labels.threshold)
+
+
+def called_beautiful(prediction: Prediction, threshold: str) -> BoolArray:
+    """Return (n,) bool, whether a head calls each photograph beautiful: the one place it is said.
+
+    A score on the data's scale is compared with the threshold of beautiful, as the truth is;
+    where the score only ranks, or the head says so, the probability is compared with 1/2.
+    """
+    if prediction.ranking_only or prediction.label_by_p:
+        return prediction.p_beautiful > 0.5
+    return prediction.score > float(Fraction(threshold))
+
+
+def ranking_score(p_beautiful: FloatArray, scale: Scale) -> FloatArray:
+    """Return lo + p (hi - lo): a probability dressed as a score, good for ranking only."""
+    return scale.lo + p_beautiful * (scale.hi - scale.lo)

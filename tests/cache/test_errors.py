@@ -1,0 +1,26 @@
+"""Every error that is raised on purpose has one base, and becomes one line."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+import cache.errors
+import extract.errors
+import heads.errors
+from cache.errors import AestheticError, LabelError
+
+
+@pytest.mark.parametrize("module", [cache.errors, extract.errors, heads.errors])
+def test_all_errors_have_one_base(module: ModuleType) -> None:
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    assert len(classes) > 1
+    assert all(issubclass(error, AestheticError) for error in classes)
+
+
+def test_the_message_and_its_notes_are_one_line() -> None:
+    error = LabelError("Two\nlines.")
+    assert error.one_line() == "Two lines."
+    error.add_note("And a note.")
+    assert error.one_line() == "Two lines. And a note."

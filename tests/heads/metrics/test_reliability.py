@@ -1,0 +1,44 @@
+"""How far people agree: against votes whose reliability is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from heads.errors import HeadError
+from heads.metrics.reliability import reliability
+from tests.heads.made import labels_of_votes, random_labels
+
+
+def test_halves_of_many_votes_recover_the_known_reliability():
+    # True scores s of variance 1, votes s + e with e of variance 4 around them (rounded to a wide
+    # scale): the mean of 40 votes has the reliability 1 / (1 + 4 / 40).
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal(4000)
+    ratings = np.clip(np.round(truth[:, None] + 2 * rng.standard_normal((4000, 40))) + 10, 1, 20)
+    votes = np.stack([np.count_nonzero(ratings == k, axis=1) for k in range(1, 21)], axis=1)
+    found = reliability(labels_of_votes(votes, "10"), seed=0)
+    assert found.plcc == pytest.approx(1 / (1 + 4 / 40), abs=0.01)
+    assert found.plcc_ceiling == pytest.approx(np.corrcoef(truth, ratings.mean(1))[0, 1], abs=0.01)
+    assert found.srcc_ceiling == pytest.approx(
+        stats.spearmanr(truth, ratings.mean(axis=1)).statistic, abs=0.02
+    )
+    assert found.n_photos == 4000
+
+
+def test_people_who_agree_on_each_photograph_are_reliable_and_random_ones_are_not():
+    agreed = labels_of_votes(np.eye(5, dtype=int)[np.arange(50) % 5] * 8)
+    assert reliability(agreed, seed=0).plcc == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    random = labels_of_votes(rng.multinomial(20, np.full(5, 0.2), 2000))
+    assert reliability(random, seed=0).srcc < 0.05
+
+
+def test_the_same_seed_gives_the_same_reliability():
+    labels = random_labels(100)
+    assert reliability(labels, seed=4) == reliability(labels, seed=4)
+    assert reliability(labels, seed=4) != reliability(labels, seed=5)
+
+
+def test_photographs_with_one_vote_cannot_be_halved():
+    with pytest.raises(HeadError, match=r"two photographs with at least 2 votes.*have 1\."):
+        reliability(labels_of_votes([[1, 0], [1, 1]]), seed=0)
