@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +53,7 @@ def sizes(text: str) -> tuple[int | None, ...]:
 def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
-    from heads.report.curve import growth_page
-    from heads.report.sweep import write_text
+    from heads.report.experiments import write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -77,10 +74,7 @@ def run(options: argparse.Namespace) -> int:
     settings = _of_all_sizes(options, wanted[0] or available)
     runs = [_trained(options, settings, size) for size in wanted][::-1]
     rows = [_row(done) for done in runs]
-    path = options.out / f"curve-{options.head}.csv"
-    page = path.with_suffix(".html")
-    write_text(path, _csv(rows))
-    write_text(page, growth_page(options.head, rows, runs[-1].metrics["floor"]))
+    path, page = write_curve(options.out, options.head, rows, runs[-1].metrics["floor"])
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
@@ -139,11 +133,3 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    lines = csv.DictWriter(text, list(rows[0]) if rows else ["n_train"], lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
-    return text.getvalue()

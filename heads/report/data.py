@@ -16,7 +16,7 @@ import numpy as np
 
 from cache.errors import AestheticError, RunError
 from cache.store import FeatureCache, open_cache
-from cache.types import FloatArray, Scale
+from cache.types import FloatArray
 from heads.data.labels import Labels, Prediction
 from heads.data.splits import labels_of
 from heads.metrics.bootstrap import CANNOT_TELL, COVERAGE, DRAWS, clusters, draw_counts
@@ -56,6 +56,15 @@ class RunData:
     def has(self, metric: str) -> bool:
         """Whether the metric applies to this head; it may still be undefined."""
         return self.metrics["intervals"].get(metric) is not None
+
+    def floor(self, metric: str) -> float | None:
+        """Return the floor's value as a table shows it; None for a dash."""
+        value = self.metrics["floor"][metric]
+        return for_table(metric, float("nan")) if value is None else value
+
+    def verdict(self, metric: str) -> str | None:
+        """Return the verdict against the floor; None or '' where there is none."""
+        return self.metrics["verdict"].get(metric)
 
     def interval(self, metric: str) -> tuple[float | None, float | None]:
         """Return the 95 % interval; None for a bound that is not defined."""
@@ -271,20 +280,3 @@ def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[
     entropy = -np.mean(np.where(truth, np.log(p), np.log1p(-p)))
     floors = {name: value for name, value in values.items() if isinstance(value, float)}
     return {**floors, "cross_entropy": float(entropy)}
-
-
-def title(data: ReportData) -> str:
-    """Return what the report is about: data, photographs, scale, threshold and label note."""
-    labels, heads = data.labels, len(data.runs)
-    split = data.best.metrics["split"]
-    parts = [
-        f"{data.name}: {heads} head{'s' * (heads != 1)} on {len(labels):,} {split} photographs",
-        f"scale {scale_text(labels.scale)}",
-        f"beautiful above {labels.threshold}",
-    ]
-    return ", ".join(parts) + (f" ({data.note})" if data.note else "")
-
-
-def scale_text(scale: Scale) -> str:
-    """Return '1 to 10'."""
-    return f"{scale.lo:g} to {scale.hi:g}"
