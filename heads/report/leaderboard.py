@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.files import publish, storage_errors
+from cache.files import storage_errors, write_text_atomically
 from heads.data.labels import Labels
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
+from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT, DRAWS
 from heads.metrics.catalogue import METRICS, ceiling, for_table
 from heads.metrics.comparison import Measured, Measures, Sample, contest, verdicts
 from heads.models.registry import BLIND, FLOOR, HEADS
@@ -32,7 +32,7 @@ SHOWN = (
     ("auc", "auc", True),
     ("spread", "spread", False),
 )
-# Yardsticks: what each neural head is compared in with whom.
+# Baselines, and the metrics in which each neural head is compared with them.
 RIVALS = (
     ("ridge", ("srcc", "plcc", "mse")),
     ("ridge-dist", ("srcc", "emd_r2")),
@@ -81,8 +81,8 @@ class Title:
             f"{self.features_dir}: {self.n:,} photographs of {self.split}, trained on "
             f"{self.trained_on or f'{self.n_train:,}'}; beautiful means a mean above "
             f"{self.threshold}.",
-            f"± is half of the 95 % interval (1,000 bootstrap draws of {unit}); blank where a "
-            "metric does not apply.",
+            f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where "
+            "a metric does not apply.",
         ]
         return "\n".join([*([f"Note: {self.label_note}."] if self.label_note else []), *lines])
 
@@ -116,7 +116,7 @@ def _ceiling_lines(labels: Labels) -> list[str]:
         return []
     left_out = len(labels) - known.n_photos
     return _wrapped(
-        "Ceiling: ",
+        "Noise ceiling: ",
         f"even the true means would correlate with these votes by srcc {known.srcc_ceiling:.3f} "
         f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other"
         + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
@@ -184,11 +184,11 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.head == FLOOR:
             continue
-        told = verdicts({name: entry.measures[name] for name in JUDGED})
+        metrics = verdicts({name: entry.measures[name] for name in JUDGED})
         parts = [
-            f"{kind} in {', '.join(told[kind])}"
+            f"{kind} in {', '.join(metrics[kind])}"
             for kind in (BEATS, CANNOT_TELL, DOES_NOT)
-            if kind in told
+            if kind in metrics
         ]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines
@@ -234,15 +234,13 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         StorageError: the disk is full or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = io.StringIO()
+    columns = csv_columns(with_deviation=any(entry.repeats > 1 for entry in entries))
+    lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    lines.writeheader()
+    lines.writerows(_csv_row(entry) for entry in ranked(entries))
     with storage_errors(path):
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            repeated = any(entry.repeats > 1 for entry in entries)
-            columns = csv_columns(with_deviation=repeated)
-            lines = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-            lines.writeheader()
-            lines.writerows(_csv_row(entry) for entry in ranked(entries))
-        publish(temporary, path)
+        write_text_atomically(path, text.getvalue())
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:
