@@ -84,7 +84,7 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
 
 @dataclass(frozen=True)
 class Heat:
-    """A cell of the heat map: what was measured, how dark it is (0 to 1), whether it was chosen."""
+    """A cell of the heat map: what was measured, how much colour it gets (0 to 1), whether it was chosen."""
 
     val_loss: float
     val_srcc: float
@@ -107,7 +107,7 @@ class HeatMap:
 
 
 def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
-    """Return a page: for each dropout a table of l2 by lr, the darker the lower the loss."""
+    """Return a page: for each dropout a table of l2 by lr, coloured by the loss."""
     known = [p.val_loss for p in points if math.isfinite(p.val_loss)]
     lo, hi = min(known), max(known)
 

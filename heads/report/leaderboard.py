@@ -81,8 +81,8 @@ class Title:
             f"{self.features_dir}: {self.n:,} photographs of {self.split}, trained on "
             f"{self.trained_on or f'{self.n_train:,}'}; beautiful means a mean above "
             f"{self.threshold}.",
-            f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where "
-            "a metric does not apply.",
+            f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank "
+            "where a metric does not apply.",
         ]
         return "\n".join([*([f"Note: {self.label_note}."] if self.label_note else []), *lines])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from markupsafe import Markup
 
 from cache.types import FloatArray, IntArray
@@ -146,13 +145,3 @@ def _shares(shares: FloatArray) -> list[str]:
     """Return the shares in per cent, mean and standard deviation."""
     ends = (float(f(shares[None])[0]) for f in (distribution_mean, distribution_std))
     return [*(decimal(100 * share, 0) for share in shares), *(decimal(end, 2) for end in ends)]
-
-
-def shown_photographs(data: ReportData) -> list[str]:
-    """Return the ids of all photographs that the page shows."""
-    rows = [np.concatenate(rated(data.labels))]
-    rows += [choose(run.prediction, run.labels).rows() for run in data.runs if not run.collapsed]
-    run = distribution_run(data)
-    if run is not None:
-        rows.append(examples(run.prediction, run.labels))
-    return [str(name) for name in data.labels.image_id[np.unique(np.concatenate(rows))]]

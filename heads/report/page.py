@@ -5,16 +5,17 @@ trust that. The others are in ranking, mistakes, plots and run; every sentence i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from heads.metrics.bootstrap import BEATS, CANNOT_TELL
 from heads.report.data import RANKED_BY, ReportData
-from heads.report.mistakes import faults, mistakes
+from heads.report.mistakes import Faults, Mistakes, faults, mistakes
 from heads.report.photos import Album
-from heads.report.plots import side_by_side, training
-from heads.report.ranking import ranking
-from heads.report.run import repetition
+from heads.report.plots import SideBySide, TrainingPlots, side_by_side, training
+from heads.report.ranking import Ranking, ranking
+from heads.report.run import Repetition, repetition
 from heads.report.words import template, title
 
 # An interval of the SRCC that is wider hides differences worth having.
@@ -26,23 +27,6 @@ FACTS = {
     "acc": "Right labels",
     "auc": "Area under the ROC",
 }
-
-
-def render(data: ReportData, album: Album) -> str:
-    """Return the whole page as one HTML document that needs nothing else."""
-    return template("report.html").render(
-        data=data,
-        title=title(data),
-        album=album,
-        answer=answer(data),
-        ranking=ranking(data),
-        trust=trust(data),
-        mistakes=mistakes(data),
-        side=side_by_side(data),
-        training=training(data),
-        others=[faults(run) for run in data.runs[1:]],
-        repetition=repetition(data),
-    )
 
 
 @dataclass(frozen=True)
@@ -85,3 +69,49 @@ def trust(data: ReportData) -> Trust:
     if data.ceiling is not None:
         reached = (data.best.value(RANKED_BY) or 0.0) / max(data.ceiling.srcc_ceiling, 1e-9)
     return Trust(len(np.unique(group)) if (group != "").any() else 0, width, reached)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """All that the report shows, section by section."""
+
+    data: ReportData
+    title: str
+    answer: Answer
+    ranking: Ranking
+    trust: Trust
+    mistakes: Mistakes
+    side: SideBySide
+    training: TrainingPlots
+    others: list[Faults]
+    repetition: Repetition
+
+    @classmethod
+    def of(cls, data: ReportData) -> Page:
+        """Make what is shown of what was read."""
+        return cls(
+            data=data,
+            title=title(data),
+            answer=answer(data),
+            ranking=ranking(data),
+            trust=trust(data),
+            mistakes=mistakes(data),
+            side=side_by_side(data),
+            training=training(data),
+            others=[faults(run) for run in data.runs[1:]],
+            repetition=repetition(data),
+        )
+
+    @property
+    def photographs(self) -> list[str]:
+        """The ids of the photographs that are shown, once each."""
+        found = self.mistakes
+        lists = [
+            cards for head in (found.best, *self.others) for cards in head.photographs.values()
+        ]
+        cards = chain(*lists, found.highest, found.lowest, found.examples)
+        return list(dict.fromkeys(card.image_id for card in cards))
+
+    def html(self, album: Album) -> str:
+        """Return one HTML document that needs nothing else."""
+        return template("report.html").render(vars(self), album=album)

@@ -35,10 +35,6 @@ class Choice:
     overrated: IntArray
     underrated: IntArray
 
-    def rows(self) -> IntArray:
-        """Return all of them, once each."""
-        return np.unique(np.concatenate([self.best, self.worst, self.overrated, self.underrated]))
-
 
 def choose(prediction: Prediction, labels: Labels) -> Choice:
     """Choose the photographs of one head."""

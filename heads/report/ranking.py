@@ -43,7 +43,7 @@ def ranking(data: ReportData) -> Ranking:
     for run in data.runs:
         interval = Interval(run.value(RANKED_BY) or 0.0, *run.interval(RANKED_BY))
         words = settings_words(run)
-        settings = "" if words in (DEFAULTS, DIRECT) else words
+        settings = "" if words.startswith((DEFAULTS, DIRECT)) else words
         rows.append(Row(run, settings, interval_bar(interval, span, 0.0, ceiling)))
     return Ranking(interval_axis(span, SRCC_TICKS), rows, _best_values(data))
 

@@ -10,8 +10,7 @@ from cache.files import storage_errors, write_text_atomically
 from heads.metrics.comparison import Sample
 from heads.photos import thumbnail
 from heads.report.data import read_report
-from heads.report.mistakes import shown_photographs
-from heads.report.page import render
+from heads.report.page import Page
 from heads.report.photos import Album
 
 FILE_NAME = "report.html"
@@ -35,8 +34,9 @@ def write_report(
     data = read_report(folder, features, samples)
     for name, why in data.left_out.items():
         console.note(f"{folder / name} is left out of the report: {why}")
-    album = Album.of(shown_photographs(data), data.photographs, thumbnail)
+    page = Page.of(data)
+    album = Album.of(page.photographs, data.photographs, thumbnail)
     path = folder / FILE_NAME
     with storage_errors(path):
-        write_text_atomically(path, render(data, album))
+        write_text_atomically(path, page.html(album))
     return path

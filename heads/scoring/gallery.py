@@ -85,17 +85,14 @@ def write_gallery(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> str:
 
 def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]:
     """Yield the page piece by piece."""
+    template = environment(Path(__file__).parent).get_template("gallery.html")
     placed = enumerate(zip(ranked, _thumbnails(ranked), strict=True), start=1)
-    return (
-        environment(Path(__file__).parent)
-        .get_template("gallery.html")
-        .generate(
-            n=len(ranked),
-            name=scorer.names[0],
-            config=scorer.runs[0].config,
-            scale=scorer.runs[0].yardstick.scale,
-            cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
-        )
+    return template.generate(
+        n=len(ranked),
+        name=scorer.names[0],
+        config=scorer.runs[0].config,
+        scale=scorer.runs[0].yardstick.scale,
+        cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
     )
 
 
