@@ -64,7 +64,8 @@ class RunData:
 
     def verdict(self, metric: str) -> str | None:
         """Return the verdict against the floor; None or '' where there is none."""
-        return self.metrics["verdict"].get(metric)
+        verdict: str | None = self.metrics["verdict"].get(metric)
+        return verdict
 
     def interval(self, metric: str) -> tuple[float | None, float | None]:
         """Return the 95 % interval; None for a bound that is not defined."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.files import storage_errors, write_text_atomically
+from cache.types import FloatArray
 from heads.report.words import template
 from heads.web import charts
 from heads.web.html import Figure
@@ -84,7 +85,7 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
 
 @dataclass(frozen=True)
 class Heat:
-    """A cell of the heat map: what was measured, how much colour it gets (0 to 1), whether it was chosen."""
+    """A cell of the heat map; `share` of the colour is what the point gets, 0 to 1."""
 
     val_loss: float
     val_srcc: float
@@ -163,8 +164,8 @@ def curve_page(
 
 
 def _growth(name: str, rows: Sequence[Mapping[str, Any]], floor: float | None) -> charts.Growth:
-    columns = {
-        column: np.array([row[column] for row in rows], np.float64)
-        for column in ("n_train", name, f"{name}_lo", f"{name}_hi")
-    }
-    return charts.Growth(name, *columns.values(), floor=floor)
+    def column(key: str) -> FloatArray:
+        return np.array([row[key] for row in rows], np.float64)
+
+    n_train, value, lo, hi = map(column, ("n_train", name, f"{name}_lo", f"{name}_hi"))
+    return charts.Growth(name, n_train, value, lo, hi, floor)

@@ -197,10 +197,13 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
 def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]) -> list[str]:
     named = {entry.head: entry for entry in entries}
     rival = named.get(name)
-    neural = [entry for head, entry in named.items() if head in HEADS and HEADS[head].neural]
+    if rival is None:
+        return []
     lines = []
-    for entry in neural if rival is not None else []:
-        results = contest((entry.head, entry.sample), (name, rival.sample), metrics)
+    for head, entry in named.items():
+        if head not in HEADS or not HEADS[head].neural:
+            continue
+        results = contest((head, entry.sample), (name, rival.sample), metrics)
         parts = [
             f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
             f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
@@ -208,7 +211,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
             for r in results
         ]
         if parts:
-            lines += _wrapped(f"  {entry.head}: ", "; ".join(parts))
+            lines += _wrapped(f"  {head}: ", "; ".join(parts))
     return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
 
 

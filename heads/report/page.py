@@ -109,8 +109,8 @@ class Page:
         lists = [
             cards for head in (found.best, *self.others) for cards in head.photographs.values()
         ]
-        cards = chain(*lists, found.highest, found.lowest, found.examples)
-        return list(dict.fromkeys(card.image_id for card in cards))
+        shown = [card.image_id for card in chain(*lists, found.highest, found.lowest)]
+        return list(dict.fromkeys([*shown, *(example.image_id for example in found.examples)]))
 
     def html(self, album: Album) -> str:
         """Return one HTML document that needs nothing else."""

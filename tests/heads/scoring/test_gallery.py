@@ -13,6 +13,7 @@ from heads.cli.main import main
 from heads.scoring.gallery import copy_ranked, write_gallery
 from heads.scoring.ranking import Ranked, mark_near_duplicates, rank
 from heads.scoring.scorer import Scorer, open_scorer
+from tests.browser import find_browser, open_browser
 from tests.heads.studio import Studio, save_pictures
 
 pytestmark = pytest.mark.usefixtures("cheap_engine")
@@ -86,6 +87,21 @@ def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
     assert page.all("img", "alt") == [nasty.name, twin.name]
     assert f"nearly {nasty.name}" in page.text
     assert "100%25%20%26%20more" in page.all("a", "href")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium here (apt-get install chromium)")
+def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path) -> None:
+    (path,) = save_pictures(tmp_path / "photos", [1])
+    nasty = path.rename(path.with_name('<script>hit=1<img src=x onerror="hit=1">\'.jpg'))
+    write_gallery(tmp_path / "page.html", ranked(scorer, [nasty]), scorer)
+    with open_browser(find_browser() or "") as page:
+        page.show(390, dark=True)
+        page.open(tmp_path / "page.html")
+        assert page.console == []
+        assert page.value("typeof hit") == "undefined"
+        assert page.value("document.images.length") == 1
+        assert page.value("document.documentElement.scrollWidth") == 390
 
 
 def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(
