@@ -133,7 +133,7 @@ run_data() {
   [ -d "$1" ] || die "There is no folder $1. Name one with AVA.txt or labels.csv in it."
   data=$(cd "$1" && pwd)
   [ -f "$data/AVA.txt" ] || [ -f "$data/labels.csv" ] ||
-    die "$data has neither AVA.txt nor labels.csv. README.md shows what they look like."
+    die "$data has neither AVA.txt nor labels.csv. See docs/ava.md and docs/own-photographs.md."
   name=$(basename "$data")
   set_up offline,cpu,demo
   claim "$out/features/$name" "$data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import MismatchError, StorageError
-from cache.files import publish, storage_errors
+from cache.files import replacing, storage_errors
 from cache.store import FeatureCache, open_cache
 
 
@@ -29,17 +28,12 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file with --out, or give --overwrite.")
     columns = _columns(cache)
-    temporary = out.with_name(f".{os.getpid()}.{out.name}")
-    with storage_errors(out):
-        try:
-            if to == "npz":
-                columns["features"] = cache.features[cache.ok_rows]
-                _write_npz(temporary, columns)
-            else:
-                _write_frame(temporary, to, columns, cache.features[cache.ok_rows])
-            publish(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with storage_errors(out), replacing(out) as temporary:
+        if to == "npz":
+            columns["features"] = cache.features[cache.ok_rows]
+            _write_npz(temporary, columns)
+        else:
+            _write_frame(temporary, to, columns, cache.features[cache.ok_rows])
     return len(cache.ok_rows)
 
 

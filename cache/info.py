@@ -21,7 +21,7 @@ def describe(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "complete": cache.header.complete,
         "split": cache.split,
-        "split_rule": cache.split_rule.to_dict(),
+        "split_rule": cache.split_rule.to_dict() | {"kind": cache.split_rule.kind.value},
         "rows": cache.n_rows,
         **{status.name.lower(): cache.counts[status] for status in Status},
         "features": {"shape": list(cache.features.shape), "dtype": cache.spec.dtype},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from cache import schema
 from cache.errors import FormatError, StaleCacheError
-from cache.files import publish, storage_errors
+from cache.files import remove_leftovers, replacing, storage_errors
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
@@ -213,10 +213,9 @@ def _make(
     kept: _Kept,
 ) -> None:
     """Make a new partial file, with the kept rows in it, in one step."""
-    for stale in path.parent.glob(f".{path.name}.[0-9]*"):
-        stale.unlink()  # left by a process that was killed here; the lock is ours
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    for written in (partial_path(path), journal_path(path)):
+        remove_leftovers(written)
+    with replacing(partial_path(path)) as temporary:
         schema.create(temporary, manifest, spec, facts, replace(origin, engine=kept.engines))
         _reserve(temporary)
         with open_hdf5(temporary, "r+") as file:
@@ -224,9 +223,6 @@ def _make(
                 _copy_rows(file, earlier, old, new, manifest)
             mark_missing(file, manifest, facts)
         _carry_reasons(path, kept)
-        publish(temporary, partial_path(path))
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _reserve(path: Path) -> None:
@@ -263,14 +259,15 @@ def _carry_reasons(path: Path, kept: _Kept) -> None:
     for earlier, _, _ in kept.sources:
         reasons |= read_rejects(earlier.path)
     reasons |= read_rejects(path) | read_journal(journal_path(path))
-    temporary = path.with_name(f".{path.name}.reasons")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(journal_path(path)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         lines = csv.writer(file, lineterminator="\n")
         for earlier, old, _ in kept.sources:
             for row in old[earlier.status[old] == Status.UNREADABLE].tolist():
                 image_id = str(earlier.image_id[row])
                 lines.writerow([image_id, reasons.get(image_id, REASON_LOST)])
-    publish(temporary, journal_path(path))
 
 
 def write_cache(
@@ -282,11 +279,12 @@ def write_cache(
     status: npt.NDArray[np.uint8] | None = None,
     data_root: str = "",
     label_note: str = "",
+    value_ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Path:
     """Write a complete cache in one call, from features (N, V, D) that are already there."""
     n = len(manifest)
     facts = FileFacts(np.zeros(n, np.int64), np.zeros(n, np.int64))
-    origin = Provenance(data_root, label_note, created=now())
+    origin = Provenance(data_root, label_note, created=now(), value_ranges=value_ranges or {})
     writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
     if writer is None:
         raise AssertionError("an overwriting writer always writes")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, LabelError
-from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, canonical_json
+from cache.types import ExtractorSpec, Manifest, Scale, SplitKind, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
 VERSION = 1
+# Files older than the attribute `value_ranges` hold this backbone's features.
+BACKBONE_OF_OLD_FILES, RELU6 = "mobilenet_v2_1.0_224", (0.0, 6.0)
 ENGINE_BYTES, TIME_BYTES = 512, 32
 # What h5py raises, and what its answers lead to, where a file's bytes are not what they should be.
 DAMAGE = (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError)
@@ -32,6 +35,7 @@ class Provenance:
     """Who made a file and from what; recorded, but no part of the fingerprint.
 
     `whole_manifest_sha256` is that of the split a shard belongs to, '' for a file that is whole.
+    `value_ranges` are the lowest and highest number, both included, of each layer that has bounds.
     """
 
     data_root: str = ""
@@ -41,6 +45,7 @@ class Provenance:
     library_versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     whole_manifest_sha256: str = ""
+    value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,7 @@ def _attributes(
     attrs["format"], attrs["version"] = FORMAT, VERSION
     attrs["split"] = manifest.split_rule.split
     attrs["split_rule"] = canonical_json(manifest.split_rule.to_dict())
+    attrs["split_kind"] = manifest.split_rule.kind.value
     attrs["scale"] = np.array([manifest.scale.lo, manifest.scale.hi], "<f8")
     attrs["threshold"] = manifest.threshold
     attrs["manifest_sha256"] = manifest.sha256
@@ -119,6 +125,7 @@ def _attributes(
     attrs["extractor_sha256"] = spec.sha256
     attrs["view_names"] = canonical_json(list(spec.views))
     attrs["layers"] = canonical_json([list(layer) for layer in spec.layers])
+    attrs["value_ranges"] = canonical_json(dict(origin.value_ranges))
     attrs["data_root"], attrs["label_note"] = origin.data_root, origin.label_note
     attrs["weights_origin"] = origin.weights_origin
     attrs["library_versions"] = canonical_json(origin.library_versions)
@@ -178,12 +185,13 @@ def read_header(file: h5py.File, path: Path) -> Header:
 
 def _parse_header(attrs: h5py.AttributeManager) -> Header:
     lo, hi = (float(bound) for bound in attrs["scale"])
+    spec = ExtractorSpec.from_dict(json.loads(attrs["extractor"]))
     return Header(
         split=str(attrs["split"]),
-        split_rule=SplitRule(**json.loads(attrs["split_rule"])),
+        split_rule=_parse_rule(attrs),
         scale=Scale(lo, hi),
         threshold=str(attrs["threshold"]),
-        spec=ExtractorSpec.from_dict(json.loads(attrs["extractor"])),
+        spec=spec,
         manifest_sha256=str(attrs["manifest_sha256"]),
         provenance=Provenance(
             data_root=str(attrs["data_root"]),
@@ -193,10 +201,33 @@ def _parse_header(attrs: h5py.AttributeManager) -> Header:
             library_versions=json.loads(attrs["library_versions"]),
             created=bytes(attrs["created"]).decode(),
             whole_manifest_sha256=str(attrs["whole_manifest_sha256"]),
+            value_ranges=_value_ranges(attrs, spec),
         ),
         finished=bytes(attrs["finished"]).decode(),
         complete=bool(attrs["complete"]),
     )
+
+
+def _value_ranges(
+    attrs: h5py.AttributeManager, spec: ExtractorSpec
+) -> dict[str, tuple[float, float]]:
+    """Read the bounds of each layer that has any; what old files leave unsaid is known here."""
+    if "value_ranges" not in attrs:
+        return {"top": RELU6} if spec.backbone == BACKBONE_OF_OLD_FILES else {}
+    stored = json.loads(attrs["value_ranges"])
+    ranges = {str(n): (float(lo), float(hi)) for n, (lo, hi) in stored.items()}
+    for name, (lo, hi) in ranges.items():
+        spec.layer_slice(name)
+        if not lo <= hi:
+            raise FormatError(f"the layer {name} has the value range {lo}..{hi}")
+    return ranges
+
+
+def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:
+    rule = SplitRule(**json.loads(attrs["split_rule"]))
+    if "split_kind" in attrs:
+        return replace(rule, kind=SplitKind(str(attrs["split_kind"])))
+    return replace(rule, kind=SplitKind.of_words(rule.rule))
 
 
 def label_bytes(image_id: str, votes: npt.NDArray[np.int32] | None, mean: float) -> bytes:

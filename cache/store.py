@@ -71,7 +71,7 @@ def damage(path: Path) -> Iterator[None]:
         ) from None
 
 
-def open_cache(path: Path, *, allow_partial: bool = False) -> FeatureCache:
+def open_cache(path: str | Path, *, allow_partial: bool = False) -> FeatureCache:
     """Open a finished cache for reading.
 
     Args:
@@ -82,6 +82,7 @@ def open_cache(path: Path, *, allow_partial: bool = False) -> FeatureCache:
         IncompleteCacheError: no such file, or its extraction has not finished.
         FormatError: not a cache, another version, truncated or damaged.
     """
+    path = Path(path)
     if not path.exists():
         hint = f"extract --split {path.stem}"
         if partial_path(path).exists():

@@ -141,11 +141,35 @@ class ExtractorSpec:
         return [(name, mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]]
 
 
+class SplitKind(enum.StrEnum):
+    """By what photographs were split; stored as text beside the rule in words."""
+
+    OFFICIAL = "official"
+    COLUMN = "column"
+    COLUMN_WITHOUT_VAL = "column-without-val"
+    HASH = "hash"
+    OTHER = "other"
+
+    @classmethod
+    def of_words(cls, rule: str) -> SplitKind:
+        """Tell the kind from the rule in words, for files that were written without the kind."""
+        for words, kind in (
+            ("the official test list", cls.OFFICIAL),
+            ("a split column, val by hash", cls.COLUMN_WITHOUT_VAL),
+            ("a split column", cls.COLUMN),
+            ("hash", cls.HASH),
+        ):
+            if rule.startswith(words):
+                return kind
+        return cls.OTHER
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """How the rows of one file were chosen from the labelled photographs.
 
-    A file may hold one of several shards of a split: consecutive rows of it, `shard` of `shards`.
+    `kind` is for programs, `rule` says the same to people. A file may hold one of several shards of
+    a split: consecutive rows of it, `shard` of `shards`.
     """
 
     split: str
@@ -156,10 +180,16 @@ class SplitRule:
     limit: int
     shard: int = 1
     shards: int = 1
+    kind: SplitKind = SplitKind.OTHER
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return asdict(self)
+        """Return JSON-ready values of all but `kind`.
+
+        They enter the manifest's SHA-256, which has to stay that of files without a kind.
+        """
+        values = asdict(self)
+        del values["kind"]
+        return values
 
 
 @dataclass(frozen=True, eq=False)

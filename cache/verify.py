@@ -19,8 +19,6 @@ from cache.types import Status
 
 BLOCK_ROWS = 2048
 SHOWN = 5
-# MobileNetV2 ends in ReLU6; block outputs are linear and may be anything finite.
-TOP_RANGE = (0.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,12 @@ def _value_problems(
     ok = cache.status[rows] == Status.OK
     flat = features.reshape(len(rows), -1)
     finite = np.isfinite(flat).all(axis=1)
-    top = features[:, :, cache.spec.layer_slice("top")].reshape(len(rows), -1)
-    inside = ((top >= TOP_RANGE[0]) & (top <= TOP_RANGE[1])).all(axis=1)
     for row in rows[ok & ~finite].tolist():
         yield "NaN or infinite features", row
-    for row in rows[ok & finite & ~inside].tolist():
-        yield "top features outside 0..6", row
+    for name, (lo, hi) in cache.header.provenance.value_ranges.items():
+        part = features[:, :, cache.spec.layer_slice(name)].reshape(len(rows), -1)
+        inside = ((part >= lo) & (part <= hi)).all(axis=1)
+        for row in rows[ok & finite & ~inside].tolist():
+            yield f"{name} features outside {lo:g}..{hi:g}", row
     for row in rows[ok & ~flat.any(axis=1)].tolist():
         yield "marked ok but without features", row

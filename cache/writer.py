@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.files import publish, storage_errors
+from cache.files import publish, remove_leftovers, replacing, storage_errors
 from cache.rejects import (
     REASON_LOST,
     REASON_MISSING,
@@ -195,9 +195,12 @@ class CacheWriter:
         # The list itself is read too: a kill may have come after the journal was deleted.
         reasons = read_rejects(self.path) | read_journal(journal_path(self.path))
         target = rejects_path(self.path)
-        temporary = target.with_name(f".{target.name}.new")
+        remove_leftovers(target)
         rejected = np.flatnonzero(np.isin(self._status, [Status.MISSING, Status.UNREADABLE]))
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(target) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(["image_id", "path", "status", "reason"])
             for row in rejected.tolist():
@@ -206,7 +209,6 @@ class CacheWriter:
                 lost = REASON_MISSING if status is Status.MISSING else REASON_LOST
                 reason = lost if status is Status.MISSING else reasons.get(image_id, lost)
                 lines.writerow([image_id, self.manifest.path[row], status.name.lower(), reason])
-        publish(temporary, target)
 
 
 _COUNTED = {

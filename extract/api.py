@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
+from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
-from extract.backbones.layers import LAYERS, layer_slices
+from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import (
     Photograph,
     Unreadable,
+    plain_jpeg,
     read_photograph,
     thumbnail_jpeg,
     upright_pixels,
@@ -38,6 +40,7 @@ __all__ = [
     "build_graph",
     "open_extractor",
     "open_map_extractor",
+    "plain_jpeg",
     "thumbnail_jpeg",
     "upright_pixels",
     "views_of",
@@ -95,13 +98,18 @@ def open_extractor(
 ) -> Extractor:
     """Open the extractor that a cache's `spec` describes.
 
+    Leaves what the process shares as it is: filters of warnings, environment, signals, Pillow's
+    guard. The engine's library, once loaded, keeps its threads and, on a GPU, its memory; so a
+    server forks first and opens the extractor in its children.
+
     Args:
         spec: as stored in the cache or in a run's config.
         weights, engine, device: as the options of `extract`.
         jobs: threads, 0 for all cores.
 
     Raises:
-        MismatchError: this program cannot make such features (other preprocessing, other layers).
+        MismatchError: this program cannot make such features (another backbone, other
+            preprocessing, other layers).
         WeightsError: the weights with the spec's SHA-256 are not here.
         EngineError: the engine, device or precision is not here.
     """
@@ -135,7 +143,7 @@ def _check_preprocessing(spec: ExtractorSpec) -> None:
 
 
 def _weights_of(spec: ExtractorSpec, weights: str) -> Weights:
-    found = find_weights(weights, spec.weights_sha256)
+    found = find_weights(find_backbone(spec.backbone), weights, spec.weights_sha256)
     if found.sha256 != spec.weights_sha256:
         raise MismatchError(
             f"The features were made with weights {spec.weights_sha256[:12]}; {found.origin} are "
@@ -145,8 +153,9 @@ def _weights_of(spec: ExtractorSpec, weights: str) -> Weights:
 
 
 def _layers_of(spec: ExtractorSpec) -> str:
-    for choice in LAYERS:
-        if layer_slices(choice) == spec.layers:
+    backbone = find_backbone(spec.backbone)
+    for choice in LAYER_CHOICES:
+        if backbone.layer_slices(choice) == spec.layers:
             return choice
     raise MismatchError("The features come from layers that this version does not have.")
 
@@ -189,7 +198,7 @@ class MapExtractor:
         from cache.console import quiet_stderr
 
         with quiet_stderr():
-            from extract.backbones.mobilenet_v2 import build_map_extractor
+            from extract.backbones.graph import build_map_extractor
 
             self._model = build_map_extractor(weights, layers=layers, batch_size=1)
         self.view = view
@@ -220,6 +229,6 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
 
     _check_preprocessing(spec)
     with quiet_stderr():
-        from extract.backbones.mobilenet_v2 import build_extractor
+        from extract.backbones.graph import build_extractor
 
     return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)

@@ -1,6 +1,6 @@
 """The `extract` command: photographs with votes in, feature caches out.
 
-Only argparse and the standard library are imported before work begins.
+Only the standard library and the backbones' names are imported before work begins.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from extract.backbones.base import LAYER_CHOICES
+from extract.backbones.registry import BACKBONES, DEFAULT
 
 if TYPE_CHECKING:
     from extract.run.settings import Settings
 
 DESCRIPTION = """\
-Push every labelled photograph through a frozen ImageNet MobileNetV2, once, and store the pooled
+Push every labelled photograph through a frozen ImageNet network, once, and store the pooled
 features with the votes in OUT/<split>.h5. The command can be stopped at any time: given again, it
 goes on where it was, extracts only photographs that are new or changed, and does nothing when
 nothing changed.
@@ -95,6 +97,10 @@ def _add_label_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
+    # An option where there is a choice.
+    if len(BACKBONES) > 1:
+        group.add_argument("--backbone", choices=BACKBONES, help=f"the network; default: {DEFAULT}")
+    group.set_defaults(backbone=DEFAULT)
     group.add_argument(
         "--weights",
         default="auto",
@@ -110,9 +116,10 @@ def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--layers",
-        choices=("top", "multi"),
+        choices=LAYER_CHOICES,
         default="top",
-        help="top: the 1280 pooled features; multi: those of all blocks too, 2784",
+        help="top: the pooled features of the last layer, 1280 of MobileNetV2; multi: those of all "
+        "blocks too, 2784",
     )
     group.add_argument(
         "--precision",
@@ -258,6 +265,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         ),
         reuse=Reuse(overwrite=options.overwrite, retry_failed=options.retry_failed),
         failures=FailurePolicy(options.max_failure_rate, options.count_missing),
+        backbone=options.backbone,
         weights=options.weights,
         views=options.views,
         dtype=options.dtype,

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 
 from cache.types import IntArray, Status
 from cache.writer import Block
-from extract.backbones.engines import Engine, full_batch
+from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
 from extract.images.decode import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
 from extract.images.views import View
 
@@ -31,16 +32,33 @@ Outcome = Photograph | Unreadable
 
 
 class Account:
-    """Processor seconds spent decoding, added up over threads."""
+    """Processor seconds of decoding, and seconds by the clock while the engine had a batch."""
 
     def __init__(self) -> None:
         self.decode_seconds = 0.0
+        self.engine_seconds = 0.0
         self._lock = threading.Lock()
+        self._running, self._since = 0, 0.0
 
     def add_decode(self, seconds: float) -> None:
         """Add a thread's seconds."""
         with self._lock:
             self.decode_seconds += seconds
+
+    @contextmanager
+    def engine_at_work(self) -> Iterator[None]:
+        """Count the time within; batches that are computed at once count once."""
+        with self._lock:
+            if not self._running:
+                self._since = time.perf_counter()
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    self.engine_seconds += time.perf_counter() - self._since
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,9 @@ def stream(
         try:
             while block := list(islice(remaining, size)):
                 ahead.append(
-                    _Pending([decoders.submit(_decode, s, cutting, account) for s in block])
+                    _Pending(
+                        [decoders.submit(_decode, s, cutting, account) for s in block], account
+                    )
                 )
                 if len(ahead) >= 2:  # the newest is being decoded, the one before it computed
                     ahead[-2].infer(engine, runners)
@@ -102,19 +122,23 @@ class _Pending:
     """A block on its way: its photographs being decoded, then its batches being computed."""
 
     decoding: Sequence[Future[Outcome]]
+    account: Account
     outcomes: list[Outcome] = field(default_factory=list)
     batches: list[Future[npt.NDArray[np.float32]]] = field(default_factory=list)
 
     def infer(self, engine: Engine, runners: ThreadPoolExecutor) -> None:
         """Hand the photographs to the engine, batch by batch as they are decoded."""
         waiting: list[npt.NDArray[np.uint8]] = []
+        n_waiting = 0
         for future in self.decoding:
             outcome = future.result()
             self.outcomes.append(outcome)
             if isinstance(outcome, Photograph):
                 waiting.append(outcome.pixels_u8)
-            if sum(map(len, waiting)) >= engine.batch_size:
+                n_waiting += len(outcome.pixels_u8)
+            if n_waiting >= engine.batch_size:
                 waiting = self._submit(engine, runners, waiting, last=False)
+                n_waiting = sum(map(len, waiting))
         self._submit(engine, runners, waiting, last=True)
         self.decoding = ()
 
@@ -134,7 +158,7 @@ class _Pending:
         stop = len(pixels_u8) if last else whole
         for start in range(0, stop, engine.batch_size):
             batch = pixels_u8[start : min(start + engine.batch_size, stop)]
-            self.batches.append(runners.submit(full_batch, engine, batch))
+            self.batches.append(runners.submit(_infer, engine, batch, self.account))
         return [pixels_u8[stop:]] if stop < len(pixels_u8) else []
 
     def result(self, n_views: int) -> Computed:
@@ -142,6 +166,11 @@ class _Pending:
         parts = [future.result() for future in self.batches]
         features = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
         return Computed(self.outcomes, features.reshape(-1, n_views, features.shape[1]))
+
+
+def _infer(engine: Engine, pixels_u8: Pixels, account: Account) -> FeatureBatch:
+    with account.engine_at_work():
+        return full_batch(engine, pixels_u8)
 
 
 def _decode(source: PhotographSource, cutting: Cutting, account: Account) -> Outcome:

@@ -1,1 +1,42 @@
-"""Stage two: aesthetic heads trained on cached features, compared with their floors."""
+"""Stage two: aesthetic heads trained on cached features, compared with their floors.
+
+    from heads import HEADS, compare, load_splits, open_scorer, train
+
+    data = load_splits("features")
+    comparison = compare(data, ["ridge", "emd"])  # runs/ridge, runs/emd
+    table = open_scorer("runs/emd").frame(["a.jpg", "b.jpg"])
+
+Each name is loaded when it is first used (PEP 562), so that importing `heads` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heads.data.splits import load_splits
+    from heads.experiments.compare import compare
+    from heads.experiments.train import train
+    from heads.models.registry import HEADS
+    from heads.scoring.scorer import open_scorer
+
+__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "train"]
+
+_MODULES = {
+    "HEADS": "heads.models.registry",
+    "compare": "heads.experiments.compare",
+    "load_splits": "heads.data.splits",
+    "open_scorer": "heads.scoring.scorer",
+    "train": "heads.experiments.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from extract.backbones.engines import EngineSettings
-from extract.backbones.layers import layer_slices
+from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import Weights
 from extract.run.settings import Settings
 
@@ -29,10 +29,11 @@ class CheapEngine:
 
     batch_size = 16
     parallel = 2
+    device = "cpu"
     label = "cheap"
 
     def __init__(self, layers: str = "top", seconds_a_batch: float = 0.0) -> None:
-        self.n_features = layer_slices(layers)[-1][2]
+        self.n_features = MOBILENET_V2.layer_slices(layers)[-1][2]
         self.seconds_a_batch = seconds_a_batch
         self.batches = 0
 

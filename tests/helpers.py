@@ -77,7 +77,11 @@ def small_cache(path: Path, n: int = 20, *, levels: int | None = 7, seed: int = 
     """Write a complete cache of n photographs, 8 features each."""
     spec = make_spec()
     return write_cache(
-        path, make_manifest(n, levels=levels, seed=seed), spec, make_features(n, spec, seed)
+        path,
+        make_manifest(n, levels=levels, seed=seed),
+        spec,
+        make_features(n, spec, seed),
+        value_ranges={"top": (0.0, 6.0)},
     )
 
 

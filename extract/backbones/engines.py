@@ -23,10 +23,11 @@ import numpy.typing as npt
 
 from cache.console import quiet_stderr
 from cache.errors import EngineError
+from cache.files import publish
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
-# Changes whenever `backbone.py` would give another graph: old converted models are then left alone.
+# Changes whenever `graph.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,11 +37,13 @@ FeatureBatch = npt.NDArray[np.float32]
 class Engine(Protocol):
     """Turns (batch_size, 224, 224, 3) uint8 into (batch_size, D) float32.
 
-    `parallel` calls may run at once, each from its own thread. `label` says in words what runs.
+    `parallel` calls may run at once, each from its own thread. `device` is cpu or gpu. `label` says
+    in words what runs.
     """
 
     batch_size: int
     parallel: int
+    device: str
     label: str
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
@@ -109,27 +112,36 @@ def gpu_is_likely() -> bool:
 
 
 class KerasEngine:
-    """MobileNetV2 in Keras, on the GPU where the backend sees one."""
+    """A backbone in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_stderr():
-            import keras
+        try:
+            with quiet_stderr():
+                import keras
 
-            from extract.backbones.mobilenet_v2 import build_extractor
+                from extract.backbones.graph import build_extractor
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
+                "installed, such as KERAS_BACKEND=jax."
+            ) from None
 
         device = _keras_device(settings.device)
+        on_gpu = device == "gpu"
         self._weights = weights
-        self.batch_size = GPU_BATCH if device == "gpu" else CPU_BATCH
+        self.device = device
+        self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
         # On a GPU one batch is uploaded while another is computed; a processor has no such gap.
-        self.parallel = 2 if device == "gpu" else 1
+        self.parallel = 2 if on_gpu else 1
+        # A GPU turns photographs in passing, and decoding wants every core.
+        self._turns_inside = on_gpu
         self._call = _compiled(
             build_extractor(
                 weights,
                 layers=settings.layers,
                 batch_size=self.batch_size,
                 compute_dtype=settings.precision,
-                turn_inside=False,
+                turn_inside=self._turns_inside,
             ),
             device,
         )
@@ -138,7 +150,10 @@ class KerasEngine:
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
         """Compute one batch."""
-        return self._call(as_read(pixels_u8, self._weights))
+        if not self._turns_inside:
+            pixels_u8 = as_read(pixels_u8, self._weights)
+        features: FeatureBatch = self._call(pixels_u8)
+        return features
 
 
 def _keras_device(wanted: str) -> str:
@@ -149,11 +164,14 @@ def _keras_device(wanted: str) -> str:
     """
     import keras
 
-    has_gpu = any("gpu" in name.lower() for name in keras.distribution.list_devices())
+    backend, devices = keras.backend.backend(), keras.distribution.list_devices()
+    # JAX names its platform, gpu or cuda, and its number; TensorFlow its device, GPU:0.
+    has_gpu = any(name.lower().startswith(("gpu", "cuda")) for name in devices)
     if wanted == "gpu" and not has_gpu:
+        package = "jax[cuda13]" if backend == "jax" else "aesthetic-heads[gpu]"
         raise EngineError(
-            f"--device gpu: Keras' backend {keras.backend.backend()} sees no GPU. Install the "
-            "CUDA libraries with: pip install 'aesthetic-heads[gpu]', or choose --device cpu."
+            f"--device gpu: Keras' backend {backend} sees no GPU. Install the "
+            f"CUDA libraries with: pip install '{package}', or choose --device cpu."
         )
     return "gpu" if has_gpu and wanted != "cpu" else "cpu"
 
@@ -170,25 +188,51 @@ def _compiled(model: Any, device: str) -> Any:
             graph = graph.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, "uint8"))
         return lambda pixels: graph(tf.constant(pixels)).numpy()
     if keras.backend.backend() == "jax":
-        import jax
-
-        trainable = [variable.value for variable in model.trainable_variables]
-        frozen = [variable.value for variable in model.non_trainable_variables]
-        forward = jax.jit(
-            lambda a, b, pixels: model.stateless_call(a, b, [pixels], training=False)[0]
-        )
-        return lambda pixels: np.asarray(forward(trainable, frozen, pixels))
+        forward = compiled_by_jax(model, device, model.inputs[0].shape[0])
+        return lambda pixels: np.asarray(forward(pixels))
     return lambda pixels: keras.ops.convert_to_numpy(model([pixels], training=False))
+
+
+def compiled_by_jax(model: Any, device: str, batch_size: int) -> Callable[[Any], Any]:
+    """Return a function from a uint8 batch, on the host or the device, to features on the device.
+
+    Compiled here, once: threads that begin together would each compile it. It answers at once;
+    reading the answer waits for it.
+    """
+    import jax
+
+    place = jax.devices(device)[0]
+    variables = (model.trainable_variables, model.non_trainable_variables)
+    weights = jax.device_put([[v.value for v in part] for part in variables], place)
+
+    def forward(weights: Any, pixels: Any) -> Any:
+        return model.stateless_call(*weights, [pixels], training=False)[0]
+
+    pixels = jax.ShapeDtypeStruct(
+        (batch_size, *model.inputs[0].shape[1:]),
+        "uint8",
+        sharding=jax.sharding.SingleDeviceSharding(place),
+    )
+    with jax.default_device(place):
+        compiled = jax.jit(forward).lower(weights, pixels).compile()
+    return lambda pixels: compiled(weights, pixels)
 
 
 def import_openvino() -> Any:
     """Import OpenVINO without the part that reports every conversion to its makers.
 
-    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
+    Where `openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing, and
+    keeps to it while the process lasts. It is hidden only while OpenVINO is first imported; a
+    program that imported OpenVINO earlier keeps what it has.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
+    reporter = "openvino_telemetry"
+    before = {name: sys.modules[name] for name in (reporter,) if name in sys.modules}
+    sys.modules[reporter] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[reporter]
+        sys.modules.update(before)
     return openvino
 
 
@@ -209,6 +253,7 @@ class OpenVinoEngine:
         self._weights = weights
         self.batch_size = CPU_BATCH
         self.parallel = settings.cores
+        self.device = "cpu"
         hint = "bf16" if settings.precision == "bfloat16" else "f32"
         self._model = core.compile_model(
             str(_converted(settings, weights)),
@@ -238,7 +283,7 @@ def _converted(settings: EngineSettings, weights: Weights) -> Path:
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     folder = _user_cache() / "openvino"
-    final = folder / f"mobilenet_v2_{settings.layers}_{key}.xml"
+    final = folder / f"{weights.backbone.name}_{settings.layers}_{key}.xml"
     if not final.exists() or not final.with_suffix(".bin").exists():
         _convert(settings, weights, final)
     return final
@@ -262,16 +307,15 @@ def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     openvino = import_openvino()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _scratch_folder(final.parent) as folder:
         exported = Path(folder) / final.name
         with quiet_stderr():
-            from extract.backbones.mobilenet_v2 import build_extractor
+            from extract.backbones.graph import build_extractor
 
             model = build_extractor(
                 weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
             )
             model.export(str(exported), format="openvino", verbose=False)
         openvino.Core().read_model(str(exported))
-        exported.with_suffix(".bin").replace(final.with_suffix(".bin"))
-        exported.replace(final)
+        for suffix in (".bin", ".xml"):
+            publish(exported.with_suffix(suffix), final.with_suffix(suffix))

@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import StorageError
+from cache.files import replacing_folder
 
 if TYPE_CHECKING:
     from extract.demo.plan import Plan
@@ -70,8 +69,8 @@ class Recipe:
 def make_demo(folder: Path, recipe: Recipe) -> bool:
     """Make the demo set, or leave it as it is where the folder already holds it.
 
-    It is made in a hidden folder beside the target and renamed at the end, so that `folder`
-    never holds a part of it.
+    It is made in a hidden folder beside the target and put in its place at the end, so that
+    `folder` never holds a part of it.
 
     Returns:
         True if it was made, False if it was already there.
@@ -83,18 +82,10 @@ def make_demo(folder: Path, recipe: Recipe) -> bool:
     if _already_made(folder, recipe):
         return False
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with replacing_folder(folder) as draft:
+            _fill(draft, recipe)
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    try:
-        _fill(draft, recipe)
-        draft.chmod(0o755)
-        draft.replace(folder)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return True
 
 

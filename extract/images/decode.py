@@ -1,17 +1,18 @@
 """Photographs as the backbone wants them: decoded, turned upright, 8-bit RGB, cropped.
 
-Owns Pillow. Whatever is wrong with a file ends as `Unreadable` with a reason in words; what is
-wrong with this program does not.
+Whatever is wrong with a file ends as `Unreadable` with a reason in words; what is wrong with this
+program does not. Changes nothing that the process shares: neither Pillow's guard nor the filters of
+warnings. Pillow warns of odd metadata, and warnings follow the filters of the program that runs
+this: where these turn them into errors, such a photograph cannot be read and the reason says so.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
+from extract.images.opening import opened_image
 from extract.images.views import CROP, RESIZE, View
 
-# Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
-# reads the multi-picture files of phones (MPO) too.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Admits the 200-megapixel sensors of phones.
 MAX_PIXELS = 200_000_000
 # A JPEG is decoded at half, a quarter or an eighth of its size while both sides stay at least
@@ -37,12 +36,9 @@ QUARTER_TURNS = (5, 6, 7, 8)
 Made = TypeVar("Made")
 BILINEAR = Image.Resampling.BILINEAR
 
-# Our own limit is looked at first; Pillow's would only warn at half of its own.
-Image.MAX_IMAGE_PIXELS = None
-# Remarks on odd metadata of photographs that are read all the same.
-warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-# One thread, not a lock: the allocator keeps what a thread once used for that thread.
-_heavy_thread = ThreadPoolExecutor(1, "heavy")
+# Of each process that decoded a heavy photograph: threads do not outlive a fork, so a child makes
+# its own. One thread, not a lock: the allocator keeps what a thread once used for that thread.
+_heavy_threads: dict[int, ThreadPoolExecutor] = {}
 
 
 class Unreadable(Exception):
@@ -82,16 +78,17 @@ def _opened(source: Path | Image.Image, use: Callable[[Image.Image], Made]) -> M
     try:
         if isinstance(source, Image.Image):
             return use(source)
-        with _opened_file(source) as image:
-            return use(image)
+        with ExitStack() as stack:
+            return use(_opened_file(source, stack))
     except MemoryError:
         raise Unreadable("larger than the memory at hand") from None
 
 
-def _opened_file(path: Path) -> Image.Image:
+def _opened_file(path: Path, stack: ExitStack) -> Image.Image:
+    """Open a file until `stack` ends."""
     with _reasons():
         if os.stat(path).st_size:  # noqa: PTH116  (twice as fast as Path.stat here)
-            return Image.open(path, formats=FORMATS)
+            return stack.enter_context(opened_image(path))
     raise Unreadable("the file is empty (0 bytes)")
 
 
@@ -109,6 +106,11 @@ def _reasons() -> Iterator[None]:
         raise Vanished("no such file") from None
     except Image.UnidentifiedImageError:
         raise Unreadable("not an image, or of a kind that is not read") from None
+    except Warning as warning:
+        raise Unreadable(
+            f"{type(warning).__name__}: {warning} (a warning, and this process's filters make "
+            "errors of warnings; ignore those of the module PIL to read it)"
+        ) from warning
     except Exception as error:  # Pillow's plugins raise what they like on damaged files
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -149,6 +151,22 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     return _opened(source, whole)
 
 
+def plain_jpeg(source: Path) -> bytes | None:
+    """Return a file's bytes if it is a JPEG that any decoder reads alike: RGB or grey, upright.
+
+    Raises:
+        Unreadable: as `read_photograph`, of a file that cannot be opened; nothing is decoded.
+    """
+
+    def plain(image: Image.Image) -> bool:
+        if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+            return False
+        with _reasons():
+            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) == 1)
+
+    return source.read_bytes() if _opened(source, plain) else None
+
+
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
     width, height = image.size
     _refuse_sizes(image, max_pixels)
@@ -157,8 +175,15 @@ def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photog
             image.draft(None, DRAFT_SIZE)
     # Nothing up to here decodes: asking a PNG for its EXIF would.
     if image.size[0] * image.size[1] > HEAVY_PIXELS:
-        return _heavy_thread.submit(_decode, image, views, (width, height)).result()
+        return _heavy_thread().submit(_decode, image, views, (width, height)).result()
     return _decode(image, views, (width, height))
+
+
+def _heavy_thread() -> ThreadPoolExecutor:
+    """Return this process's one thread for heavy photographs; it starts with its first one."""
+    made = _heavy_threads.get(os.getpid())
+    # One step for several threads that come first: `setdefault` keeps one, the others never start.
+    return made or _heavy_threads.setdefault(os.getpid(), ThreadPoolExecutor(1, "heavy"))
 
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:

@@ -15,17 +15,26 @@ import numpy.typing as npt
 
 from cache.errors import LabelError
 from cache.schema import FileFacts
-from cache.types import IntArray, Manifest, SplitRule, TextArray, mean_of_votes
+from cache.types import IntArray, Manifest, SplitKind, SplitRule, TextArray, mean_of_votes
 from extract.labels.records import SPLITS, Labels
 
 VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
 VAL_FRACTION_OF_OFFICIAL = 0.05
 # The blog's and the papers' choice on the scale 1..10.
 AVA_THRESHOLD, AVA_SCALE = "5", (1.0, 10.0)
-COLUMN, COLUMN_WITHOUT_VAL = "a split column", "a split column, val by hash out of its train"
-OFFICIAL, HASH = "the official test list, the rest by hash", "hash"
+RULES = {
+    SplitKind.COLUMN: "a split column",
+    SplitKind.COLUMN_WITHOUT_VAL: "a split column, val by hash out of its train",
+    SplitKind.OFFICIAL: "the official test list, the rest by hash",
+    SplitKind.HASH: "hash",
+}
 # Which fractions a rule draws by hash; the others are decided by the column or the list.
-DRAWN = {COLUMN: (), COLUMN_WITHOUT_VAL: ("val",), OFFICIAL: ("val",), HASH: ("val", "test")}
+DRAWN: dict[SplitKind, tuple[str, ...]] = {
+    SplitKind.COLUMN: (),
+    SplitKind.COLUMN_WITHOUT_VAL: ("val",),
+    SplitKind.OFFICIAL: ("val",),
+    SplitKind.HASH: ("val", "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,30 +71,36 @@ def assign(labels: Labels, settings: SplitSettings) -> tuple[TextArray, SplitRul
     """
     column, official = labels.split, labels.official_test
     if column is not None and set(column.tolist()) != {"train", "test"}:
-        return column, SplitRule("", COLUMN, settings.seed, 0.0, 0.0, settings.limit)
+        return column, _rule(SplitKind.COLUMN, settings)
     keys = np.where(labels.group == "", labels.image_id, labels.group)
     fractions = hash_fractions(settings.seed, keys)
     default = VAL_FRACTION if official is None else VAL_FRACTION_OF_OFFICIAL
     val = default if settings.val_fraction is None else settings.val_fraction
     if column is not None:
         names = np.where((column == "train") & (fractions < val), "val", column)
-        return names, SplitRule("", COLUMN_WITHOUT_VAL, settings.seed, val, 0.0, settings.limit)
+        return names, _rule(SplitKind.COLUMN_WITHOUT_VAL, settings, val)
     if official is not None:
         is_test = np.isin(labels.image_id, list(official))
         names = np.where(is_test, "test", np.where(fractions < val, "val", "train"))
-        return names, SplitRule("", OFFICIAL, settings.seed, val, 0.0, settings.limit)
+        return names, _rule(SplitKind.OFFICIAL, settings, val)
     test = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
     names = np.where(fractions < test, "test", np.where(fractions < test + val, "val", "train"))
-    return names, SplitRule("", HASH, settings.seed, val, test, settings.limit)
+    return names, _rule(SplitKind.HASH, settings, val, test)
 
 
-def unused_fractions(settings: SplitSettings, rule: str) -> list[str]:
+def _rule(
+    kind: SplitKind, settings: SplitSettings, val: float = 0.0, test: float = 0.0
+) -> SplitRule:
+    return SplitRule("", RULES[kind], settings.seed, val, test, settings.limit, kind=kind)
+
+
+def unused_fractions(settings: SplitSettings, kind: SplitKind) -> list[str]:
     """Return the flags of the fractions that were set and that a rule does not draw."""
     given = {"val": settings.val_fraction, "test": settings.test_fraction}
     return [
         f"--{split}-fraction"
         for split, fraction in given.items()
-        if fraction is not None and split not in DRAWN[rule]
+        if fraction is not None and split not in DRAWN[kind]
     ]
 
 
@@ -137,9 +152,9 @@ def _rows(labels: Labels, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> Int
         raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
     rows = np.flatnonzero(chosen)
     if not len(rows):
-        drawn = " and ".join(f"--{split}-fraction" for split in DRAWN[rule.rule])
+        drawn = " and ".join(f"--{split}-fraction" for split in DRAWN[rule.kind])
         hint = f"Label more, or change {drawn}."
-        if rule.rule == COLUMN:
+        if rule.kind is SplitKind.COLUMN:
             hint = f"Write {rule.split} into that column for some of them."
         raise LabelError(
             f"The split {rule.split} would be empty: {len(labels):,} labelled photographs, split "

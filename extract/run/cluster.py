@@ -118,4 +118,6 @@ def _merged(settings: Settings, manifest: Manifest, parts: list[Summary], rate: 
         write=sum(part.write for part in parts),
         wall=extracted / rate if rate else 0.0,
         engine=parts[0].engine if parts else "none needed",
+        engine_busy=sum(part.engine_busy for part in parts),
+        device=parts[0].device if parts else "cpu",
     )

@@ -22,7 +22,7 @@ from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
 from extract.stream import Account, Cutting, extract_blocks
 
-MEASURED_PHOTOGRAPHS = 96
+MEASURED_BATCHES = 6
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     """Return photographs a second on a sample of those that are there."""
     manifest, facts = max(planned.splits, key=lambda each: int((~each[1].missing).sum()))
     there = np.flatnonzero(~facts.missing)
-    rows = np.resize(there, MEASURED_PHOTOGRAPHS)
     engine = open_engine_(settings.engine, planned.weights)
+    rows = np.resize(there, MEASURED_BATCHES * engine.batch_size)
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
 
     def run(rows: IntArray) -> None:

@@ -74,11 +74,15 @@ class _Once:
 
 
 def _provenance(settings: Settings, weights: Weights) -> Provenance:
-    names = ("aesthetic-heads", "tensorflow", "keras", "openvino", "numpy", "pillow", "h5py")
+    names = (
+        *("aesthetic-heads", "tensorflow", "jax", "keras", "openvino"),
+        *("numpy", "pillow", "h5py"),
+    )
     return Provenance(
         data_root=str(settings.data.resolve()),
         label_note=read_note(settings.data),
         weights_origin=weights.origin,
+        value_ranges=weights.backbone.value_ranges(settings.engine.layers),
         library_versions={name: _version(name) for name in names},
         created=now(),
     )
@@ -141,7 +145,8 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> Clock:
             if seen.total() >= FAILURES_LOOKED_AT_AFTER:
                 settings.failures.check(seen, reasons, writer.path)
     clock.fill = time.perf_counter() - begun_run
-    clock.decode = account.decode_seconds
+    clock.decode, clock.engine = account.decode_seconds, account.engine_seconds
+    clock.device = engine.device
     clock.inference = max(0.0, time.process_time() - start - clock.decode - clock.write)
     return clock
 

@@ -12,9 +12,9 @@ from cache.console import note
 from cache.errors import LabelError, NoPhotographsError
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, Manifest
+from cache.types import ExtractorSpec, Manifest, SplitKind
 from extract.backbones.engines import resolved_precision
-from extract.backbones.layers import layer_slices
+from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
 from extract.labels.ava import LABELS_FILE as AVA_FILE
@@ -22,10 +22,8 @@ from extract.labels.ava import read_ava
 from extract.labels.csv import LABELS_FILE as CSV_FILE
 from extract.labels.csv import read_labels_csv
 from extract.labels.records import SPLITS, Labels, file_facts
-from extract.labels.splits import COLUMN_WITHOUT_VAL, make_manifests, unused_fractions
+from extract.labels.splits import make_manifests, unused_fractions
 from extract.run.settings import Settings
-
-BACKBONE = "mobilenet_v2_1.0_224"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +57,12 @@ def plan(settings: Settings) -> Plan:
     note(f"Weights: {weights.origin}.")
     splits = make_manifests(labels, facts, settings.splits, settings.split)
     rule = splits[0][0].split_rule
-    if rule.rule == COLUMN_WITHOUT_VAL:
+    if rule.kind is SplitKind.COLUMN_WITHOUT_VAL:
         note(
             f"The split column names no val: {rule.val_fraction:.0%} of its train is taken for it, "
             "by hash (--val-fraction)."
         )
-    for flag in unused_fractions(settings.split, rule.rule):
+    for flag in unused_fractions(settings.split, rule.kind):
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)
@@ -113,7 +111,7 @@ def read_labels(data: Path) -> Labels:
 def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
     """Return the description of the extractor that the settings name; its hash fingerprints."""
     return ExtractorSpec(
-        backbone=BACKBONE,
+        backbone=weights.backbone.name,
         weights_sha256=weights.sha256,
         scaling=weights.scaling,
         decode=DECODE,
@@ -121,7 +119,7 @@ def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
         crop=CROP,
         interpolation=INTERPOLATION,
         views=tuple(view.name for view in views(settings.views)),
-        layers=layer_slices(settings.engine.layers),
+        layers=weights.backbone.layer_slices(settings.engine.layers),
         precision=resolved_precision(settings.engine.precision),
         dtype=settings.dtype,
     )
@@ -133,7 +131,7 @@ def wanted_weights(settings: Settings) -> Weights:
     if settings.weights == "auto" and not settings.reuse.overwrite:
         for path in _neighbours(settings.out):
             wanted = wanted or _weights_sha256(path)
-    return find_weights(settings.weights, wanted)
+    return find_weights(find_backbone(settings.backbone), settings.weights, wanted)
 
 
 def _neighbours(out: Path) -> list[Path]:

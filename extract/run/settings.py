@@ -15,6 +15,7 @@ from cache.schema import FileFacts
 from cache.store import partial_path
 from cache.types import Manifest, Status
 from extract.backbones.engines import EngineSettings
+from extract.backbones.registry import DEFAULT
 from extract.images.decode import MAX_PIXELS
 from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
@@ -95,6 +96,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     reuse: Reuse = field(default_factory=Reuse)
     failures: FailurePolicy = field(default_factory=FailurePolicy)
+    backbone: str = DEFAULT
     weights: str = "auto"
     views: str = "center"
     dtype: str = "float16"

@@ -19,16 +19,19 @@ class Clock:
 
     decode: float = 0.0
     inference: float = 0.0
+    engine: float = 0.0
     write: float = 0.0
     fill: float = 0.0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Summary:
     """What became of one split: counts of photographs, and where the time went, in seconds.
 
-    `decode` and `inference` are processor seconds over all cores; `write` and `wall` are by the
-    clock, without opening the engine. `extracted` counts what this run computed.
+    `decode` and `inference` are processor seconds over all cores; `engine_busy`, while the engine
+    had a batch, `write` and `wall` are by the clock, without opening the engine. `extracted` counts
+    what this run computed. `device` is cpu or gpu.
     """
 
     path: Path
@@ -41,6 +44,8 @@ class Summary:
     write: float
     wall: float
     engine: str
+    engine_busy: float = 0.0
+    device: str = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -62,6 +67,8 @@ def summarise(
         write=clock.write,
         wall=clock.fill,
         engine=engine,
+        engine_busy=clock.engine,
+        device=clock.device,
     )
 
 
@@ -79,14 +86,21 @@ def describe(summary: Summary, cores: int) -> str:
     if not summary.extracted:
         return f"{line}; nothing to do, no photograph was decoded."
     rate = summary.extracted / max(summary.wall, 1e-9)
+    on_gpu = summary.device == "gpu"
     shares = {
         "decode": summary.decode / cores,
-        "inference": summary.inference / cores,
+        "inference": summary.engine_busy if on_gpu else summary.inference / cores,
         "write": summary.write,
     }
+    computed = (
+        f"decode {summary.decode:.1f} core-seconds on {cores} cores, inference "
+        f"{summary.engine_busy:.1f} s on the GPU"
+        if on_gpu
+        else f"decode {summary.decode:.1f} and inference {summary.inference:.1f} core-seconds on "
+        f"{cores} cores"
+    )
     return (
         f"{line}; {summary.extracted:,} extracted in {summary.wall:.1f} s ({rate:.0f} img/s): "
-        f"decode {summary.decode:.1f} and inference {summary.inference:.1f} core-seconds on "
-        f"{cores} cores, write {summary.write:.1f} s; bound by "
+        f"{computed}, write {summary.write:.1f} s; bound by "
         f"{max(shares, key=shares.__getitem__)}."
     )

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
-from cache.errors import HeadError, UnsuitableLabelsError
+from cache.errors import HeadError
 from heads.cli import options as cli_options
-from heads.models.neural.settings import blog, tuned
-from heads.models.registry import FLOOR, HEADS, Settings
+from heads.models.neural.settings import NEURAL_HEADS, blog, tuned
+from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
-    from heads.data.splits import SplitData
-    from heads.experiments.folds import Folding
-    from heads.experiments.train import Floor
-    from heads.report.leaderboard import Entry, Title
+    from heads.experiments.compare import Comparison, Entry
 
 EPILOG = """examples:
   heads compare                            all heads
@@ -89,26 +85,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads.data.splits import load_splits
+    from heads.experiments.compare import compare, cross_validate
+    from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
 
     _check(options)
-    limit = None if options.folds else options.limit
-    data = load_splits(options.features, limit=limit, memory_bytes=options.memory)
-    names = _names(options.heads, has_votes=data["train"].labels.votes is not None)
-    folder, title, entries = (_folds if options.folds else _runs)(options, data, names)
-    path = folder / "leaderboard.csv"
-    leaderboard.write_csv(path, entries)
+    settings = _settings(options)
+    if options.folds:
+        data = load_splits(options.features, memory_bytes=options.memory)
+        folding = fold_photographs(
+            data,
+            options.folds,
+            ways=options.fold_seeds,
+            seeds=options.seeds,
+            seed=options.seed,
+            limit=options.limit,
+            views=options.views,
+            layers=options.layers,
+        )
+        done = cross_validate(
+            data,
+            folding,
+            options.heads,
+            options.out,
+            settings=settings,
+            overwrite=options.overwrite,
+        )
+    else:
+        done = compare(
+            load_splits(options.features, limit=options.limit, memory_bytes=options.memory),
+            options.heads,
+            options.out,
+            settings=settings,
+            seeds=options.seeds,
+            seed=options.seed,
+            overwrite=options.overwrite,
+        )
+    path = done.folder / "leaderboard.csv"
+    leaderboard.write_csv(path, done.entries)
     files = {"leaderboard": str(path)}
     if not options.folds:
-        files["report"] = str(_report(options, entries))
+        files["report"] = str(_report(done))
     if options.json:
-        rows = leaderboard.ranked(entries)
+        rows = leaderboard.ranked(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
-    else:
-        print(leaderboard.render(title, entries))
-        console.note(f"\n{path}: the same with every metric and interval.")
-        if "report" in files:
-            console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
+        return console.EXIT_OK
+    print(leaderboard.render(done))
+    console.note(f"\n{path}: the same with every metric and interval.")
+    if "report" in files:
+        console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return console.EXIT_OK
 
 
@@ -124,170 +149,22 @@ def _check(options: argparse.Namespace) -> None:
             )
 
 
-def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
-    """Return the heads to compare, the floor first; heads that were asked for are not left out."""
-    if asked is not None:
-        return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
-    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.needs_votes]
-    left_out = [name for name in HEADS if name not in fitting]
-    if left_out:
-        console.note(f"Left out, since the labels hold no vote counts: {', '.join(left_out)}.")
-    return fitting
+def _settings(options: argparse.Namespace) -> dict[str, Settings]:
+    """Return the settings of each neural head."""
+    chosen: dict[str, Settings] = {}
+    for name in NEURAL_HEADS:
+        settings = blog(name) if options.preset == "blog" else tuned(name)
+        if options.views in ("mean", "random"):
+            settings = replace(settings, views=options.views)
+        chosen[name] = replace(settings, ensemble=options.ensemble or settings.ensemble)
+    return chosen
 
 
-def _entries(
-    names: Sequence[str], make: Callable[[str], Entry], asked: Sequence[str] | None
-) -> list[Entry]:
-    """Return each head's entry; one that the labels do not suit is left out if nobody asked for it.
-
-    Raises:
-        UnsuitableLabelsError: a head that was asked for cannot be trained.
-    """
-    entries = []
-    for name in names:
-        try:
-            entries.append(make(name))
-        except UnsuitableLabelsError as error:
-            if name in (asked or ()):
-                raise
-            console.note(f"Left out: {error.one_line()}")
-    return entries
-
-
-def _settings(name: str, options: argparse.Namespace) -> Settings:
-    if not HEADS[name].neural:
-        return None
-    settings = blog(name) if options.preset == "blog" else tuned(name)
-    if options.views in ("mean", "random"):
-        settings = replace(settings, views=options.views)
-    return replace(settings, ensemble=options.ensemble or settings.ensemble)
-
-
-# --- runs -----------------------------------------------------------------------------------------
-
-
-def _runs(
-    options: argparse.Namespace, data: Mapping[str, SplitData], names: Sequence[str]
-) -> tuple[Path, Title, list[Entry]]:
-    from heads.experiments.train import Floor
-
-    floor = Floor.of(data)
-    entries = _entries(names, lambda name: _entry(name, options, data, floor), options.heads)
-    return options.out, _title(options, data), entries
-
-
-def _entry(
-    name: str, options: argparse.Namespace, data: Mapping[str, SplitData], floor: Floor
-) -> Entry:
-    from heads.experiments.train import TrainRequest, sample_of, train_run
-    from heads.metrics.comparison import deviations, mean_sample, measure
-    from heads.report.leaderboard import Entry
-
-    request = TrainRequest(
-        head=name,
-        settings=_settings(name, options),
-        seed=options.seed,
-        limit=options.limit,
-        features_dir=options.features,
-        out=options.out,
-        overwrite=options.overwrite,
-        memory_bytes=options.memory,
-    )
-    samples, paths = [], []
-    for i in range(options.seeds if HEADS[name].neural else 1):
-        # The first seed alone replaces a run that is not equal; the others lie beside it.
-        again = replace(request, seed=options.seed + i, keep_others=i > 0)
-        done = train_run(again, data, floor)
-        if not done.reused:
-            console.note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
-        samples.append(sample_of(done, data))
-        paths.append(str(done.path))
-    sample = mean_sample(samples)
-    measures = measure(sample, floor.sample)
-    spread = deviations(samples)
-    return Entry(name, paths[0], sample, measures, len(data["train"]), spread, len(samples))
-
-
-def _report(options: argparse.Namespace, entries: Sequence[Entry]) -> Path:
+def _report(done: Comparison) -> Path:
     from heads.report.write import write_report
 
-    samples = {Path(e.run).name: e.sample for e in entries if e.repeats == 1}
-    return write_report(options.out, samples=samples)
-
-
-def _title(options: argparse.Namespace, data: Mapping[str, SplitData]) -> Title:
-    from heads.experiments.train import HEADLINE
-    from heads.report.leaderboard import Title
-
-    test = data[HEADLINE]
-    return Title(
-        features_dir=str(options.features),
-        split=HEADLINE,
-        threshold=test.labels.threshold,
-        label_note=test.cache.label_note,
-        n=len(test),
-        n_train=len(data["train"]),
-        groups=bool((test.labels.group != "").any()),
-    )
-
-
-# --- folds ----------------------------------------------------------------------------------------
-
-
-def _folds(
-    options: argparse.Namespace, data: Mapping[str, SplitData], names: Sequence[str]
-) -> tuple[Path, Title, list[Entry]]:
-    from heads.data.splits import default_memory_bytes
-    from heads.experiments import folds
-    from heads.experiments.crossval import FoldsConfig, folded
-    from heads.metrics.comparison import Sample
-    from heads.report.leaderboard import Entry
-
-    budget = options.memory or default_memory_bytes()
-    pool = folds.pooled(data, options.views, options.layers, budget)
-    ways = tuple(
-        tuple(folds.fold(pool.labels, options.folds, options.seed + way, options.limit))
-        for way in range(options.fold_seeds)
-    )
-    folding = folds.Folding(pool, ways, options.seeds, options.seed)
-    folder = options.out / f"folds-{options.folds}"
-    constant = folds.predict_folds(FLOOR, None, pool, ways[0], options.seed)
-    floor = Sample.of(constant, pool.labels)
-
-    def entry(name: str) -> Entry:
-        config = FoldsConfig.of(name, _settings(name, options), folding, data, options.limit)
-        done = folded(config, folding, folder, floor, overwrite=options.overwrite)
-        return Entry(
-            head=name,
-            run=str(done.path),
-            sample=done.sample,
-            measures=done.measures,
-            n_train=config.n_train,
-            deviation=done.deviations,
-            repeats=len(done.samples),
-        )
-
-    return folder, _fold_title(options, data, folding), _entries(names, entry, options.heads)
-
-
-def _fold_title(
-    options: argparse.Namespace, data: Mapping[str, SplitData], folding: Folding
-) -> Title:
-    from heads.report.leaderboard import Title
-
-    pool, n_train = folding.pool, len(folding.ways[0][0].train)
-    ways = f", folded in {len(folding.ways)} ways" if len(folding.ways) > 1 else ""
-    views = "1 view" if pool.n_views == 1 else f"{pool.n_views} views"
-    return Title(
-        features_dir=f"{options.features} ({views}, {pool.n_features} features)",
-        split=" + ".join(pool.splits),
-        threshold=pool.labels.threshold,
-        label_note=data["train"].cache.label_note,
-        n=len(pool.labels),
-        n_train=n_train,
-        groups=bool((pool.labels.group != "").any()),
-        trained_on=f"about {n_train:,} in each of {folding.k} folds{ways}",
-    )
+    samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
+    return write_report(done.folder, samples=samples)
 
 
 def _json_row(entry: Entry) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cache import console
 from cache.errors import HeadError
 from heads.cli import options as cli_options
-from heads.models.registry import HEADS, Settings
+from heads.models.registry import HEADS
 
 if TYPE_CHECKING:
     from heads.experiments.train import TrainedRun
@@ -53,28 +53,23 @@ def sizes(text: str) -> tuple[int | None, ...]:
 def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
+    from heads.experiments.curve import curve
     from heads.report.experiments import write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
-    whole = load_splits(options.features, memory_bytes=options.memory)
-    available = len(whole["train"])
-    wanted = []
-    for size in dict.fromkeys(options.sizes):
-        if size is not None and size > available:
-            console.note(f"Left out: {size:,} photographs; train has {available:,}.")
-        else:
-            wanted.append(size)
-    if not wanted:
-        raise HeadError(
-            f"No size is left: train has {available:,} photographs. Add all to --sizes."
-        )
-    # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
-    wanted.sort(key=lambda size: size or available, reverse=True)
-    settings = _of_all_sizes(options, wanted[0] or available)
-    runs = [_trained(options, settings, size) for size in wanted][::-1]
+    runs = curve(
+        options.head,
+        load_splits(options.features, memory_bytes=options.memory),
+        options.sizes,
+        options.out,
+        settings=cli_options.chosen_settings(options, options.head),
+        seed=options.seed,
+        overwrite=options.overwrite,
+    )
     rows = [_row(done) for done in runs]
-    path, page = write_curve(options.out, options.head, rows, runs[-1].metrics["floor"])
+    floors = runs[-1].metrics.get("floor", {})
+    path, page = write_curve(options.out, options.head, rows, floors)
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
@@ -83,39 +78,14 @@ def run(options: argparse.Namespace) -> int:
     return console.EXIT_OK
 
 
-def _of_all_sizes(options: argparse.Namespace, largest: int) -> Settings:
-    """Return the settings, with as many networks at every size as the largest one's default has.
-
-    More networks at small sizes alone would hide some of what more photographs bring.
-    """
-    settings = cli_options.chosen_settings(options, options.head)
-    return None if settings is None else settings.averaged(largest)
-
-
-def _trained(options: argparse.Namespace, settings: Settings, size: int | None) -> TrainedRun:
-    from heads.data.splits import load_splits
-    from heads.experiments.train import TrainRequest, train_run
-
-    request = TrainRequest(
-        head=options.head,
-        settings=settings,
-        seed=options.seed,
-        limit=size,
-        features_dir=options.features,
-        out=options.out,
-        overwrite=options.overwrite,
-        keep_others=True,
-        memory_bytes=options.memory,
-    )
-    data = load_splits(options.features, limit=size, memory_bytes=options.memory)
-    return train_run(request, data)
-
-
 def _row(done: TrainedRun) -> dict[str, Any]:
+    from heads.metrics.comparison import StoredMetrics
+
     row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
+    stored = StoredMetrics(done.metrics)
     for name in SHOWN:
-        lo, hi = done.metrics["intervals"][name] or (None, None)
-        row |= {name: done.metrics[name], f"{name}_lo": lo, f"{name}_hi": hi}
+        lo, hi = stored.interval(name)
+        row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
     return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(done.path)}
 
 

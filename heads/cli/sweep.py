@@ -76,17 +76,12 @@ def run(options: argparse.Namespace) -> int:
     chosen = sweep.best(points)
     folder = options.out / f"sweep-{options.head}"
     write_sweep(folder, options.head, points, chosen)
-    request = TrainRequest(
-        head=options.head,
-        settings=chosen.settings,
-        seed=options.seed,
-        limit=options.limit,
-        features_dir=options.features,
-        out=options.out,
-        overwrite=options.overwrite,
-        memory_bytes=options.memory,
+    done = train_run(
+        TrainRequest(
+            options.head, chosen.settings, options.seed, options.out, overwrite=options.overwrite
+        ),
+        data,
     )
-    done = train_run(request, data)
     if options.json:
         rows = [for_json(row) for row in sweep_rows(points)]
         print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))

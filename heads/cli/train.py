@@ -15,6 +15,7 @@ from heads.models.registry import HEADS
 
 if TYPE_CHECKING:
     from heads.data.splits import SplitData
+    from heads.metrics.comparison import StoredMetrics
 
 EPILOG = """examples:
   heads train emd                          the vote distribution, from features/ to runs/emd/
@@ -47,23 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, and print where the run is and how it did."""
     from heads.data.splits import load_splits
-    from heads.experiments.train import TrainRequest, train_run
+    from heads.experiments.train import train
 
     config = cli_options.read_config_file(options.config) if options.config else {}
     head = _head(options, config)
-    request = TrainRequest(
-        head=head,
-        settings=cli_options.chosen_settings(options, head, config.get("settings")),
-        seed=config.get("seed", 0) if options.seed is None else options.seed,
+    settings = cli_options.chosen_settings(options, head, config.get("settings"))
+    data = load_splits(
+        options.features or Path(config.get("features_dir", "features")),
         limit=options.limit or config.get("limit"),
-        features_dir=options.features or Path(config.get("features_dir", "features")),
-        out=options.out,
-        overwrite=options.overwrite,
         memory_bytes=options.memory or config.get("streamed_bytes"),
     )
-    data = load_splits(request.features_dir, limit=request.limit, memory_bytes=request.memory_bytes)
     _note_other_data(options.config, config, data)
-    done = train_run(request, data)
+    done = train(
+        head,
+        data,
+        options.out,
+        settings=settings,
+        seed=config.get("seed", 0) if options.seed is None else options.seed,
+        overwrite=options.overwrite,
+    )
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:
@@ -106,20 +109,28 @@ def _head(options: argparse.Namespace, config: Mapping[str, Any]) -> str:
 def describe(path: Path, metrics: Mapping[str, Any]) -> str:
     """Return a few lines: where the run lies, and its metrics beside the floor's."""
     from heads.metrics.catalogue import METRICS
+    from heads.metrics.comparison import StoredMetrics
 
+    stored = StoredMetrics(metrics)
     lines = [
         f"{path}: {metrics['head']}, trained on {metrics['n_train']:,} photographs in "
         f"{metrics['fit_seconds']:.1f} s, measured on {metrics['n']:,} of {metrics['split']}.",
         f"{'':14}{'head':>9}  {'95 % interval':>20}  {'floor':>9}  verdict",
     ]
-    for name, about in METRICS.items():
-        if metrics[name] is None or isinstance(metrics[name], list):
-            continue
-        lo, hi = metrics["intervals"][name] or (None, None)
-        span = "" if lo is None or hi is None else f"[{lo:.4f}, {hi:.4f}]"
-        floor = metrics["floor"][name]
-        floor = about.undefined if floor is None else floor
-        shown = "" if floor is None else f"{floor:.4f}"
-        verdict = metrics["verdict"][name] or ""
-        lines.append(f"{name:14}{metrics[name]:9.4f}  {span:>20}  {shown:>9}  {verdict}".rstrip())
-    return "\n".join(lines)
+    # The confusion matrix has no place in a column.
+    lines += [_line(name, stored) for name in METRICS if name != "confusion"]
+    return "\n".join(line for line in lines if line)
+
+
+def _line(name: str, stored: StoredMetrics) -> str:
+    """Return one metric's line: nothing if it does not apply, a dash if the run lacks it."""
+    value, floor, verdict = stored.value(name), stored.floor(name), stored.verdict(name)
+    if name not in stored:
+        return f"{name:14}{'-':>9}"
+    if value is None:
+        return ""
+    lo, hi = stored.interval(name)
+    span = "" if lo is None or hi is None else f"[{lo:.4f}, {hi:.4f}]"
+    shown = "" if floor is None else f"{floor:.4f}"
+    words = "" if verdict is None else verdict.words
+    return f"{name:14}{value:9.4f}  {span:>20}  {shown:>9}  {words}".rstrip()

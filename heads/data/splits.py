@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -65,7 +65,8 @@ class SplitData:
 
     `X` is (n, V, D), float16 or float32: a memory-map, an array, or `StoredRows`. `labels` has
     the same n rows, `path` (n,) is relative to `cache.data_root`, `rows` (n,) are row numbers in
-    the cache.
+    the cache. `limit` is how many were asked for at most, None for all; features above
+    `memory_bytes` are read from the disk where they are used.
     """
 
     split: str
@@ -74,6 +75,8 @@ class SplitData:
     path: TextArray
     rows: IntArray
     cache: FeatureCache
+    limit: int | None = None
+    memory_bytes: int = field(default_factory=default_memory_bytes)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,7 +96,7 @@ class SplitData:
 
 
 def load_splits(
-    features_dir: Path,
+    features_dir: str | Path,
     splits: Sequence[str] = SPLITS,
     views: Sequence[str] | None = None,
     limit: int | None = None,
@@ -117,7 +120,7 @@ def load_splits(
     """
     if limit is not None and limit < 1:
         raise HeadError(f"--limit must be at least 1 photograph; got {limit}.")
-    caches = {split: open_cache(features_dir / f"{split}.h5") for split in splits}
+    caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
     check_together(caches)
     budget = default_memory_bytes() if memory_bytes is None else memory_bytes
     return {
@@ -146,6 +149,8 @@ def _split_data(
         path=cache.paths[rows],
         rows=rows,
         cache=cache,
+        limit=limit,
+        memory_bytes=memory_bytes,
     )
 
 

@@ -70,7 +70,6 @@ class FoldsConfig:
         settings: Settings,
         folding: Folding,
         data: Mapping[str, SplitData],
-        limit: int | None,
     ) -> FoldsConfig:
         """Note what a head is to be trained on and how."""
         pool, first = folding.pool, folding.ways[0][0]
@@ -84,7 +83,7 @@ class FoldsConfig:
             ways=len(folding.ways),
             seeds=folding.seeds if settings is not None else 1,
             seed=folding.seed,
-            limit=limit,
+            limit=folding.limit,
             n_train=len(first.train),
             views=pool.n_views,
             columns=(start, stop),
@@ -206,7 +205,7 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
 
 def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
     """Return what `predict_ways` gave, from the files."""
-    told = runs.read_json(path / "metrics.json")
+    told = runs.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
     for number in range(config.seeds):

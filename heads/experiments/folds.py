@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cache.console import note
 from cache.errors import HeadError
-from cache.types import ExtractorSpec, IntArray
+from cache.types import ExtractorSpec, IntArray, SplitKind
 from heads.data.labels import BoolArray, Labels, Prediction
 from heads.data.splits import Features, SplitData
 from heads.experiments.train import with_layers
@@ -24,7 +24,6 @@ from heads.models.base import Head
 from heads.models.calibration import fit_platt, platt_probability
 from heads.models.registry import BLIND, Settings, make_head
 
-OFFICIAL = "the official test list"
 VAL_SHARE = 0.1
 
 
@@ -109,7 +108,7 @@ def pooled(
         HeadError: layers is multi and the cache has one layer.
     """
     cache = data["train"].cache
-    official = cache.split_rule.rule.startswith(OFFICIAL)
+    official = cache.split_rule.kind is SplitKind.OFFICIAL
     splits = ("train", "val") if official else tuple(data)
     if layers == "multi" and len(cache.spec.layers) == 1:
         raise HeadError(
@@ -275,17 +274,51 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Folding:
-    """A pool and the ways in which it is folded; `seeds` train each head anew on each way."""
+    """A pool and the ways in which it is folded; `seeds` train each head anew on each way.
+
+    `limit` is how many photographs a fold trains on at most.
+    """
 
     pool: Pool
     ways: tuple[tuple[Fold, ...], ...]
     seeds: int
     seed: int
+    limit: int | None = None
 
     @property
     def k(self) -> int:
         """How many folds each way has."""
         return len(self.ways[0])
+
+
+def fold_photographs(
+    data: Mapping[str, SplitData],
+    k: int,
+    *,
+    ways: int = 1,
+    seeds: int = 1,
+    seed: int = 0,
+    limit: int | None = None,
+    views: str | None = None,
+    layers: str | None = None,
+) -> Folding:
+    """Fold all photographs, or train and val beside an official test list, in several ways.
+
+    Args:
+        data: train, val and test, as `load_splits` gives them.
+        k: folds of each way; groups stay together.
+        ways: how often to fold, with seeds from `seed` on.
+        seeds: train each neural head so often on each way.
+        limit: train on so many photographs of each fold at most.
+        views: center for the first view alone, else all of them.
+        layers: top for the last layer alone; multi or None for all.
+
+    Raises:
+        HeadError: too few groups for k folds, or the cache has no such layers.
+    """
+    pool = pooled(data, views, layers, data["train"].memory_bytes)
+    folded = tuple(tuple(fold(pool.labels, k, seed + way, limit)) for way in range(ways))
+    return Folding(pool, folded, seeds, seed, limit)
 
 
 def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:

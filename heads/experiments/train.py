@@ -29,7 +29,7 @@ PREDICTED = ("val", "test")
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One head to be trained: with which settings (None: tuned), from which data, to where.
+    """One head to be trained: with which settings (None: tuned), and to where.
 
     `overwrite` and `keep_others` are those of `heads.runs.folder.place`.
     """
@@ -37,12 +37,9 @@ class TrainRequest:
     head: str
     settings: Settings
     seed: int
-    limit: int | None
-    features_dir: Path
     out: Path
     overwrite: bool = False
     keep_others: bool = False
-    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,29 +55,48 @@ class TrainedRun:
     sample: Sample | None
 
 
-@dataclass(frozen=True, eq=False)
-class Floor:
-    """The constant head's predictions of test, measured once for all heads of one comparison."""
+def floor_of(data: Mapping[str, SplitData]) -> Sample:
+    """Fit the constant head on train and measure it on test: the floor of every head."""
+    head = make_head(FLOOR)
+    train, val, test = data["train"], data["val"], data[HEADLINE]
+    head.fit(train.X, train.labels, val.X, val.labels, seed=0)
+    return Sample.of(head.predict(test.X), test.labels)
 
-    sample: Sample
 
-    @classmethod
-    def of(cls, data: Mapping[str, SplitData]) -> Floor:
-        """Fit the constant head on train and measure it on test."""
-        floor = make_head(FLOOR)
-        train, val, test = data["train"], data["val"], data[HEADLINE]
-        floor.fit(train.X, train.labels, val.X, val.labels, seed=0)
-        return cls(Sample.of(floor.predict(test.X), test.labels))
+def train(
+    head: str,
+    data: Mapping[str, SplitData],
+    out: str | Path = "runs",
+    *,
+    settings: Settings = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> TrainedRun:
+    """Train a head on train, choose on val, measure on test, and write the run below `out`.
+
+    Args:
+        head: its name, such as emd; `heads.HEADS` has all.
+        data: train, val and test, as `load_splits` gives them.
+        out: gets the folder of the run; an equal run that is there already is reused.
+        settings: of a neural head; tuned ones if None.
+        seed: same seed, same numbers.
+        overwrite: train anew and replace an earlier run.
+
+    Raises:
+        HeadError: the data or settings do not suit the head, or there is no such head.
+        RunError, CacheLockedError, StorageError: the run folder cannot be written.
+    """
+    return train_run(TrainRequest(head, settings, seed, Path(out), overwrite), data)
 
 
 def train_run(
-    request: TrainRequest, data: Mapping[str, SplitData], floor: Floor | None = None
+    request: TrainRequest, data: Mapping[str, SplitData], floor: Sample | None = None
 ) -> TrainedRun:
     """Train a head on train, choose on val, measure on test, and write the run.
 
     Args:
         request: what to train.
-        data: the splits train, val and test, as `load_splits(features_dir, limit)` gives them.
+        data: train, val and test, as `load_splits` gives them.
         floor: the constant head on the same data, if it has been measured already.
 
     Raises:
@@ -97,11 +113,11 @@ def train_run(
     )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
-        return TrainedRun(path, True, runs.read_json(path / "metrics.json"), None)
+        return TrainedRun(path, True, runs.read_metrics(path), None)
     with runs.publishing(path) as folder:
         fitted = _fit(request, config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
-        metrics = _metrics(fitted, sample, data, floor or Floor.of(data))
+        metrics = _metrics(fitted, sample, data, floor or floor_of(data))
         runs.write_model(folder, fitted.head)
         write_yardstick(folder, Yardstick.of(fitted.head, data["train"]))
         runs.write_history(folder / "history.csv", fitted.history)
@@ -124,7 +140,7 @@ class _Fitted:
 
 
 def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(request.head, config.settings, request.memory_bytes)
+    head = make_head(request.head, config.settings, data["train"].memory_bytes)
     train, val = data["train"], data["val"]
     started = time.perf_counter()
     history = head.fit(train.X, train.labels, val.X, val.labels, seed=request.seed)
@@ -133,9 +149,9 @@ def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]
 
 
 def _metrics(
-    fitted: _Fitted, sample: Sample, data: Mapping[str, SplitData], floor: Floor
+    fitted: _Fitted, sample: Sample, data: Mapping[str, SplitData], floor: Sample
 ) -> dict[str, Any]:
-    measures = evaluate.measure(sample, floor.sample)
+    measures = evaluate.measure(sample, floor)
     return {
         "head": fitted.head.name,
         "split": HEADLINE,
@@ -156,13 +172,13 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         head=request.head,
         settings=settings,
         seed=request.seed,
-        limit=request.limit,
+        limit=train.limit,
         extractor=cache.spec,
         splits={split: SplitFacts.of(part) for split, part in data.items()},
-        features_dir=str(request.features_dir.resolve()),
+        features_dir=str(cache.path.parent.resolve()),
         label_note=cache.label_note,
         library_versions=runs.library_versions(),
-        streamed_bytes=streamed_bytes(settings, train.X, request.memory_bytes),
+        streamed_bytes=streamed_bytes(settings, train.X, train.memory_bytes),
     )
 
 

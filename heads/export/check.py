@@ -7,7 +7,6 @@ Owns the check against the run itself on real photographs, and where exports lie
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,16 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
 
 from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError, HeadError, RunError
-from cache.files import fsync, publish, storage_errors
+from cache.files import publish, publish_folder, storage_errors
 from cache.store import open_cache
 from heads.data.labels import Prediction
 from heads.export.formats import FORMATS, Answers, Format, Sample
 from heads.models.registry import BLIND
-from heads.photos import Unreadable, open_extractor, upright_pixels
+from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
 from heads.scoring.scorer import LoadedRun
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
@@ -136,7 +134,7 @@ def _samples(photographs: Iterable[Path]) -> list[Sample]:
     samples: list[Sample] = []
     for path in photographs:
         try:
-            samples.append(Sample(path, upright_pixels(path), _plain_jpeg(path)))
+            samples.append(Sample(path, upright_pixels(path), plain_jpeg(path)))
         except Unreadable:
             continue
         if len(samples) == CHECKED:
@@ -147,13 +145,6 @@ def _samples(photographs: Iterable[Path]) -> list[Sample]:
             f"was found among the {len(samples)} that could be read. Name some with --photos."
         )
     return samples
-
-
-def _plain_jpeg(path: Path) -> bytes | None:
-    with Image.open(path) as image:
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        plain = image.format == "JPEG" and image.mode in ("RGB", "L")
-    return path.read_bytes() if upright and plain else None
 
 
 def _expected_features(
@@ -203,7 +194,10 @@ def _allowed(run: LoadedRun) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep converters' remarks on their own insides from the user."""
+    """Keep converters' remarks on their own insides from the user.
+
+    While it lasts, the filters of warnings are changed for all threads of the process.
+    """
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -223,8 +217,7 @@ def _published(made: Path, final: Path) -> Path:
     final.mkdir(exist_ok=True)
     taken = [int(child.name) for child in final.iterdir() if child.name.isdecimal()]
     place = final / str(max(taken, default=0) + 1)
-    shutil.move(made, place)
-    fsync(final)
+    publish_folder(made, place)
     return place
 
 

@@ -8,6 +8,7 @@ the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapt
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,10 +29,34 @@ KENDALL_ROWS = 1000
 MAX_UNDEFINED = 0.05
 
 DRAWN = (*FAST, "krcc")
-BEATS, DOES_NOT, CANNOT_TELL = "beats its floor", "does not", "cannot tell"
 
 Interval = tuple[float, float]
 Difference = tuple[float, float, float]
+
+
+class Verdict(enum.StrEnum):
+    """What the interval of a difference, head minus floor, tells; files hold these values."""
+
+    BEATS = "beats"
+    CANNOT_TELL = "cannot-tell"
+    DOES_NOT = "does-not"
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return _WORDS[self]
+
+    @classmethod
+    def read(cls, text: str | None) -> Verdict | None:
+        """Return the verdict of a file's text; earlier files hold the words; None if unknown."""
+        return next((v for v in cls if text in (v.value, v.words)), None)
+
+
+_WORDS = {
+    Verdict.BEATS: "beats its floor",
+    Verdict.CANNOT_TELL: "cannot tell",
+    Verdict.DOES_NOT: "does not",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,20 +134,19 @@ def paired_intervals(
     return first.minus(second)
 
 
-def verdict(metric: str, lo: float, hi: float) -> str:
+def verdict(metric: str, lo: float, hi: float) -> Verdict:
     """Say what the interval of a difference, head minus floor, tells.
 
-    "beats its floor" if all of it lies on the good side of 0, "does not" if all of it lies on the
-    bad side or at 0 itself, else "cannot tell". NaN bounds tell nothing, nor does a metric that
-    has no good side.
+    It beats the floor if all of it lies on the good side of 0, and does not if all of it lies on
+    the bad side or at 0 itself. NaN bounds tell nothing, nor does a metric that has no good side.
     """
     higher_is_better = METRICS[metric].higher_is_better
     if higher_is_better is None or np.isnan(lo) or np.isnan(hi):
-        return CANNOT_TELL
+        return Verdict.CANNOT_TELL
     worst, best = (lo, hi) if higher_is_better else (-hi, -lo)
     if worst > 0:
-        return BEATS
-    return DOES_NOT if best < 0 or worst == best == 0 else CANNOT_TELL
+        return Verdict.BEATS
+    return Verdict.DOES_NOT if best < 0 or worst == best == 0 else Verdict.CANNOT_TELL
 
 
 def draw_counts(cluster: IntArray, draws: int, seed: int) -> Iterator[FloatArray]:

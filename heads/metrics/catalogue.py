@@ -82,7 +82,7 @@ def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
         for name, column in fast.of(np.ones((len(labels), 1))).items()
     }
     values["krcc"] = kendall(prediction.score, labels.mean)
-    values["confusion"] = _confusion(predicted_label(prediction, labels), labels.beautiful)
+    values["confusion"] = confusion_counts(predicted_label(prediction, labels), labels.beautiful)
     return {name: values[name] for name in METRICS}
 
 
@@ -108,7 +108,10 @@ def kendall(score: FloatArray, mean: FloatArray) -> float:
     return float(stats.kendalltau(score, mean).statistic)
 
 
-def _confusion(called: npt.NDArray[np.bool_], beautiful: npt.NDArray[np.bool_]) -> list[list[int]]:
+def confusion_counts(
+    called: npt.NDArray[np.bool_], beautiful: npt.NDArray[np.bool_]
+) -> list[list[int]]:
+    """Return how many of (n,) labels are [[tn, fp], [fn, tp]]."""
     counts = np.bincount(2 * beautiful + called, minlength=4)
     return [counts[:2].tolist(), counts[2:].tolist()]
 

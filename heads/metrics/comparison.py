@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from heads.data.labels import Labels, Prediction
-from heads.metrics.bootstrap import CANNOT_TELL, Bootstrap, Difference, bootstrap, verdict
+from heads.metrics.bootstrap import Bootstrap, Difference, Verdict, bootstrap, verdict
 from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
 
 BOOTSTRAP_SEED = 0
@@ -24,8 +24,8 @@ class Measured:
     """One metric of a head: its value and 95 % interval, the floor's value, and their difference.
 
     `difference` is head minus floor with its paired interval; `verdict` says what it tells. None
-    where the metric does not apply; NaN where it is not defined; no verdict ('') where there is
-    no difference or neither end is good.
+    where the metric does not apply; NaN where it is not defined; no verdict where there is no
+    difference or neither end is good.
     """
 
     value: Value
@@ -33,7 +33,7 @@ class Measured:
     hi: float | None
     floor: Value
     difference: Difference | None
-    verdict: str
+    verdict: Verdict | None
 
 
 Measures = dict[str, Measured]
@@ -131,10 +131,10 @@ def measure(sample: Sample, floor: Sample) -> Measures:
     return measures
 
 
-def _verdict(name: str, gap: Difference | None) -> str:
-    """Return the verdict, or '' where there is no difference or no good side."""
+def _verdict(name: str, gap: Difference | None) -> Verdict | None:
+    """Return the verdict, or None where there is no difference or no good side."""
     if gap is None or METRICS[name].higher_is_better is None:
-        return ""
+        return None
     return verdict(name, gap[1], gap[2])
 
 
@@ -142,7 +142,8 @@ def measures_to_dict(sample: Sample, measures: Measures) -> dict[str, Any]:
     """Return JSON-ready values: every metric by its name, then what surrounds it.
 
     `intervals` are [lo, hi], `floor` the constant head's values, `difference` [head minus floor,
-    lo, hi], `verdict` what that tells; null for what does not apply or is not defined.
+    lo, hi], `verdict` what that tells (a `Verdict`); null for what does not apply or is not
+    defined. `StoredMetrics` reads them.
     """
     within = sample.within
     items = measures.items()
@@ -155,7 +156,7 @@ def measures_to_dict(sample: Sample, measures: Measures) -> dict[str, Any]:
         "difference": {
             name: m.difference and [_finite(part) for part in m.difference] for name, m in items
         },
-        "verdict": {name: m.verdict or None for name, m in items},
+        "verdict": {name: m.verdict for name, m in items},
     }
 
 
@@ -164,24 +165,69 @@ def values_to_dict(prediction: Prediction, labels: Labels) -> dict[str, Any]:
     return {"n": len(labels), **for_json(evaluate(prediction, labels))}
 
 
-def verdicts(measures: Mapping[str, Measured]) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class StoredMetrics:
+    """What `measures_to_dict` gave, read from the metrics.json of a run of any version.
+
+    A run lacks the metrics that came later; they are not `in` it, and all that is asked of them is
+    None. Metrics that this program does not know are never asked for.
+    """
+
+    values: Mapping[str, Any]
+
+    def __contains__(self, metric: str) -> bool:
+        """Whether the run was measured by this metric, which may still not apply to its head."""
+        return metric in self.values
+
+    def value(self, metric: str) -> Any:
+        """Return the value; None where it does not apply or is not defined."""
+        return self.values.get(metric)
+
+    def interval(self, metric: str) -> tuple[float | None, float | None]:
+        """Return the 95 % interval; None for a bound that is not defined."""
+        lo, hi = self._about("intervals", metric) or (None, None)
+        return lo, hi
+
+    def has_interval(self, metric: str) -> bool:
+        """Whether an interval was drawn, if perhaps not a defined one."""
+        return self._about("intervals", metric) is not None
+
+    def floor(self, metric: str) -> float | None:
+        """Return the constant head's value as a table shows it: 0 for an undefined correlation."""
+        if metric not in self.values.get("floor", {}):
+            return None
+        value: float | None = self._about("floor", metric)
+        return METRICS[metric].undefined if value is None else value
+
+    def verdict(self, metric: str) -> Verdict | None:
+        """Return what the difference from the floor tells; None where there is none."""
+        return Verdict.read(self._about("verdict", metric))
+
+    def _about(self, kind: str, metric: str) -> Any:
+        return self.values.get(kind, {}).get(metric)
+
+
+def verdicts(measures: Mapping[str, Measured]) -> dict[Verdict, list[str]]:
     """Return the names of metrics by what their difference from the floor tells."""
-    told: dict[str, list[str]] = {}
+    told: dict[Verdict, list[str]] = {}
     for name, measured in measures.items():
-        if measured.verdict:
+        if measured.verdict is not None:
             told.setdefault(measured.verdict, []).append(name)
     return told
 
 
 @dataclass(frozen=True)
 class Contest:
-    """One metric of two heads on the same photographs: first minus second, and who is ahead."""
+    """One metric of two heads on the same photographs: first minus second, and who is ahead.
+
+    `winner` is the name of a head, None where one cannot tell.
+    """
 
     metric: str
     difference: float
     lo: float
     hi: float
-    winner: str
+    winner: str | None
 
 
 def contest(
@@ -189,7 +235,7 @@ def contest(
 ) -> list[Contest]:
     """Compare two named heads by paired differences; metrics that one of them lacks are left out.
 
-    `winner` is a head's name where the 95 % interval excludes 0, else "cannot tell".
+    One of them wins where the 95 % interval excludes 0.
     """
     gaps = first[1].bootstrap.minus(second[1].bootstrap)
     results = []
@@ -201,9 +247,9 @@ def contest(
     return results
 
 
-def _winner(metric: str, gap: Difference, first: str, second: str) -> str:
+def _winner(metric: str, gap: Difference, first: str, second: str) -> str | None:
     if gap[1] <= 0 <= gap[2]:
-        return CANNOT_TELL
+        return None
     return first if (gap[0] > 0) == bool(METRICS[metric].higher_is_better) else second
 
 

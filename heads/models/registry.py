@@ -5,7 +5,6 @@ Importing this loads neither keras nor scikit-learn; making a head loads what it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +129,6 @@ def _refuse_settings(entry: HeadEntry, settings: Settings) -> None:
 
 
 def load_keras() -> None:
-    """Import Keras and its backend without the backend's greetings on stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Import Keras and its backend, in a command without the backend's greetings on stderr."""
     with quiet_stderr():
         import keras  # noqa: F401

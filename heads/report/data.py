@@ -19,13 +19,13 @@ from cache.store import FeatureCache, open_cache
 from cache.types import FloatArray
 from heads.data.labels import Labels, Prediction
 from heads.data.splits import labels_of
-from heads.metrics.bootstrap import CANNOT_TELL, COVERAGE, DRAWS, clusters, draw_counts
+from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
 from heads.metrics.catalogue import Reliability, ceiling, evaluate, for_table
-from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample
+from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
 from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
-from heads.runs.folder import RunConfig, find_runs, read_config, read_history, read_json
+from heads.runs.folder import RunConfig, find_runs, read_config, read_history, read_metrics
 from heads.runs.predictions import read_predictions
 
 RANKED_BY = "srcc"
@@ -44,33 +44,21 @@ class RunData:
     prediction: Prediction
 
     @property
+    def stored(self) -> StoredMetrics:
+        """The metrics, whatever version of this program measured them."""
+        return StoredMetrics(self.metrics)
+
+    @property
     def collapsed(self) -> bool:
         """Whether every photograph got the same score."""
         return bool(np.ptp(self.prediction.score) == 0)
 
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""
-        value = self.metrics[metric]
-        return for_table(metric, float("nan")) if value is None and self.has(metric) else value
-
-    def has(self, metric: str) -> bool:
-        """Whether the metric applies to this head; it may still be undefined."""
-        return self.metrics["intervals"].get(metric) is not None
-
-    def floor(self, metric: str) -> float | None:
-        """Return the floor's value as a table shows it; None for a dash."""
-        value = self.metrics["floor"][metric]
-        return for_table(metric, float("nan")) if value is None else value
-
-    def verdict(self, metric: str) -> str | None:
-        """Return the verdict against the floor; None or '' where there is none."""
-        verdict: str | None = self.metrics["verdict"].get(metric)
-        return verdict
-
-    def interval(self, metric: str) -> tuple[float | None, float | None]:
-        """Return the 95 % interval; None for a bound that is not defined."""
-        lo, hi = self.metrics["intervals"].get(metric) or (None, None)
-        return lo, hi
+        value: float | None = self.stored.value(metric)
+        if value is None and metric in self.stored and self.stored.has_interval(metric):
+            return for_table(metric, float("nan"))
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +125,7 @@ def read_report(
     chosen = _same_photographs(runs)
     others = "measured on other photographs"
     left_out |= {run.name: others for run in runs if run not in chosen}
-    ordered = sorted(chosen, key=lambda run: -(run.value(RANKED_BY) or 0.0))
+    ordered = sorted(chosen, key=_place)
     own = caches[features or Path(ordered[0].config.features_dir)]
     labels = ordered[0].labels
     return ReportData(
@@ -150,6 +138,12 @@ def read_report(
         ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
     )
+
+
+def _place(run: RunData) -> tuple[bool, float]:
+    """Sort the best first, and last what was not measured by that metric."""
+    value = run.value(RANKED_BY)
+    return value is None, -(value or 0.0)
 
 
 def _readable(
@@ -174,7 +168,7 @@ def _readable(
 def _read_run(
     path: Path, features: Path | None, caches: dict[Path, dict[str, FeatureCache]]
 ) -> RunData:
-    config, metrics = read_config(path), read_json(path / "metrics.json")
+    config, metrics = read_config(path), read_metrics(path)
     folder = features or Path(config.features_dir)
     if folder not in caches:
         caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
@@ -214,7 +208,7 @@ def _same_photographs(runs: Sequence[RunData]) -> list[RunData]:
 
 def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[str, Contest]:
     """Compare the best run's SRCC with each other one's that ranks at all, draw by draw."""
-    ranking = [run for run in runs if not run.collapsed]
+    ranking = [run for run in runs if not run.collapsed and run.value(RANKED_BY) is not None]
     if len(ranking) < 2:
         return {}
     known = {
@@ -233,7 +227,7 @@ def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[st
 def _contest(best: RunData, other: RunData, gap: FloatArray) -> Contest:
     lo, hi = (float(end) for end in np.quantile(gap, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))
     difference = (best.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0)
-    winner = CANNOT_TELL if lo <= 0 <= hi else best.name if lo > 0 else other.name
+    winner = None if lo <= 0 <= hi else best.name if lo > 0 else other.name
     return Contest(RANKED_BY, difference, lo, hi, winner)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cache.files import storage_errors, write_text_atomically
+from cache.files import write_text_atomically
 from cache.types import FloatArray
 from heads.report.words import template
 from heads.web import charts
@@ -77,10 +77,8 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
     rows = [
         {k: "" if math.isnan(v) else repr(v) for k, v in row.items()} for row in sweep_rows(points)
     ]
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(folder / "sweep.csv", _csv(SWEPT, rows))
-        write_text_atomically(folder / "sweep.html", sweep_page(head, points, chosen))
+    write_text_atomically(folder / "sweep.csv", _csv(SWEPT, rows))
+    write_text_atomically(folder / "sweep.html", sweep_page(head, points, chosen))
 
 
 @dataclass(frozen=True)
@@ -139,9 +137,8 @@ def write_curve(
         StorageError: the disk is full or refuses.
     """
     path, page = folder / f"curve-{head}.csv", folder / f"curve-{head}.html"
-    with storage_errors(path):
-        write_text_atomically(path, _csv(list(rows[0]), rows))
-        write_text_atomically(page, curve_page(head, rows, floors))
+    write_text_atomically(path, _csv(list(rows[0]), rows))
+    write_text_atomically(page, curve_page(head, rows, floors))
     return path, page
 
 

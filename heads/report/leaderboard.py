@@ -7,15 +7,15 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache.files import storage_errors, write_text_atomically
+from cache.files import write_text_atomically
 from heads.data.labels import Labels
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT, DRAWS
+from heads.experiments.compare import Comparison, Entry, Title
+from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, ceiling, for_table
-from heads.metrics.comparison import Measured, Measures, Sample, contest, verdicts
+from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.models.registry import BLIND, FLOOR, HEADS
 
 NO_VALUE = ""
@@ -44,49 +44,6 @@ JUDGED = ("srcc", "plcc", "mse", "mae", "emd_r2", "acc", "balanced_acc", "f1", "
 WIDTH = 118
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One head of a comparison, measured on test beside the floor.
-
-    `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
-    `measures` then hold; `repeats` is how many; `run` the (first) folder.
-    """
-
-    head: str
-    run: str
-    sample: Sample
-    measures: Measures
-    n_train: int
-    deviation: Mapping[str, float] = field(default_factory=dict)
-    repeats: int = 1
-
-
-@dataclass(frozen=True)
-class Title:
-    """What stands above the table."""
-
-    features_dir: str
-    split: str
-    threshold: str
-    label_note: str
-    n: int
-    n_train: int
-    groups: bool
-    trained_on: str = ""
-
-    def text(self) -> str:
-        """Return two or three lines."""
-        unit = "whole groups" if self.groups else "photographs"
-        lines = [
-            f"{self.features_dir}: {self.n:,} photographs of {self.split}, trained on "
-            f"{self.trained_on or f'{self.n_train:,}'}; beautiful means a mean above "
-            f"{self.threshold}.",
-            f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank "
-            "where a metric does not apply.",
-        ]
-        return "\n".join([*([f"Note: {self.label_note}."] if self.label_note else []), *lines])
-
-
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
     """Return the floor first, then the others by falling SRCC."""
 
@@ -97,17 +54,28 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def render(title: Title, entries: Sequence[Entry]) -> str:
+def render(comparison: Comparison) -> str:
     """Return the title, the table, what surrounds it, verdicts and contests as plain text."""
-    rows = ranked(entries)
+    rows = ranked(comparison.entries)
     parts = [
-        [title.text()],
+        _title_lines(comparison.title),
         [table(rows)],
         _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _title_lines(title: Title) -> list[str]:
+    unit = "whole groups" if title.groups else "photographs"
+    return [
+        *([f"Note: {title.label_note}."] if title.label_note else []),
+        f"{title.features_dir}: {title.n:,} photographs of {title.split}, trained on "
+        f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
+        f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
+        "metric does not apply.",
+    ]
 
 
 def _ceiling_lines(labels: Labels) -> list[str]:
@@ -184,12 +152,8 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.head == FLOOR:
             continue
-        metrics = verdicts({name: entry.measures[name] for name in JUDGED})
-        parts = [
-            f"{kind} in {', '.join(metrics[kind])}"
-            for kind in (BEATS, CANNOT_TELL, DOES_NOT)
-            if kind in metrics
-        ]
+        known = verdicts({name: entry.measures[name] for name in JUDGED})
+        parts = [f"{kind.words} in {', '.join(known[kind])}" for kind in Verdict if kind in known]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines
 
@@ -207,7 +171,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         parts = [
             f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
             f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
-            + (CANNOT_TELL if r.winner == CANNOT_TELL else f"{r.winner} is better")
+            + (Verdict.CANNOT_TELL.words if r.winner is None else f"{r.winner} is better")
             for r in results
         ]
         if parts:
@@ -237,13 +201,13 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         StorageError: the disk is full or refuses.
     """
+    repeated = any(entry.repeats > 1 for entry in entries)
+    columns = csv_columns(with_deviation=repeated)
     text = io.StringIO()
-    columns = csv_columns(with_deviation=any(entry.repeats > 1 for entry in entries))
     lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
     lines.writerows(_csv_row(entry) for entry in ranked(entries))
-    with storage_errors(path):
-        write_text_atomically(path, text.getvalue())
+    write_text_atomically(path, text.getvalue())
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:

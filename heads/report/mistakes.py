@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from cache.types import FloatArray, IntArray
-from heads.data.labels import distribution_mean, distribution_std
+from heads.data.labels import distribution_mean, distribution_std, predicted_label
+from heads.metrics.catalogue import confusion_counts
 from heads.report.data import ReportData, RunData
 from heads.report.photos import choose, examples, rated
 from heads.report.plots import scores
@@ -79,7 +80,8 @@ def faults(run: RunData) -> Faults:
 
 
 def _confusion(run: RunData) -> dict[str, list[tuple[int, float]]]:
-    rows = zip(("not beautiful", "beautiful"), run.metrics["confusion"], strict=True)
+    called, truth = predicted_label(run.prediction, run.labels), run.labels.beautiful
+    rows = zip(("not beautiful", "beautiful"), confusion_counts(called, truth), strict=True)
     return {name: [(n, n / max(sum(counts), 1)) for n in counts] for name, counts in rows}
 
 

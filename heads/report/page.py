@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL
+from heads.metrics.bootstrap import Verdict
 from heads.report.data import RANKED_BY, ReportData
 from heads.report.mistakes import Faults, Mistakes, faults, mistakes
 from heads.report.photos import Album
@@ -42,8 +42,8 @@ def answer(data: ReportData) -> Answer:
     """Return which head to use."""
     best = data.best
     return Answer(
-        wins=best.verdict(RANKED_BY) == BEATS,
-        peers=[name for name, c in data.contests.items() if c.winner == CANNOT_TELL],
+        wins=best.stored.verdict(RANKED_BY) is Verdict.BEATS,
+        peers=[name for name, c in data.contests.items() if c.winner is None],
         facts={metric: name for metric, name in FACTS.items() if best.value(metric) is not None},
     )
 
@@ -63,11 +63,11 @@ class Trust:
 
 def trust(data: ReportData) -> Trust:
     """Return how far the answer can be trusted."""
-    group, (lo, hi) = data.labels.group, data.best.interval(RANKED_BY)
+    group, (lo, hi) = data.labels.group, data.best.stored.interval(RANKED_BY)
     width = None if lo is None or hi is None or hi - lo <= WIDE else hi - lo
-    reached = None
-    if data.ceiling is not None:
-        reached = (data.best.value(RANKED_BY) or 0.0) / max(data.ceiling.srcc_ceiling, 1e-9)
+    srcc, reached = data.best.value(RANKED_BY), None
+    if data.ceiling is not None and srcc is not None:
+        reached = srcc / max(data.ceiling.srcc_ceiling, 1e-9)
     return Trust(len(np.unique(group)) if (group != "").any() else 0, width, reached)
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from heads.metrics.catalogue import METRICS
+from heads.metrics.catalogue import METRICS, Reliability
 from heads.report.data import RANKED_BY, ReportData, RunData
-from heads.report.run import DEFAULTS, DIRECT, settings_words
+from heads.report.run import is_usual, settings_words
 from heads.web.charts import Interval, interval_axis, interval_bar
+from heads.web.html import DASH
 from heads.web.svg import Span
 
 SRCC_ENDS = (-0.1, 1.0)
@@ -36,16 +37,22 @@ class Ranking:
 
 def ranking(data: ReportData) -> Ranking:
     """Return the heads in order with what is drawn beside them."""
-    ends = [end for run in data.runs for end in run.interval(RANKED_BY) if end is not None]
+    ends = [e for run in data.runs for e in run.stored.interval(RANKED_BY) if e is not None]
     span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
-    ceiling = None if data.ceiling is None else data.ceiling.srcc_ceiling
-    rows = []
-    for run in data.runs:
-        interval = Interval(run.value(RANKED_BY) or 0.0, *run.interval(RANKED_BY))
-        words = settings_words(run)
-        settings = "" if words.startswith((DEFAULTS, DIRECT)) else words
-        rows.append(Row(run, settings, interval_bar(interval, span, 0.0, ceiling)))
+    rows = [
+        Row(run, "" if is_usual(run) else settings_words(run), _bar(run, span, data.ceiling))
+        for run in data.runs
+    ]
     return Ranking(interval_axis(span, SRCC_TICKS), rows, _best_values(data))
+
+
+def _bar(run: RunData, span: Span, ceiling: Reliability | None) -> Markup:
+    """Draw the interval; a dash where the run was not so measured."""
+    value = run.value(RANKED_BY)
+    if value is None:
+        return Markup(DASH)
+    interval = Interval(value, *run.stored.interval(RANKED_BY))
+    return interval_bar(interval, span, 0.0, None if ceiling is None else ceiling.srcc_ceiling)
 
 
 def _best_values(data: ReportData) -> dict[str, float | None]:

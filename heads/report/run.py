@@ -6,13 +6,12 @@ import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heads.models.neural.settings import blog
 from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.web.html import DASH
-
-DEFAULTS, DIRECT = "the defaults", "none, solved directly"
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,37 @@ def _command(folder: Path) -> str:
 
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults."""
-    resolved = run.config.resolved
-    if run.config.settings is None or resolved is None:
-        return DIRECT
-    many = resolved.ensemble or 1
+    if run.config.settings is None:
+        return "none, solved directly"
+    many, differing = _n_networks(run), _differing(run)
     networks = f" (average of {many} networks)" if many > 1 else ""
-    entry = HEADS.get(run.config.head)
-    usual = (
-        {} if entry is None or entry.default_settings is None else entry.default_settings.to_dict()
-    )
-    differing = {k: v for k, v in run.config.settings.to_dict().items() if usual.get(k) != v}
     if not differing:
-        return DEFAULTS + networks
+        return "the defaults" + networks
     if run.config.settings == blog(run.config.head):
         return "the blog's settings"
     listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
     return listed + networks
+
+
+def is_usual(run: RunData) -> bool:
+    """Whether there is nothing to say: no settings, or one network with the head's defaults."""
+    return not _differing(run) and _n_networks(run) == 1
+
+
+def _n_networks(run: RunData) -> int:
+    resolved = run.config.resolved
+    return 1 if resolved is None else resolved.ensemble or 1
+
+
+def _differing(run: RunData) -> dict[str, Any]:
+    """Return the settings that are not the head's defaults."""
+    if run.config.settings is None:
+        return {}
+    entry = HEADS.get(run.config.head)
+    usual = (
+        {} if entry is None or entry.default_settings is None else entry.default_settings.to_dict()
+    )
+    return {k: v for k, v in run.config.settings.to_dict().items() if usual.get(k) != v}
 
 
 def _features(data: ReportData) -> list[Fact]:

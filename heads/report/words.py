@@ -10,14 +10,14 @@ from pathlib import Path
 from jinja2 import Template
 
 from cache.types import Scale
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL, COVERAGE, DOES_NOT, DRAWS
+from heads.metrics.bootstrap import COVERAGE, DRAWS, Verdict
 from heads.metrics.catalogue import METRICS
 from heads.models.registry import FLOOR
 from heads.report.data import ReportData
 from heads.web.html import DASH, decimal, environment, percent
 
-# The sign and the CSS class of a verdict.
-MARKS = {BEATS: ("▲", "beats"), CANNOT_TELL: ("●", "cannot-tell"), DOES_NOT: ("▼", "does-not")}
+# The classes of style are the verdicts' values.
+MARKS = {Verdict.BEATS: "▲", Verdict.CANNOT_TELL: "●", Verdict.DOES_NOT: "▼"}
 COVERED = percent(COVERAGE)
 
 
@@ -25,7 +25,7 @@ def template(name: str) -> Template:
     """Return one of the report's templates, with the words that it may use."""
     found = environment(Path(__file__).parent)
     found.globals |= {
-        "CANNOT_TELL": CANNOT_TELL,
+        "CANNOT_TELL": Verdict.CANNOT_TELL,
         "COVERAGE": COVERAGE,
         "COVERED": COVERED,
         "DRAWS": DRAWS,

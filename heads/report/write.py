@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cache import console
-from cache.files import storage_errors, write_text_atomically
+from cache.files import write_text_atomically
 from heads.metrics.comparison import Sample
 from heads.photos import thumbnail
 from heads.report.data import read_report
@@ -37,6 +37,5 @@ def write_report(
     page = Page.of(data)
     album = Album.of(page.photographs, data.photographs, thumbnail)
     path = folder / FILE_NAME
-    with storage_errors(path):
-        write_text_atomically(path, page.html(album))
+    write_text_atomically(path, page.html(album))
     return path

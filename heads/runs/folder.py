@@ -8,10 +8,8 @@ it. Files: `model.keras` or `model.npz`, `model.json`, `yardstick.json`, `config
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import RunError
-from cache.files import exclusive, fsync, storage_errors
+from cache.files import replacing_folder, restore, storage_errors
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
 from heads.models.base import Head, History
@@ -195,6 +193,29 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+# What metrics.json says besides metrics, which may come and go from version to version.
+MEASURED = ("head", "split", "n", "n_train", "fit_seconds", "ranking_only", "label_by_p")
+ABOUT_METRICS = ("intervals", "floor", "verdict")
+
+
+def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
+    """Read the metrics of a run; `StoredMetrics` knows which may be absent.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    path = run / "metrics.json"
+    values = read_json(path)
+    wrong = [name for name in needed if name not in values]
+    wrong += [name for name in ABOUT_METRICS if not isinstance(values.get(name, {}), dict)]
+    if wrong:
+        raise RunError(
+            f"{path} is damaged: {', '.join(wrong)} cannot be read. Train the head again with "
+            "--overwrite."
+        )
+    return values
+
+
 def find_runs(out: Path) -> list[Path]:
     """Return the finished runs in a folder, sorted by name."""
     if not out.is_dir():
@@ -213,10 +234,14 @@ def place(
 
     Raises:
         RunError: the place is taken by something that is no run.
+        CacheLockedError: another process is replacing the run at this moment.
+        StorageError: a run that a kill left aside cannot be put back.
     """
     plain = out / head
     hashed = out / f"{head}-{identity[:HASH_DIGITS]}"
     for candidate in (plain, hashed):
+        with storage_errors(candidate):
+            restore(candidate)
         if _holds(candidate, identity):
             return candidate, not overwrite
     if (overwrite and not keep_others) or not plain.exists():
@@ -245,31 +270,8 @@ def publishing(run: Path) -> Iterator[Path]:
         CacheLockedError: another process is writing the same run.
         StorageError: the disk is full or refuses.
     """
-    with storage_errors(run):
-        run.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(run):
-            for stale in run.parent.glob(f".{run.name}.[0-9]*"):
-                shutil.rmtree(stale)  # left by a process that was killed here; the lock is ours
-            temporary = run.with_name(f".{run.name}.{os.getpid()}")
-            temporary.mkdir()
-            try:
-                yield temporary
-                _publish_folder(temporary, run)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _publish_folder(temporary: Path, run: Path) -> None:
-    for file in temporary.iterdir():
-        fsync(file)
-    fsync(temporary)
-    replaced = run.with_name(f".{run.name}.{os.getpid()}.replaced")
-    if run.exists():
-        run.rename(replaced)
-    temporary.rename(run)
-    fsync(run.parent)
-    if replaced.exists():
-        shutil.rmtree(replaced)
+    with storage_errors(run), replacing_folder(run) as temporary:
+        yield temporary
 
 
 # --- model and history ----------------------------------------------------------------------------
@@ -298,16 +300,17 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    if config.settings is not None:
-        return load_neural_head(config.settings, run / "model.keras", values)
-    path = run / "model.npz"
+    path = run / ("model.npz" if config.settings is None else "model.keras")
     try:
+        if config.settings is not None:
+            return load_neural_head(config.settings, path, values)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return restore_head(config.head, None, arrays, values)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(
-            f"{path} cannot be loaded: {error}. Train the head again with --overwrite."
+            f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
+            "--overwrite."
         ) from error
 
 

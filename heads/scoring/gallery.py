@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cache.errors import StorageError
-from cache.files import publish, storage_errors
+from cache.files import replacing, storage_errors
 from heads.photos import thumbnail
 from heads.scoring.ranking import Ranked
 from heads.scoring.scorer import Opinion, Scorer
@@ -70,14 +70,12 @@ def write_gallery(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> str:
     Raises:
         StorageError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with storage_errors(path):
-        try:
-            with temporary.open("w", encoding="utf-8", errors="replace") as file:
-                file.writelines(_page(path, ranked, scorer))
-            publish(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="replace") as file,
+        ):
+            file.writelines(_page(path, ranked, scorer))
         size = path.stat().st_size
     hint = " Browsers are slow with that much; --top N makes it smaller." * (size > LARGE_BYTES)
     return f"{path}: {len(ranked)} photographs, {size / 1e6:.1f} MB.{hint}"

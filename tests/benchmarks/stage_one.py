@@ -107,10 +107,12 @@ def inference_alone(engine: str, precision: str) -> float:
     import numpy as np
 
     from extract.backbones.engines import EngineSettings, open_engine
+    from extract.backbones.registry import BACKBONES, DEFAULT
     from extract.backbones.weights import find_weights
 
     opened = open_engine(
-        EngineSettings(engine=engine, precision=precision, cores=CORES), find_weights("auto")
+        EngineSettings(engine=engine, precision=precision, cores=CORES),
+        find_weights(BACKBONES[DEFAULT], "auto"),
     )
     size = opened.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), np.uint8)

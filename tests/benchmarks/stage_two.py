@@ -151,8 +151,8 @@ def _both_epochs(folder: Path, settings: Any) -> None:
     targets = task.encode(train.labels)
     training = Training(photographs, scaler, targets, 2**40, dict, dict, "emd")
     bias = task.start_bias(targets)
-    mine = _our_epochs(training, settings, bias)
-    fitted = _fitted_epochs(training, settings, bias)
+    mine = our_epochs(training, settings, bias)
+    fitted = fitted_epochs(training, settings, bias)
     fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
     shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
     print(
@@ -183,7 +183,8 @@ def _loss(learner: Any, training: Any) -> float:
     return float(np.mean(learner.loss(training.targets[:20_000], outputs)))
 
 
-def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+def our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+    """Return seconds and the loss in the end of each of ROUNDS epochs, as `heads` trains."""
     from heads.models.neural.epochs import make_epoch
     from heads.models.neural.training import Blocks, draw_pass
 
@@ -199,7 +200,7 @@ def _our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[fl
     return rows
 
 
-def _fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+def fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
     """Train as one would by hand: float16 features in memory, all else Keras' own layers."""
     import keras
     from keras import ops

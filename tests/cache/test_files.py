@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -12,14 +13,27 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from cache import files
 from cache.errors import CacheLockedError, StorageError
 from cache.export import export
-from cache.files import exclusive, fsync, publish, storage_errors, write_text_atomically
+from cache.files import (
+    exclusive,
+    fsync,
+    publish,
+    remove_leftovers,
+    replacing,
+    replacing_folder,
+    restore,
+    storage_errors,
+    write_text_atomically,
+)
 from cache.resume import Reuse, open_writer, write_cache
 from cache.schema import Provenance
 from cache.store import open_cache, partial_path
@@ -143,10 +157,129 @@ class TestPublishing:
         assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
         assert (tmp_path / "a.json").read_text(encoding="utf-8") == "b"
 
+    def test_the_folder_above_a_text_is_made(self, tmp_path: Path) -> None:
+        write_text_atomically(tmp_path / "new" / "a.json", "a")
+        assert (tmp_path / "new" / "a.json").read_text() == "a"
+
+    def test_a_temporary_file_lies_beside_and_keeps_the_suffix(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "a.csv.gz") as temporary:
+            assert temporary.parent == tmp_path
+            assert temporary.suffix == ".gz"
+            temporary.write_text("a")
+        assert [p.name for p in tmp_path.iterdir()] == ["a.csv.gz"]
+
+    def test_an_error_leaves_the_old_file_and_nothing_beside_it(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("old")
+        with suppress(KeyError), replacing(tmp_path / "a.csv") as temporary:
+            temporary.write_text("new")
+            raise KeyError
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.csv": "old"}
+
+    def test_leftovers_of_this_file_alone_are_removed(self, tmp_path: Path) -> None:
+        for name in (".a.h5.12.h5", ".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"):
+            (tmp_path / name).write_text("")
+        remove_leftovers(tmp_path / "a.h5")
+        left = {".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"}
+        assert {p.name for p in tmp_path.iterdir()} == left
+
     def test_folders_and_files_are_forced_to_the_disk(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("a")
         fsync(tmp_path / "a")
         fsync(tmp_path)
+
+
+def filled(folder: Path, text: str) -> Path:
+    """Make a folder with one file."""
+    folder.mkdir()
+    (folder / "a").write_text(text)
+    return folder
+
+
+class TestFolders:
+    @pytest.mark.parametrize("exchange", [True, False])
+    def test_a_folder_takes_the_place_of_an_older_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+    ) -> None:
+        if not exchange:
+            monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+        filled(tmp_path / "run", "old")
+        with replacing_folder(tmp_path / "run") as folder:
+            (folder / "a").write_text("new")
+            assert (tmp_path / "run" / "a").read_text() == "old"
+        assert (tmp_path / "run" / "a").read_text() == "new"
+        assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+    def test_the_exchange_of_two_names_is_one_step_here(self, tmp_path: Path) -> None:
+        one, other = filled(tmp_path / "one", "1"), filled(tmp_path / "other", "2")
+        if not files._exchange(one, other):
+            pytest.skip("this file system cannot exchange names")
+        assert [(path / "a").read_text() for path in (one, other)] == ["2", "1"]
+
+    def test_an_exchange_that_fails_names_both_folders(self, tmp_path: Path) -> None:
+        one, other = filled(tmp_path / "one", "1"), tmp_path / "other"
+        with pytest.raises(FileNotFoundError) as caught:
+            files._exchange(one, other)
+        assert str(caught.value) == (f"[Errno 2] No such file or directory: '{one}' -> '{other}'")
+
+    @pytest.mark.parametrize("number", files.NO_EXCHANGE)
+    def test_a_system_without_the_exchange_is_no_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        def refuse(*arguments: object) -> int:
+            ctypes.set_errno(number)
+            return -1
+
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=refuse))
+        assert files._exchange(tmp_path / "one", tmp_path / "other") is False
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
+        assert files._exchange(tmp_path / "one", tmp_path / "other") is False
+
+    def test_the_old_folder_is_put_back_where_the_second_rename_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rename = Path.rename
+
+        def fails(path: Path, target: Path) -> Path:
+            if path.name.endswith(str(os.getpid())):
+                raise OSError(errno.EIO, "broken")
+            return rename(path, target)
+
+        filled(tmp_path / "run", "old")
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(Path, "rename", fails)
+        with pytest.raises(OSError, match="broken"), replacing_folder(tmp_path / "run") as folder:
+            (folder / "a").write_text("new")
+        assert (tmp_path / "run" / "a").read_text() == "old"
+        assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+    def test_a_file_in_the_folders_place_is_refused_and_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "run").write_text("mine")
+        words = f"{tmp_path / 'run'} cannot be written: a file stands where a folder is needed."
+        with (
+            pytest.raises(StorageError, match=re.escape(words)),
+            storage_errors(tmp_path / "run"),
+            replacing_folder(tmp_path / "run"),
+        ):
+            pass
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"run": "mine"}
+
+    def test_a_link_to_a_folder_gives_way_and_its_target_stays(self, tmp_path: Path) -> None:
+        target = filled(tmp_path / "elsewhere", "old")
+        (tmp_path / "run").symlink_to(target)
+        with replacing_folder(tmp_path / "run") as folder:
+            (folder / "a").write_text("new")
+        assert (target / "a").read_text() == "old"
+        assert not (tmp_path / "run").is_symlink()
+        assert {p.name for p in tmp_path.iterdir()} == {"run", "elsewhere"}
+
+    def test_a_folder_that_another_process_is_replacing_is_not_put_back(
+        self, tmp_path: Path
+    ) -> None:
+        filled(tmp_path / ".run.12.replaced", "old")
+        with exclusive(tmp_path / "run"), pytest.raises(CacheLockedError):
+            restore(tmp_path / "run")
+        restore(tmp_path / "run")
+        assert (tmp_path / "run" / "a").read_text() == "old"
 
 
 class TestWords:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cache import schema
 from cache.errors import FormatError
 from cache.schema import Provenance
+from cache.types import SplitKind
 from tests.helpers import make_features, make_manifest, make_spec, present, small_cache
 
 ALWAYS = {
@@ -129,6 +130,8 @@ class TestReadHeader:
             whole_manifest_sha256="f" * 64,
         )
         manifest = make_manifest(3)
+        rule = replace(manifest.split_rule, kind=SplitKind.OFFICIAL)
+        manifest = replace(manifest, split_rule=rule)
         schema.create(tmp_path / "a.h5", manifest, make_spec(), present(3), origin)
         header = self.read(tmp_path / "a.h5")
         assert header.provenance == origin
@@ -168,6 +171,7 @@ class TestReadHeader:
             ("extractor", '{"crop": 1}'),
             ("split_rule", '{"colour": "red"}'),
             ("split_rule", "7"),
+            ("split_kind", "by the moon"),
             ("scale", [2.0, 1.0]),
             ("scale", [1.0, 2.0, 3.0]),
             ("scale", 3),

@@ -122,14 +122,71 @@ def test_0_and_6_themselves_are_within(path: Path) -> None:
     assert verify(path) == []
 
 
-def test_lower_layers_may_be_negative_but_top_may_not(tmp_path: Path) -> None:
-    spec = replace(make_spec(), layers=(("block_0", 0, 3), ("top", 3, 8)))
-    features = make_features(4, spec)
-    features[1, 0, 0] = -20
-    path = write_cache(tmp_path / "a.h5", make_manifest(4), spec, features)
+TWO_LAYERS = replace(make_spec(), layers=(("block_0", 0, 3), ("top", 3, 8)))
+
+
+def cache_of_two_layers(path: Path, ranges: dict[str, tuple[float, float]]) -> Path:
+    """A sound cache of four photographs, all features of `block_0` below zero."""
+    features = make_features(4, TWO_LAYERS)
+    features[:, :, :3] = -20
+    return write_cache(path, make_manifest(4), TWO_LAYERS, features, value_ranges=ranges)
+
+
+def test_a_layer_without_bounds_may_hold_any_finite_number(tmp_path: Path) -> None:
+    path = cache_of_two_layers(tmp_path / "a.h5", {"top": (0.0, 6.0)})
     assert verify(path) == []
     set_features(path, 2, -1, at=3)
     assert problems(path) == {"top features outside 0..6": (2,)}
+
+
+def test_every_layer_is_held_to_the_bounds_that_the_file_names(tmp_path: Path) -> None:
+    path = cache_of_two_layers(tmp_path / "a.h5", {"block_0": (-20.0, 0.5), "top": (0.0, 6.0)})
+    assert verify(path) == []
+    set_features(path, 1, 0.75, at=0)
+    set_features(path, 2, 6.5, at=7)
+    assert problems(path) == {
+        "block_0 features outside -20..0.5": (1,),
+        "top features outside 0..6": (2,),
+    }
+
+
+def without_ranges(path: Path) -> Path:
+    """Make a file what it was before `value_ranges` were written."""
+    with h5py.File(path, "r+") as file:
+        del file.attrs["value_ranges"]
+    return path
+
+
+def test_an_older_file_of_mobilenet_v2_is_held_to_its_relu6(tmp_path: Path) -> None:
+    path = without_ranges(cache_of_two_layers(tmp_path / "a.h5", {}))
+    assert verify(path) == []
+    set_features(path, 2, 6.5, at=7)
+    assert problems(path) == {"top features outside 0..6": (2,)}
+
+
+def test_of_an_older_file_of_another_backbone_no_bounds_are_known(tmp_path: Path) -> None:
+    spec = replace(make_spec(), backbone="another")
+    features = 100 * make_features(4, spec) + 1
+    path = write_cache(tmp_path / "a.h5", make_manifest(4), spec, features)
+    assert verify(without_ranges(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ('{"layer_9":[0,6]}', "No layer 'layer_9'"),
+        ('{"top":[6,0]}', r"the layer top has the value range 6\.0\.\.0\.0"),
+        ('{"top":[NaN,6]}', r"the layer top has the value range nan\.\.6\.0"),
+        ('{"top":6}', "its attributes cannot be read"),
+        ("[]", "its attributes cannot be read"),
+        ("{", "its attributes cannot be read"),
+    ],
+)
+def test_damaged_bounds_are_named(path: Path, stored: str, words: str) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["value_ranges"] = stored
+    with pytest.raises(FormatError, match=rf"train\.h5 is damaged: .*{words}"):
+        verify(path)
 
 
 def test_a_row_marked_ok_without_features_is_found(path: Path) -> None:

@@ -162,6 +162,22 @@ def test_seconds_of_decoding_are_added_up_over_threads() -> None:
     assert account.decode_seconds > 0
 
 
+def test_seconds_with_a_batch_computed_lie_within_those_of_the_run() -> None:
+    account, start = Account(), time.perf_counter()
+    list(stream(map(photograph, range(64)), CENTER, CheapEngine(seconds_a_batch=0.05), account))
+    assert 0.05 <= account.engine_seconds <= time.perf_counter() - start
+
+
+def test_batches_that_are_computed_at_once_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1.0, 5.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    account = Account()
+    with account.engine_at_work(), account.engine_at_work():
+        pass
+    monkeypatch.undo()
+    assert account.engine_seconds == 4.0
+
+
 def test_blocks_say_what_became_of_each_row(tmp_path: Path) -> None:
     save_photographs(tmp_path, [0, 1, 3])
     (tmp_path / "images" / "1.jpg").write_bytes(b"")

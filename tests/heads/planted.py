@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cache.resume import write_cache
-from cache.types import ExtractorSpec, Manifest, Scale, SplitRule, Status, mean_of_votes
+from cache.types import ExtractorSpec, Manifest, Scale, SplitKind, SplitRule, Status, mean_of_votes
 
 # Keras 3 saves its variables through a numpy protocol that numpy 2 calls outdated.
 keras_saves = pytest.mark.filterwarnings(
@@ -92,7 +92,7 @@ def plant_split(
     split: str,
     ids: list[str],
     groups: list[str],
-    rule: str = "planted",
+    kind: SplitKind = SplitKind.OTHER,
 ) -> None:
     """Write one cache."""
     features, quality = features_and_quality(plan, len(ids), split)
@@ -108,7 +108,7 @@ def plant_split(
         mean=mean,
         scale=plan.scale,
         threshold=plan.decimal_threshold,
-        split_rule=SplitRule(split, rule, 0, 0.1, 0.2, 0),
+        split_rule=SplitRule(split, "planted", 0, 0.1, 0.2, 0, kind=kind),
     )
     write_cache(path, manifest, spec(plan), features, status=status, label_note=plan.label_note)
 
@@ -122,9 +122,9 @@ def plant(folder: Path, plan: Plan = Plan()) -> Path:
     return folder
 
 
-def plant_rule(folder: Path, plan: Plan, rule: str) -> Path:
+def plant_rule(folder: Path, plan: Plan, kind: SplitKind) -> Path:
     """Write the three caches with another rule of splitting."""
     for split, n in SIZES.items():
         ids = [f"{split}{i}" for i in range(n)]
-        plant_split(folder / f"{split}.h5", plan, split, ids, [""] * n, rule)
+        plant_split(folder / f"{split}.h5", plan, split, ids, [""] * n, kind)
     return folder

@@ -13,7 +13,7 @@ from extract.backbones.engines import EngineSettings
 from extract.run.extract import extract
 from extract.run.settings import Settings
 from heads.data.splits import load_splits
-from heads.experiments.train import TrainRequest, train_run
+from heads.experiments.train import train
 from tests.cheap import Opener, make_weights
 
 SPLITS = {"train": range(60), "val": range(60, 80), "test": range(80, 100)}
@@ -65,7 +65,7 @@ def build_studio(folder: Path) -> Studio:
     save_pictures(data / "images", everything)
     lines = ["file,split,r1,r2,r3,r4,r5"]
     for split, numbers in SPLITS.items():
-        lines += [f"{number}.jpg,{split},{_votes(number)}" for number in numbers]
+        lines += [f"{number}.jpg,{split},{votes(number)}" for number in numbers]
     (data / "labels.csv").write_text("\n".join(lines) + "\n")
     studio = Studio(data, folder / "features", folder / "runs", make_weights(folder))
     settings = Settings(
@@ -80,13 +80,11 @@ def train_heads(features: Path, runs: Path) -> None:
     """Train `HEADS` on features."""
     splits = load_splits(features)
     for head in HEADS:
-        request = TrainRequest(
-            head=head, settings=None, seed=0, limit=None, features_dir=features, out=runs
-        )
-        train_run(request, splits)
+        train(head, splits, runs)
 
 
-def _votes(number: int) -> str:
+def votes(number: int) -> str:
+    """Return a photograph's counts r1..r5, which follow from its brightness."""
     brightness = np.asarray(picture(number), np.float64).mean() / 255
     away = np.arange(1, 6) - (1 + 4 * brightness)
     shares = np.exp(-(away**2))

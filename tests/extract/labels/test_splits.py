@@ -11,11 +11,12 @@ import pytest
 
 from cache.errors import LabelError
 from cache.schema import FileFacts
-from cache.types import Manifest, Scale
+from cache.types import Manifest, Scale, SplitKind
 from extract.labels import splits
 from extract.labels.ava import read_ava
 from extract.labels.records import SPLITS, BadRows, Labels, empty_text
 from extract.labels.splits import (
+    RULES,
     SplitSettings,
     assign,
     hash_fractions,
@@ -85,6 +86,7 @@ def test_without_a_list_a_fifth_is_test_and_a_tenth_val() -> None:
     assert shares["val"] == pytest.approx(0.1, abs=0.02)
     assert sum(shares.values()) == pytest.approx(1)
     assert (rule.rule, rule.val_fraction, rule.test_fraction) == ("hash", 0.1, 0.2)
+    assert rule.kind is SplitKind.HASH
 
 
 def test_splits_stay_when_photographs_are_added_or_the_table_is_shuffled() -> None:
@@ -132,6 +134,7 @@ def test_an_official_list_is_the_test_split_and_a_twentieth_of_the_rest_val() ->
     assert not (names[1000:] == "test").any()
     assert (names[1000:] == "val").mean() == pytest.approx(0.05, abs=0.01)
     assert (rule.rule, rule.val_fraction) == ("the official test list, the rest by hash", 0.05)
+    assert rule.kind is SplitKind.OFFICIAL
 
 
 def test_a_split_column_wins() -> None:
@@ -139,7 +142,7 @@ def test_a_split_column_wins() -> None:
     labels = replace(labels_of(), split=column, official_test=frozenset({"0.jpg"}))
     names, rule = assign(labels, SplitSettings(val_fraction=0.5))
     assert (names == column).all()
-    assert rule.rule == "a split column"
+    assert (rule.kind, rule.rule) == (SplitKind.COLUMN, "a split column")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +244,7 @@ def test_a_split_column_without_val_lends_it_a_tenth_of_its_train_by_group() -> 
     labels = replace(labels_of(), split=column, group=groups)
     names, rule = assign(labels, SplitSettings())
     assert rule.rule == "a split column, val by hash out of its train"
+    assert rule.kind is SplitKind.COLUMN_WITHOUT_VAL
     assert (names[column == "test"] == "test").all()
     assert (names[column == "train"] == "val").mean() == pytest.approx(0.1, abs=0.02)
     assert not set(groups[names == "val"]) & set(groups[names == "train"])
@@ -262,12 +266,17 @@ def test_an_empty_split_is_refused() -> None:
         make_manifest(both, facts_of(), "val", SplitSettings(val_fraction=0.0))
 
 
+@pytest.mark.parametrize("kind", RULES)
+def test_the_kind_of_files_without_one_is_told_by_the_words_of_their_rule(kind: SplitKind) -> None:
+    assert SplitKind.of_words(RULES[kind]) is kind
+
+
 def test_a_fraction_that_the_rule_does_not_draw_is_told() -> None:
     both = SplitSettings(val_fraction=0.2, test_fraction=0.3)
     column = replace(labels_of(), split=np.array(["train", "val"] * (N // 2)))
     listed = replace(labels_of(), official_test=frozenset({"0.jpg"}))
     told = [
-        unused_fractions(settings, assign(labels, settings)[1].rule)
+        unused_fractions(settings, assign(labels, settings)[1].kind)
         for labels, settings in (
             (column, both),
             (listed, both),

@@ -30,7 +30,11 @@ from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Status
 from cache.verify import verify
 from extract import stream as pipeline
+from extract.backbones.base import Backbone
 from extract.backbones.engines import EngineSettings
+from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
+from extract.backbones.registry import BACKBONES
+from extract.backbones.weights import Weights
 from extract.images.decode import read_photograph
 from extract.images.views import views
 from extract.labels.records import SPLITS
@@ -487,8 +491,13 @@ def other_scaling(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
+def other_backbone(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
+    patch.setitem(BACKBONES, "another", replace(MOBILENET_V2, name="another"))
+    return replace(settings, backbone="another")
+
+
 CHANGES: dict[str, Callable[..., Settings]] = {
-    "backbone": constant("BACKBONE", "another"),
+    "backbone": other_backbone,
     "weights_sha256": other_weights,
     "scaling": other_scaling,
     "decode": constant("DECODE", "another way"),
@@ -506,6 +515,26 @@ def test_every_field_of_the_fingerprint_is_tried() -> None:
     assert set(CHANGES) == {field.name for field in fields(ExtractorSpec)}
 
 
+@pytest.mark.parametrize(
+    ("layers", "fingerprint"),
+    [
+        ("top", "111051741a871553a2af56b06b474ef09722557616c6f6dbd3fe542ca2eacdd9"),
+        ("multi", "40668fd59e77ba38a99c91069fd5710d0e4d1132bab82ebc7d601d0135fec18c"),
+    ],
+)
+def test_fingerprints_are_those_of_caches_that_exist(
+    settings: Settings, layers: str, fingerprint: str
+) -> None:
+    settings = replace(settings, engine=EngineSettings(layers=layers))
+    wheel = Weights(Path("any"), WHEEL.sha256, WHEEL.layout, WHEEL.scaling, "", MOBILENET_V2)
+    assert plan.make_spec(settings, wheel).sha256 == fingerprint
+
+
+def test_a_file_says_which_numbers_its_layers_may_hold(settings: Settings) -> None:
+    cache = open_cache(do(settings).path)
+    assert cache.header.provenance.value_ranges == {"top": (0.0, 6.0)}
+
+
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("partial", [False, True])
 def test_another_extractor_is_refused_with_the_field_and_both_values(
@@ -517,7 +546,8 @@ def test_another_extractor_is_refused_with_the_field_and_both_values(
         path.rename(partial_path(path))
         path = partial_path(path)
     changed = CHANGES[name](settings, monkeypatch)
-    mine = plan.make_spec(changed, plan.find_weights(changed.weights)).to_dict()[name]
+    weights = plan.find_weights(BACKBONES[changed.backbone], changed.weights)
+    mine = plan.make_spec(changed, weights).to_dict()[name]
     content = path.read_bytes()
     with pytest.raises(StaleCacheError) as caught:
         do(changed)
@@ -557,7 +587,7 @@ def test_auto_weights_are_those_of_the_other_splits(
     do(settings)
     asked = []
 
-    def find(choice: str, wanted: str | None = None) -> object:
+    def find(backbone: Backbone, choice: str, wanted: str | None = None) -> object:
         asked.append((choice, wanted))
         raise WeightsError("stop here")
 
@@ -582,7 +612,7 @@ def test_auto_weights_look_at_unfinished_files_and_shards_too(
     own = open_cache(path).spec.weights_sha256
     path.rename(settings.out / name)
     asked = []
-    monkeypatch.setattr(plan, "find_weights", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(plan, "find_weights", lambda _, *arguments: asked.append(arguments))
     plan.wanted_weights(replace(settings, weights="auto"))
     assert asked == [("auto", own)]
 
@@ -672,6 +702,14 @@ def test_the_closing_line_says_how_fast_and_what_bound_it() -> None:
     slow = replace(summary, decode=13.0, write=7.0)
     assert describe(slow, 2).endswith("bound by write.")
     assert describe(slow, 1).endswith("bound by decode.")
+
+
+def test_the_closing_line_of_a_gpu_tells_its_seconds_by_the_clock() -> None:
+    line = describe(Summary(Path("a.h5"), 9, 0, 0, 9, 4.0, 1.0, 0.1, 3.0, "x", 2.5, "gpu"), 2)
+    assert line.endswith(
+        "decode 4.0 core-seconds on 2 cores, inference 2.5 s on the GPU, write 0.1 s; "
+        "bound by inference."
+    )
 
 
 # --- the real sets -------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ CHECKOUT = Path(__file__).parents[2]
 FORK_SERVER = """
 import os, signal, sys, time
 import h5py, numpy, PIL.Image, tqdm
-import extract.api, extract.cli, extract.run.extract, extract.labels.ava, extract.backbones.layers
+import extract.api, extract.cli, extract.run.extract, extract.labels.ava, extract.backbones.registry
 from tests.cheap import main
 print("ready", flush=True)
 for line in sys.stdin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 
 from cache.errors import (
@@ -17,6 +18,7 @@ from cache.errors import (
 from cache.merge import merge
 from cache.rejects import read_rejects
 from cache.store import open_cache, partial_path
+from cache.types import SplitKind
 from extract.run.extract import extract
 from extract.run.settings import FailurePolicy, Settings, Shard
 from tests.cheap import Opener, make_folder, settings_for
@@ -52,6 +54,25 @@ def test_merged_shards_equal_the_file_of_one_machine(settings: Settings, count: 
     assert_same_cache(whole, merged.path)
     assert read_rejects(merged.path) == read_rejects(whole)
     assert len(read_rejects(whole)) == 2
+
+
+def test_shards_without_the_kind_of_their_split_merge_to_the_same_file(settings: Settings) -> None:
+    whole = extract(settings, Opener())[0].path
+    parts = extract_shards(settings, 2)
+    with h5py.File(parts[0], "r+") as file:
+        del file.attrs["split_kind"]
+    merged = merge(settings.out.parent / "merged" / "train.h5", parts)
+    assert_same_cache(whole, merged.path)
+    assert merged.split_rule.kind is SplitKind.COLUMN
+
+
+def test_an_upgrade_extracts_nothing_again(settings: Settings) -> None:
+    path = extract(settings, Opener())[0].path
+    with h5py.File(path, "r+") as file:
+        del file.attrs["split_kind"]
+    opener = Opener()
+    assert extract(settings, opener)[0].extracted == 0
+    assert opener.engine is None
 
 
 def test_a_merged_file_is_current_for_an_ordinary_extraction(settings: Settings) -> None:

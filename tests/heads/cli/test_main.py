@@ -19,6 +19,7 @@ from heads.models.neural.settings import blog, tuned
 from heads.models.registry import HEADS
 from heads.runs.folder import find_runs, read_config, read_json
 from tests.heads.planted import Plan, keras_saves, plant
+from tests.heads.report.finished_runs import forget_metric
 
 pytestmark = keras_saves
 LIGHT = ["numpy", "pandas", "h5py", "joblib", "sklearn", "scipy", "keras", "tensorflow"]
@@ -236,7 +237,36 @@ def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
     assert told["leaderboard"] == str(tmp_path / "leaderboard.csv")
     assert told["heads"][0]["head"] == "constant"
     assert len(told["heads"]) == 6
-    assert told["heads"][1]["verdict"]["srcc"] == "beats its floor"
+    assert told["heads"][1]["verdict"]["srcc"] == "beats"
+
+
+def test_runs_that_lack_a_metric_are_used_again_and_show_a_dash(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--features", planted, "--out", tmp_path]
+    assert heads("compare", "--heads", "ridge,logistic", *given) == 0
+    leaderboard, table = (tmp_path / "leaderboard.csv").read_text(), capfd.readouterr().out
+    for run in find_runs(tmp_path):
+        forget_metric(run, "auc")
+    assert heads("train", "ridge", *given) == 0
+    shown = capfd.readouterr()
+    assert "is reused" in shown.err
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("auc"))
+    assert line.split() == ["auc", "-"]
+    assert "sharpness" not in shown.out
+    assert heads("curve", "ridge", "--sizes", "all", *given) == 0
+    row = next(csv.DictReader((tmp_path / "curve-ridge.csv").read_text().splitlines()))
+    assert [row["auc"], row["auc_lo"], row["auc_hi"]] == [""] * 3
+    assert float(row["srcc"]) > 0
+    # The comparison measures the predictions that the runs hold, so it lacks nothing.
+    assert heads("compare", "--heads", "ridge,logistic", *given) == 0
+    assert capfd.readouterr().out.endswith(table)
+    assert (tmp_path / "leaderboard.csv").read_text() == leaderboard
+    assert heads("report", tmp_path) == 0
+    assert heads("list", tmp_path) == 0
+    lines = capfd.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("  logistic") and "600 photo" in line)
+    assert line.split()[6] == "-"
 
 
 def test_compare_over_seeds_shows_mean_and_deviation(

@@ -9,9 +9,7 @@ from scipy import stats
 
 from heads.data.labels import Prediction
 from heads.metrics.bootstrap import (
-    BEATS,
-    CANNOT_TELL,
-    DOES_NOT,
+    Verdict,
     bootstrap,
     clusters,
     draw_counts,
@@ -182,26 +180,36 @@ def test_kendalls_tau_has_an_interval_only_for_few_photographs():
 @pytest.mark.parametrize(
     ("metric", "lo", "hi", "said"),
     [
-        ("srcc", 0.1, 0.2, BEATS),
-        ("srcc", -0.2, -0.1, DOES_NOT),
-        ("srcc", -0.1, 0.2, CANNOT_TELL),
-        ("acc", 0.0, 0.0, DOES_NOT),
-        ("acc", -0.1, 0.0, CANNOT_TELL),
-        ("mse", 0.0, 0.1, CANNOT_TELL),
-        ("acc", 0.0, 0.1, CANNOT_TELL),
-        ("mse", -0.2, -0.1, BEATS),
-        ("mse", 0.1, 0.2, DOES_NOT),
-        ("mse", -0.1, 0.2, CANNOT_TELL),
-        ("auc", math.nan, math.nan, CANNOT_TELL),
-        ("spread", 0.1, 0.2, CANNOT_TELL),
+        ("srcc", 0.1, 0.2, Verdict.BEATS),
+        ("srcc", -0.2, -0.1, Verdict.DOES_NOT),
+        ("srcc", -0.1, 0.2, Verdict.CANNOT_TELL),
+        ("acc", 0.0, 0.0, Verdict.DOES_NOT),
+        ("acc", -0.1, 0.0, Verdict.CANNOT_TELL),
+        ("mse", 0.0, 0.1, Verdict.CANNOT_TELL),
+        ("acc", 0.0, 0.1, Verdict.CANNOT_TELL),
+        ("mse", -0.2, -0.1, Verdict.BEATS),
+        ("mse", 0.1, 0.2, Verdict.DOES_NOT),
+        ("mse", -0.1, 0.2, Verdict.CANNOT_TELL),
+        ("auc", math.nan, math.nan, Verdict.CANNOT_TELL),
+        ("spread", 0.1, 0.2, Verdict.CANNOT_TELL),
     ],
 )
 def test_the_verdict_follows_the_good_side_of_zero(metric, lo, hi, said):
     assert verdict(metric, lo, hi) == said
 
 
-def test_the_verdicts_are_said_in_these_words():
-    assert (BEATS, DOES_NOT, CANNOT_TELL) == ("beats its floor", "does not", "cannot tell")
+def test_the_verdicts_are_said_in_these_words_and_kept_as_these_values():
+    assert {kind.value: kind.words for kind in Verdict} == {
+        "beats": "beats its floor",
+        "cannot-tell": "cannot tell",
+        "does-not": "does not",
+    }
+
+
+def test_a_verdict_is_read_from_its_value_and_from_the_words_of_earlier_files():
+    for kind in Verdict:
+        assert Verdict.read(kind.value) is Verdict.read(kind.words) is kind
+    assert Verdict.read(None) is Verdict.read("of a later version") is None
 
 
 @pytest.mark.slow

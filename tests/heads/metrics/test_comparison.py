@@ -9,10 +9,11 @@ import pytest
 
 from cache.types import Scale, mean_of_votes
 from heads.data.labels import Labels, Prediction
-from heads.metrics.bootstrap import BEATS, CANNOT_TELL
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.catalogue import METRICS
 from heads.metrics.comparison import (
     Sample,
+    StoredMetrics,
     contest,
     deviations,
     mean_sample,
@@ -59,8 +60,8 @@ RANKER = Sample.of(guess(0.5, ranking_only=True), TRUTH)
 def test_a_good_head_beats_its_floor_and_the_floor_does_not_beat_itself() -> None:
     good, itself = measure(GOOD, FLOOR), measure(FLOOR, FLOOR)
     for name in ("srcc", "mse", "emd_r2", "acc", "auc"):
-        assert good[name].verdict == BEATS
-        assert itself[name].verdict != BEATS
+        assert good[name].verdict == Verdict.BEATS
+        assert itself[name].verdict != Verdict.BEATS
     assert itself["mse"].difference == (0.0, 0.0, 0.0)
     assert good["mse"].difference is not None
     assert good["mse"].difference[0] == pytest.approx(good["mse"].value - itself["mse"].value)
@@ -73,11 +74,45 @@ def test_every_metric_is_measured_in_the_designs_order() -> None:
 def test_what_does_not_apply_or_has_no_good_side_gets_no_verdict() -> None:
     measures = measure(RANKER, FLOOR)
     for name in ("mse", "mae", "emd_r2"):
-        assert (measures[name].value, measures[name].verdict) == (None, "")
-    assert measures["spread"].verdict == measures["confusion"].verdict == ""
+        assert (measures[name].value, measures[name].verdict) == (None, None)
+    assert measures["spread"].verdict is measures["confusion"].verdict is None
     told = verdicts(measures)
-    assert "srcc" in told[BEATS]
+    assert "srcc" in told[Verdict.BEATS]
     assert not {"mse", "spread"} & {name for names in told.values() for name in names}
+
+
+def stored_again(sample: Sample) -> StoredMetrics:
+    """Write a sample's metrics as JSON and read them back."""
+    text = json.dumps(measures_to_dict(sample, measure(sample, FLOOR)), allow_nan=False)
+    return StoredMetrics(json.loads(text))
+
+
+def test_stored_metrics_give_back_what_was_measured() -> None:
+    stored, measures = stored_again(GOOD), measure(GOOD, FLOOR)
+    for name, measured in measures.items():
+        assert name in stored
+        assert stored.value(name) == measured.value
+        assert stored.interval(name) == (measured.lo, measured.hi)
+        assert stored.verdict(name) is measured.verdict
+    assert stored.floor("mse") == measures["mse"].floor
+    assert stored.floor("srcc") == 0
+
+
+def test_what_does_not_apply_is_stored_apart_from_what_was_not_measured() -> None:
+    stored = stored_again(RANKER)
+    assert "mse" in stored
+    assert stored.value("mse") is None
+    assert not stored.has_interval("mse")
+    assert stored_again(FLOOR).has_interval("srcc")
+
+
+def test_a_metric_that_a_run_lacks_is_none_in_all_that_is_asked() -> None:
+    for values in ({}, {"intervals": {}, "floor": {}, "verdict": {}}):
+        stored = StoredMetrics(values)
+        assert "srcc" not in stored
+        assert stored.interval("srcc") == (None, None)
+        assert [stored.value("srcc"), stored.floor("srcc"), stored.verdict("srcc")] == [None] * 3
+        assert not stored.has_interval("srcc")
 
 
 def test_json_has_null_for_a_constants_correlations() -> None:
@@ -97,7 +132,7 @@ def test_a_contest_names_the_better_head_or_says_that_it_cannot_tell() -> None:
     (reverse,) = contest(("bad", worse), ("emd", GOOD), ("srcc",))
     assert (reverse.winner, reverse.difference) == ("emd", -by_metric["srcc"].difference)
     (same,) = contest(("a", GOOD), ("b", GOOD), ("srcc",))
-    assert same.winner == CANNOT_TELL
+    assert same.winner is None
 
 
 def test_a_contest_leaves_out_what_one_head_lacks() -> None:

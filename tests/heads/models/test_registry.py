@@ -13,7 +13,7 @@ import pytest
 from cache.errors import HeadError
 from heads.data.labels import Prediction
 from heads.data.splits import SplitData, load_splits
-from heads.metrics.bootstrap import BEATS
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, measure
 from heads.models.base import Head
 from heads.models.neural.settings import NetworkSettings
@@ -108,7 +108,9 @@ def test_a_learning_head_beats_its_floor_and_does_not_collapse(
     judged = ["srcc", "auc", "acc", "balanced_acc"]
     judged += [] if prediction.ranking_only else ["mse", "mae"]
     judged += [] if prediction.distribution is None else ["emd_r1", "emd_r2", "dist_mse"]
-    assert {metric: measures[metric].verdict for metric in judged} == dict.fromkeys(judged, BEATS)
+    assert {metric: measures[metric].verdict for metric in judged} == dict.fromkeys(
+        judged, Verdict.BEATS
+    )
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
@@ -154,7 +156,7 @@ from heads.experiments.train import TrainRequest, train_run
 features, out, *names = sys.argv[1:]
 data = load_splits(Path(features))
 for name in names:
-    train_run(TrainRequest(name, None, 0, None, Path(features), Path(out)), data)
+    train_run(TrainRequest(name, None, 0, Path(out)), data)
 print(*sorted({module.partition(".")[0] for module in sys.modules}))
 """
 

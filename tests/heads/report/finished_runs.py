@@ -12,7 +12,7 @@ from PIL import Image
 from cache.resume import write_cache
 from cache.types import Manifest, SplitRule
 from heads.data.splits import load_splits
-from heads.experiments.train import Floor, TrainRequest, train_run
+from heads.experiments.train import TrainRequest, floor_of, train_run
 from heads.models.neural.settings import tuned
 from heads.runs.folder import RunConfig, read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
@@ -72,9 +72,9 @@ def make_runs(
     """Train heads in closed form; `trained` adds one with a history, as if it had had epochs."""
     features, runs = make_features(folder, plan), folder / "runs"
     data = load_splits(features)
-    floor = Floor.of(data)
+    floor = floor_of(data)
     for name in names:
-        train_run(TrainRequest(name, None, 0, None, features, runs), data, floor)
+        train_run(TrainRequest(name, None, 0, runs), data, floor)
     if trained:
         _pretend_epochs(runs / "ridge-dist", runs / "emd")
     return runs
@@ -88,6 +88,20 @@ def _pretend_epochs(source: Path, target: Path) -> None:
     config = replace(read_config(source), head="emd", settings=tuned("emd"))
     write_json(target / "config.json", RunConfig.to_dict(config))
     write_history(target / "history.csv", HISTORY)
+
+
+def forget_metric(run: Path, metric: str, unknown: str = "sharpness") -> None:
+    """Make metrics.json one of an earlier version that lacks a metric, and of a later with one."""
+    path = run / "metrics.json"
+    values = json.loads(path.read_text())
+    for part in (
+        values,
+        *(values[name] for name in ("intervals", "floor", "difference", "verdict")),
+    ):
+        del part[metric]
+    values[unknown], values["intervals"][unknown] = 0.5, [0.4, 0.6]
+    values["floor"][unknown], values["verdict"][unknown] = 0.1, "better-than-ever"
+    path.write_text(json.dumps(values))
 
 
 def edit_json(path: Path, **values: object) -> None:

@@ -27,7 +27,7 @@ def test_known_bootstraps_change_nothing(own: Path) -> None:
 
 def test_a_cache_without_a_data_root_has_no_photographs(planted: Path, tmp_path: Path) -> None:
     data = load_splits(planted)
-    train_run(TrainRequest("constant", None, 0, None, planted, tmp_path), data)
+    train_run(TrainRequest("constant", None, 0, tmp_path), data)
     report = read_report(tmp_path)
     assert report.photographs == {}
     assert report.name == "features"

@@ -12,9 +12,11 @@ import numpy as np
 
 from cache.types import Scale
 from heads.data.labels import Labels, Prediction
-from heads.metrics.bootstrap import DOES_NOT
+from heads.experiments.compare import Comparison, Entry, Title
+from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, deviations, mean_sample, measure
-from heads.report.leaderboard import Entry, Title, csv_columns, ranked, render, table, write_csv
+from heads.report import leaderboard
+from heads.report.leaderboard import csv_columns, ranked, table, write_csv
 from tests.heads.made import constant_prediction, noisy_prediction, random_labels
 
 N = 120
@@ -32,7 +34,12 @@ def entry(head: str, sample: Sample) -> Entry:
 
 
 ENTRIES = [entry("emd", GOOD), entry("constant", FLOOR), entry("logistic", RANKER)]
-TITLE = Title("features", "test", "3", "", N, 600, groups=False)
+TITLE = Title("features", "test", "3", "", N, "600", groups=False)
+
+
+def render(title: Title, entries: list[Entry]) -> str:
+    """Return the text of a comparison."""
+    return leaderboard.render(Comparison(title, Path("runs"), tuple(entries)))
 
 
 def test_the_text_gives_the_noise_ceiling_and_the_order_within_challenges() -> None:
@@ -105,7 +112,7 @@ def test_the_text_says_what_does_not_beat_the_floor() -> None:
     reversed_scores = Prediction(6 - TRUTH.mean, 1 - GUESS.p_beautiful)
     text = render(TITLE, [entry("ridge", Sample.of(reversed_scores, TRUTH)), ENTRIES[1]])
     (line,) = (line for line in text.splitlines() if line.startswith("  ridge:"))
-    assert f"{DOES_NOT} in srcc, plcc, mse" in line
+    assert f"{Verdict.DOES_NOT.words} in srcc, plcc, mse" in line
 
 
 def test_logistic_is_set_against_each_neural_head() -> None:
@@ -117,7 +124,7 @@ def test_logistic_is_set_against_each_neural_head() -> None:
 
 
 def test_a_remark_on_the_labels_stands_on_top() -> None:
-    title = Title("features", "test", "3", "votes are simulated", N, 600, groups=True)
+    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=True)
     text = render(title, ENTRIES)
     assert text.startswith("Note: votes are simulated.")
     assert "whole groups" in text

@@ -6,9 +6,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from heads.report.data import read_report
 from heads.report.write import write_report
 from tests.heads.planted import Plan
-from tests.heads.report.finished_runs import GONE, NASTY, PLAN, make_hostile_runs, make_runs
+from tests.heads.report.finished_runs import (
+    GONE,
+    NASTY,
+    PLAN,
+    forget_metric,
+    make_hostile_runs,
+    make_runs,
+)
 from tests.heads.report.reading import read
 
 
@@ -109,3 +117,17 @@ def test_a_photograph_that_is_gone_has_a_placeholder(page: str) -> None:
     assert {"id": "gone", "class": "gone"} in reader.every("g")
     labels = [attributes.get("aria-label") for attributes in reader.every("svg")]
     assert f"photograph {GONE} (not found)" in labels
+
+
+def test_a_run_without_the_metric_that_ranks_comes_last_and_is_compared_with_none(
+    own: Path,
+) -> None:
+    forget_metric(own / "emd", "srcc")
+    data = read_report(own)
+    assert data.runs[-1].name == "emd"
+    assert "emd" not in data.contests
+    for name in ("constant", "ridge", "ridge-dist", "logistic"):
+        forget_metric(own / name, "srcc")
+    text = write_report(own).read_text()
+    assert "None of them yet" in text
+    assert not read(text).wrong

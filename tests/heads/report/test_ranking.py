@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from heads.metrics.catalogue import METRICS
 from heads.report.data import read_report
 from heads.report.ranking import ranking
-from tests.heads.report.finished_runs import ALL_HEADS
+from heads.report.write import write_report
+from tests.heads.report.finished_runs import ALL_HEADS, forget_metric
+from tests.heads.report.reading import read
 
 
 def test_every_run_has_its_row_with_every_metric(page: str) -> None:
@@ -34,3 +39,26 @@ def test_the_floor_gets_no_verdict_against_itself(page: str) -> None:
     (floor,) = (row for row in rows if 'data-value="constant"' in row)
     assert "is the floor" in floor
     assert sum("beats its floor" in row for row in rows) == 4
+
+
+def cells(page: str, run: str) -> dict[str, str]:
+    """Return a run's cells of the table of every metric, as HTML, by the metric's name."""
+    table = page.split('<table class="sortable metrics">')[1].split("</table>")[0]
+    names = re.findall(r"<th scope=col[^>]*>(\w+)", table)
+    (row,) = (row for row in table.split("<tr>")[2:] if f'data-value="{run}">' in row)
+    inside = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)
+    return dict(zip(names, inside, strict=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_that_a_run_lacks_is_a_dash_and_one_too_many_is_passed_over(
+    own: Path, page: str, metric: str
+) -> None:
+    forget_metric(own / "emd", metric)
+    text = write_report(own).read_text()
+    assert not read(text).wrong
+    assert "left out" not in text
+    assert "sharpness" not in text
+    before, after = cells(page, "emd"), cells(text, "emd")
+    assert after == before | ({} if metric == "confusion" else {metric: "–"})
+    assert cells(text, "ridge").keys() == cells(page, "ridge").keys()

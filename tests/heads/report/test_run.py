@@ -7,7 +7,7 @@ from pathlib import Path
 
 from heads.models.neural.settings import blog, tuned
 from heads.report.data import RunData, read_report
-from heads.report.run import DEFAULTS, DIRECT, settings_words
+from heads.report.run import is_usual, settings_words
 
 
 def test_the_run_can_be_repeated_from_the_page(page: str, runs: Path) -> None:
@@ -23,13 +23,14 @@ def test_the_run_can_be_repeated_from_the_page(page: str, runs: Path) -> None:
 def test_settings_are_named_where_they_are_not_the_defaults(runs: Path) -> None:
     named = {run.name: run for run in read_report(runs).runs}
     emd = named["emd"]
-    assert settings_words(named["ridge"]) == DIRECT
+    assert settings_words(named["ridge"]) == "none, solved directly"
+    assert is_usual(named["ridge"])
 
     def with_settings(settings: object) -> RunData:
         return replace(emd, config=replace(emd.config, settings=settings))
 
     single = replace(tuned("emd"), ensemble=1)
-    assert settings_words(with_settings(tuned("emd"))).startswith(f"{DEFAULTS} (average of ")
+    assert settings_words(with_settings(tuned("emd"))).startswith("the defaults (average of ")
     assert settings_words(with_settings(single)) == "ensemble 1"
     assert settings_words(with_settings(blog("emd"))) == "the blog's settings"
     other = replace(single, batch_size=7)

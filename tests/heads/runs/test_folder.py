@@ -49,7 +49,7 @@ def request(
     out: Path, head: str = "ridge", settings: NetworkSettings | None = None, **changes: Any
 ) -> TrainRequest:
     """Return a request with a few things changed."""
-    plain = TrainRequest(head, settings, 0, None, Path("features"), out)
+    plain = TrainRequest(head, settings, 0, out)
     return replace(plain, **changes)
 
 
@@ -177,7 +177,7 @@ def test_other_data_is_another_configuration(tmp_path: Path) -> None:
         features = plant(tmp_path / f"features{noise}", Plan(noise=noise))
         runs.append(train(load_splits(features), tmp_path / "runs"))
     limited = load_splits(features, limit=500)
-    runs.append(train(limited, tmp_path / "runs", limit=500))
+    runs.append(train(limited, tmp_path / "runs"))
     assert len({run.path for run in runs}) == 3
 
 
@@ -186,7 +186,7 @@ def test_the_same_data_elsewhere_is_the_same_configuration(
 ) -> None:
     train(data, tmp_path)
     moved = load_splits(plant(tmp_path / "moved"))
-    assert train(moved, tmp_path, features_dir=tmp_path / "moved").reused
+    assert train(moved, tmp_path).reused
 
 
 def test_overwrite_replaces_the_run(data: dict[str, SplitData], tmp_path: Path) -> None:
@@ -232,6 +232,18 @@ def test_what_a_killed_process_left_is_cleared_and_never_found(tmp_path: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["emd"]
 
 
+def test_a_run_that_a_kill_left_aside_is_found_by_the_next_command(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path)
+    run.path.rename(tmp_path / ".ridge.123.replaced")
+    (tmp_path / ".ridge.124").mkdir()
+    again = train(data, tmp_path)
+    assert (again.path, again.reused, again.metrics) == (run.path, True, run.metrics)
+    train(data, tmp_path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["ridge"]
+
+
 def test_two_processes_do_not_write_the_same_run(tmp_path: Path) -> None:
     with (
         exclusive(tmp_path / "emd"),
@@ -269,6 +281,39 @@ def test_a_damaged_or_foreign_config_is_refused(tmp_path: Path, text: str, said:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(RunError, match=said):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ranking_only": None, "n": None}, "n, ranking_only"),
+        ({"intervals": 7}, "intervals"),
+        ({"verdict": ["srcc"]}, "verdict"),
+    ],
+)
+def test_damaged_metrics_are_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    path = train(data, tmp_path).path / "metrics.json"
+    values = json.loads(path.read_text()) | changes
+    kept = {name: value for name, value in values.items() if changes.get(name, 0) is not None}
+    path.write_text(json.dumps(kept))
+    words = f"metrics.json is damaged: {said} cannot be read. Train the head again with --overwrite"
+    with pytest.raises(RunError, match=words):
+        train(data, tmp_path)
+
+
+def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    for head, model in (("ridge", "npz"), ("emd", "keras")):
+        run = train(data, tmp_path, head, settings=QUICK if head == "emd" else None).path
+        values = json.loads((run / "model.json").read_text())
+        del values["note"]
+        (run / "model.json").write_text(json.dumps(values))
+        words = rf"model\.{model} cannot be loaded with model\.json: KeyError\('note'\)\. Train"
+        with pytest.raises(RunError, match=words):
+            load_head(run)
 
 
 def test_a_damaged_model_is_refused_with_a_remedy(
@@ -334,7 +379,7 @@ def test_metrics_tell_values_intervals_floor_and_verdict(
     assert metrics["srcc"] == sample.bootstrap.values["srcc"]
     assert metrics["intervals"]["srcc"][0] < metrics["srcc"] < metrics["intervals"]["srcc"][1]
     assert metrics["floor"]["srcc"] is None
-    assert metrics["verdict"]["srcc"] == "beats its floor"
+    assert metrics["verdict"]["srcc"] == "beats"
     assert metrics["emd_r2"] is None
     assert metrics["val"]["n"] == 150
     assert (metrics["head"], metrics["split"], metrics["n"]) == ("ridge", "test", 200)

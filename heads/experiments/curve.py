@@ -1,0 +1,68 @@
+"""What more photographs bring: one head trained on more and more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cache.console import note
+from cache.errors import HeadError
+from heads.data.splits import SplitData, load_splits
+from heads.experiments.train import TrainedRun, TrainRequest, train_run
+from heads.models.registry import Settings, find_head
+
+
+def curve(
+    head: str,
+    data: Mapping[str, SplitData],
+    sizes: Sequence[int | None],
+    out: str | Path = "runs",
+    *,
+    settings: Settings = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> list[TrainedRun]:
+    """Train a head on the first so many photographs of train, for each size; smallest first.
+
+    Rows lie in hash order, so smaller sizes are part of larger ones. All sizes average as many
+    networks as the largest does by default: more networks at small sizes alone would hide some of
+    what more photographs bring. The other arguments are those of `heads.train`.
+
+    Args:
+        head: its name.
+        data: train, val and test, as `load_splits` gives them.
+        sizes: numbers of photographs; None for all of train. Those above it are left out.
+
+    Raises:
+        HeadError: no size is left, or the data or settings do not suit the head.
+        RunError, CacheLockedError, StorageError: a run folder cannot be written.
+    """
+    available = len(data["train"])
+    # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
+    wanted = sorted(_fitting(sizes, available), key=lambda size: size or available, reverse=True)
+    settings = settings or find_head(head).default_settings
+    if settings is not None:
+        settings = settings.averaged(wanted[0] or available)
+    request = TrainRequest(head, settings, seed, Path(out), overwrite, keep_others=True)
+    return [train_run(request, _first(data, size)) for size in wanted][::-1]
+
+
+def _fitting(sizes: Sequence[int | None], available: int) -> list[int | None]:
+    wanted = []
+    for size in dict.fromkeys(sizes):
+        if size is not None and size > available:
+            note(f"Left out: {size:,} photographs; train has {available:,}.")
+        else:
+            wanted.append(size)
+    if not wanted:
+        raise HeadError(
+            f"No size is left: train has {available:,} photographs. Add all to --sizes."
+        )
+    return wanted
+
+
+def _first(data: Mapping[str, SplitData], size: int | None) -> Mapping[str, SplitData]:
+    if size is None:
+        return data
+    train = data["train"]
+    return load_splits(train.cache.path.parent, limit=size, memory_bytes=train.memory_bytes)

@@ -1,0 +1,66 @@
+"""The benchmark for a GPU tells what it had when it is cut short, and says how it is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.benchmarks.gpu import PRECISIONS, STEPS, Run, Size, as_markdown, written
+from tests.helpers import small_cache
+
+INFERENCE = {
+    "batch 128": {
+        **{precision: {"uploaded": 1000.0, "on_card": 2000.0} for precision in PRECISIONS},
+        "seconds_compiling": 3.0,
+    }
+}
+WAY = {
+    **dict.fromkeys(("decode", "engine_busy", "write", "gpu_gb", "host_gb"), 1.0),
+    **{"options": "", "device": "gpu", "images_per_second": 4258.0, "gpu_busy_percent": None},
+    **{"wall": 5.0, "command_seconds": 25.0},
+}
+
+
+def test_what_a_run_did_not_come_to_is_not_measured() -> None:
+    assert as_markdown({}).count("not measured") == 12
+    text = as_markdown({"inference": INFERENCE, "extract": {"default": WAY}})
+    assert "| 128 " + "| 1,000 / 2,000 " * 4 + "| 3 s |" in text
+    assert "| default (none; gpu) | 4,258 |" in text
+    assert "| 1.3 min |" in text  # 20 s to open, 60 s to extract
+    assert text.count("not measured") == 10
+
+
+def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
+    cut = {"default": WAY, "16 bits": {"cut_short": "9 in 60 s"}}
+    for table in as_markdown({"inference": INFERENCE, "extract": cut}).split("\n\n"):
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1, table
+
+
+def test_each_measurement_is_kept_at_once(tmp_path: Path) -> None:
+    run = Run(tmp_path, tmp_path, Size())
+    run.keep("decode", {"1 threads": 1})
+    run.keep("decode", {"4 threads": 2})
+    run.keep("heads", {"n": 3})
+    assert run.results == {"decode": {"1 threads": 1, "4 threads": 2}, "heads": {"n": 3}}
+
+
+def test_photographs_of_an_extraction_that_was_cut_short_are_counted(tmp_path: Path) -> None:
+    small_cache(tmp_path / "val.h5", 7)
+    small_cache(tmp_path / "train.h5", 20).rename(tmp_path / "train.h5.partial")
+    (tmp_path / "test.h5.partial").write_bytes(b"hardly begun")
+    assert written(tmp_path) == 27
+
+
+def test_the_script_runs_every_step_and_says_what_it_needs(checkout: Path) -> None:
+    script = checkout / "tests" / "benchmarks" / "gpu.sh"
+    limited = re.findall(r"^step (\S+) \d+$", script.read_text(), re.MULTILINE)
+    assert limited == list(STEPS)
+    done = subprocess.run(
+        ["bash", str(script), "--help"], capture_output=True, text=True, check=True
+    )
+    for word in ("pip download", "keras namex optree", "WHEELS", "OUT"):
+        assert word in done.stdout
+    refused = subprocess.run(["bash", str(script), "--large"], capture_output=True, check=False)
+    assert refused.returncode == 2
