@@ -24,6 +24,7 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "PIL",
+    "jinja2",
     "openvino",
     "skimage",
 )

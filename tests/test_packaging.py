@@ -85,7 +85,13 @@ def test_the_wheel_holds_what_is_not_python_too(wheel: Path, checkout: Path) -> 
         for path in (checkout / package).rglob("*")
         if path.suffix in DATA_ENDINGS
     }
-    assert {"cache/FORMAT.md", "heads/report/report.css", "heads/report/report.js"} <= data
+    templates = {
+        "heads/report/templates/report.html",
+        "heads/report/templates/report.js",
+        "heads/scoring/templates/gallery.css",
+        "heads/web/templates/theme.css",
+    }
+    assert {"cache/FORMAT.md", *templates} <= data
     with zipfile.ZipFile(wheel) as archive:
         assert data <= set(archive.namelist())
 

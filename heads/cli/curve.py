@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
 from cache import console
-from cache.files import write_text_atomically
 from heads.cli import options as cli_options
 from heads.errors import HeadError
 from heads.models.registry import HEADS
@@ -57,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
-    from heads.report.curve import growth_page
+    from heads.report.experiments import write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -71,10 +68,8 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
     )
     rows = [_row(done) for done in runs]
-    path = options.out / f"curve-{options.head}.csv"
-    page = path.with_suffix(".html")
-    write_text_atomically(path, _csv(rows))
-    write_text_atomically(page, growth_page(options.head, rows, runs[-1].metrics.get("floor", {})))
+    floors = runs[-1].metrics.get("floor", {})
+    path, page = write_curve(options.out, options.head, rows, floors)
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
@@ -108,11 +103,3 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    lines = csv.DictWriter(text, list(rows[0]) if rows else ["n_train"], lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
-    return text.getvalue()

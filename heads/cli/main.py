@@ -61,7 +61,7 @@ COMMANDS = {
         "of the run's own cache were, at the speed of `extract`, and stream.",
     ),
     "report": Command(
-        "heads.report.write",
+        "heads.cli.report",
         "write one page about the runs of a folder",
         "Write RUNS/report.html: which head to use, by how much it beats the floor, how far to "
         "trust that, what it gets wrong, how training went, and what exactly was run. One file, "

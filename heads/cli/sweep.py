@@ -6,7 +6,6 @@ import argparse
 import json
 
 from cache import console
-from cache.files import write_text_atomically
 from heads.cli import options as cli_options
 from heads.models.neural.settings import NEURAL_HEADS
 
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.metrics.catalogue import for_json
     from heads.models.neural.settings import override, tuned
     from heads.models.registry import load_keras
-    from heads.report import sweep as sweep_page
+    from heads.report.experiments import sweep_rows, sweep_table, write_sweep
 
     data = load_splits(options.features, limit=options.limit, memory_bytes=options.memory)
     train, val = data["train"], data["val"]
@@ -76,9 +75,7 @@ def run(options: argparse.Namespace) -> int:
     points = sweep.sweep(options.head, base, grid, lessons, options.seed)
     chosen = sweep.best(points)
     folder = options.out / f"sweep-{options.head}"
-    sweep_page.write_csv(folder / "sweep.csv", points)
-    page = sweep_page.heat_map(options.head, points, chosen)
-    write_text_atomically(folder / "sweep.html", page)
+    write_sweep(folder, options.head, points, chosen)
     done = train_run(
         TrainRequest(
             options.head, chosen.settings, options.seed, options.out, overwrite=options.overwrite
@@ -86,10 +83,10 @@ def run(options: argparse.Namespace) -> int:
         data,
     )
     if options.json:
-        rows = [for_json(row) for row in sweep_page.rows(points)]
+        rows = [for_json(row) for row in sweep_rows(points)]
         print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))
         return console.EXIT_OK
-    print(sweep_page.table(points, chosen))
+    print(sweep_table(points, chosen))
     console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
     print(describe(done.path, done.metrics))
     return console.EXIT_OK

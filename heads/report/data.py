@@ -16,7 +16,7 @@ import numpy as np
 
 from cache.errors import AestheticError
 from cache.store import FeatureCache, open_cache
-from cache.types import FloatArray, Scale
+from cache.types import FloatArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import labels_of
@@ -271,20 +271,3 @@ def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[
     entropy = -np.mean(np.where(truth, np.log(p), np.log1p(-p)))
     floors = {name: value for name, value in values.items() if isinstance(value, float)}
     return {**floors, "cross_entropy": float(entropy)}
-
-
-def title(data: ReportData) -> str:
-    """Return what the report is about: data, photographs, scale, threshold and label note."""
-    labels, heads = data.labels, len(data.runs)
-    split = data.best.metrics["split"]
-    parts = [
-        f"{data.name}: {heads} head{'s' * (heads != 1)} on {len(labels):,} {split} photographs",
-        f"scale {scale_text(labels.scale)}",
-        f"beautiful above {labels.threshold}",
-    ]
-    return ", ".join(parts) + (f" ({data.note})" if data.note else "")
-
-
-def scale_text(scale: Scale) -> str:
-    """Return '1 to 10'."""
-    return f"{scale.lo:g} to {scale.hi:g}"

@@ -13,7 +13,7 @@ from typing import Any
 from cache.files import write_text_atomically
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
-from heads.metrics.bootstrap import Verdict
+from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
@@ -23,7 +23,7 @@ NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
 SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
-# Yardsticks: what each neural head is compared in with whom.
+# Baselines, and the metrics in which each neural head is compared with them.
 RIVALS = (
     ("ridge", ("srcc", "plcc", "mse")),
     ("ridge-dist", ("srcc", "emd_r2")),
@@ -64,8 +64,8 @@ def _title_lines(title: Title) -> list[str]:
         *([f"Note: {title.label_note}."] if title.label_note else []),
         f"{title.features_dir}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
-        f"± is half of the 95 % interval (1,000 bootstrap draws of {unit}); blank where a metric "
-        "does not apply.",
+        f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
+        "metric does not apply.",
     ]
 
 
@@ -75,7 +75,7 @@ def _ceiling_lines(labels: Labels) -> list[str]:
         return []
     left_out = len(labels) - known.n_photos
     return _wrapped(
-        "Ceiling: ",
+        "Noise ceiling: ",
         f"even the true means would correlate with these votes by srcc {known.srcc_ceiling:.3f} "
         f"and plcc {known.plcc_ceiling:.3f} only (halves of the votes against each other"
         + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
@@ -143,8 +143,8 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.head == FLOOR:
             continue
-        told = verdicts({name: entry.measures[name] for name in JUDGED})
-        parts = [f"{kind.words} in {', '.join(told[kind])}" for kind in Verdict if kind in told]
+        known = verdicts({name: entry.measures[name] for name in JUDGED})
+        parts = [f"{kind.words} in {', '.join(known[kind])}" for kind in Verdict if kind in known]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines
 
@@ -152,10 +152,13 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
 def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]) -> list[str]:
     named = {entry.head: entry for entry in entries}
     rival = named.get(name)
-    neural = [entry for head, entry in named.items() if head in HEADS and HEADS[head].neural]
+    if rival is None:
+        return []
     lines = []
-    for entry in neural if rival is not None else []:
-        results = contest((entry.head, entry.sample), (name, rival.sample), metrics)
+    for head, entry in named.items():
+        if head not in HEADS or not HEADS[head].neural:
+            continue
+        results = contest((head, entry.sample), (name, rival.sample), metrics)
         parts = [
             f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
             f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
@@ -163,7 +166,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
             for r in results
         ]
         if parts:
-            lines += _wrapped(f"  {entry.head}: ", "; ".join(parts))
+            lines += _wrapped(f"  {head}: ", "; ".join(parts))
     return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +36,6 @@ class Choice:
     worst: IntArray
     overrated: IntArray
     underrated: IntArray
-
-    def rows(self) -> IntArray:
-        """Return all of them, once each."""
-        return np.unique(np.concatenate([self.best, self.worst, self.overrated, self.underrated]))
 
 
 def choose(prediction: Prediction, labels: Labels) -> Choice:
@@ -78,8 +73,16 @@ def examples(prediction: Prediction, labels: Labels) -> IntArray:
     return np.asarray(order[np.unique([0, len(order) // 2, len(order) - 1])])
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A photograph on the page: what stands in its place for whoever cannot see it, and its id."""
+
+    alt: str
+    ref: str
+
+
 class Album:
-    """Thumbnails by image id, shown by reference: `card` points to what `definitions` holds."""
+    """Thumbnails by image id, embedded once each; `picture` refers to what `embedded` holds."""
 
     def __init__(self, jpegs: Mapping[str, bytes | None]) -> None:
         self._jpegs = jpegs
@@ -100,39 +103,15 @@ class Album:
         """How many photographs are gone or unreadable."""
         return sum(jpeg is None for jpeg in self._jpegs.values())
 
-    def picture(self, image_id: str) -> str:
-        """Return the photograph, or its placeholder, in a box of 4 to 3."""
-        alt = f"photograph {image_id}"
+    def picture(self, image_id: str) -> Picture:
+        """Return the photograph, or its placeholder."""
         if self._jpegs[image_id] is None:
-            alt += " (not found)"
-        name = "gone" if self._jpegs[image_id] is None else f"p{self._number[image_id]}"
-        use = f'<use href="#{name}"/>'
-        return f'<svg viewBox="0 0 4 3" role="img" aria-label="{escape(alt)}">{use}</svg>'
+            return Picture(f"photograph {image_id} (not found)", "gone")
+        return Picture(f"photograph {image_id}", f"p{self._number[image_id]}")
 
-    def card(self, image_id: str, lines: Iterable[str]) -> str:
-        """Return the photograph with lines of text below it."""
-        words = "<br>".join(lines)
-        return (
-            f"<figure class=photo>{self.picture(image_id)}<figcaption>{words}</figcaption></figure>"
-        )
-
-    def definitions(self) -> str:
-        """Return the hidden drawing that holds every picture once."""
-        parts = [PLACEHOLDER] if self.missing else []
+    @property
+    def embedded(self) -> Iterator[tuple[str, str]]:
+        """The id and the JPEG in base64 of every photograph that is there."""
         for image_id, jpeg in self._jpegs.items():
             if jpeg is not None:
-                data = base64.b64encode(jpeg).decode("ascii")
-                href = f'href="data:image/jpeg;base64,{data}"'
-                parts.append(f'<image id="p{self._number[image_id]}" width="4" height="3" {href}/>')
-        inside = "\n".join(parts)
-        return (
-            f'<svg class=hidden width="0" height="0" aria-hidden="true"><defs>{inside}</defs></svg>'
-        )
-
-
-# A frame with a hill and a sun, struck out.
-PLACEHOLDER = (
-    '<g id="gone" class="gone"><rect x="1" y=".55" width="2" height="1.5" rx=".1"/>'
-    '<path d="M1 1.9l.7-.7.5.5.3-.25.5.45M.8 2.3L3.2.3"/><circle cx="2.4" cy=".95" r=".15"/>'
-    '<text x="2" y="2.62">photograph not found</text></g>'
-)
+                yield self.picture(image_id).ref, base64.b64encode(jpeg).decode("ascii")

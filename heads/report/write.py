@@ -1,49 +1,19 @@
-"""`heads report`: the finished runs of a folder as one page that can be mailed."""
+"""The finished runs of a folder as one page that can be mailed: read, make, write."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cache import console
 from cache.files import write_text_atomically
+from heads.metrics.comparison import Sample
+from heads.photos import thumbnail
+from heads.report.data import read_report
+from heads.report.page import Page
+from heads.report.photos import Album
 
-if TYPE_CHECKING:
-    from heads.metrics.comparison import Sample
-
-EPILOG = """examples:
-  heads report                             runs/ to runs/report.html
-  heads report old-runs --features old-features
-The page holds everything, photographs as small pictures too: it opens offline, and can be mailed.
-"""
 FILE_NAME = "report.html"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `heads report`."""
-    parser.epilog = EPILOG
-    parser.add_argument(
-        "runs",
-        nargs="?",
-        type=Path,
-        default=Path("runs"),
-        metavar="RUNS",
-        help="the folder with the runs (default: runs)",
-    )
-    parser.add_argument(
-        "--features",
-        type=Path,
-        metavar="DIR",
-        help="where the caches are, if no longer where the heads were trained from",
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Write the page and print where it is."""
-    print(write_report(options.runs, options.features))
-    return console.EXIT_OK
 
 
 def write_report(
@@ -61,16 +31,11 @@ def write_report(
             caches; the message is the first one's.
         StorageError: the disk is full or refuses.
     """
-    from heads.photos import thumbnail
-    from heads.report.data import read_report
-    from heads.report.mistakes import shown_photographs
-    from heads.report.page import render
-    from heads.report.photos import Album
-
     data = read_report(folder, features, samples)
     for name, why in data.left_out.items():
         console.note(f"{folder / name} is left out of the report: {why}")
-    album = Album.of(shown_photographs(data), data.photographs, thumbnail)
+    page = Page.of(data)
+    album = Album.of(page.photographs, data.photographs, thumbnail)
     path = folder / FILE_NAME
-    write_text_atomically(path, render(data, album))
+    write_text_atomically(path, page.html(album))
     return path

@@ -1,9 +1,9 @@
-"""The report's plots: from arrays to inline SVG, each with a text that says what it shows.
+"""The pages' plots: from arrays to inline SVG, each with a text that says what it shows.
 
 Owns what is drawn and how; reads no file. Hand-made rather than drawn by a library: a plot takes
 some kilobytes and a millisecond, is crisp at every size, follows light and dark, and needs no
 second copy. The CSS classes `truth`, `predicted` and `floor` carry the colours, and marks differ in
-shape or dash as well, so that no colour has to be told apart.
+shape or dash as well, so that nobody has to know them by their colours alone.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from cache.types import FloatArray
-from heads.web.svg import Frame, Span, boxes, dots, line, number, path, text, tick_text
+from heads.web.svg import Frame, Span, boxes, dots, element, line, path, text, tick_text
 
 BINS = 30
 SCATTER_POINTS = 1500
@@ -50,7 +51,7 @@ def curves_span(curves: Sequence[Curve]) -> Span:
     return span
 
 
-def training_curve(curve: Curve, span: Span, head: str) -> str:
+def training_curve(curve: Curve, span: Span, head: str) -> Markup:
     """Draw train (dashed) and val (solid) over the epochs, with the floor's line."""
     frame = Frame(_epoch_span(curve.epochs), span, left=50)
     marks = []
@@ -70,7 +71,7 @@ def training_curve(curve: Curve, span: Span, head: str) -> str:
         f"{curve.train[-1]:.4g}"
     )
     alt += "." if curve.floor is None else f"; the floor is {curve.floor:.4g}."
-    return frame.svg(alt, frame.axes("epoch", curve.name), frame.window("".join(marks)))
+    return frame.svg(alt, frame.axes("epoch", curve.name), frame.window(*marks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class Growth:
     floor: float | None
 
 
-def growth_curve(growth: Growth, head: str) -> str:
+def growth_curve(growth: Growth, head: str) -> Markup:
     """Draw a metric with its intervals over the logarithm of the number of photographs."""
     places = np.log10(growth.n_train)
     known = [] if growth.floor is None else [growth.floor]
@@ -110,7 +111,7 @@ def growth_curve(growth: Growth, head: str) -> str:
     alt += "." if growth.floor is None else f"; the floor is {growth.floor:.4g}."
     names = [(float(place), f"{n:,.0f}") for place, n in zip(places, growth.n_train, strict=True)]
     return frame.svg(
-        alt, frame.axes("training photographs", growth.name, names), frame.window("".join(marks))
+        alt, frame.axes("training photographs", growth.name, names), frame.window(*marks)
     )
 
 
@@ -119,7 +120,7 @@ def _epoch_span(epochs: FloatArray) -> Span:
     return Span(float(epochs[0]) - room, float(epochs[-1]) + room)
 
 
-def _curve(frame: Frame, epochs: FloatArray, values: FloatArray, css: str) -> str:
+def _curve(frame: Frame, epochs: FloatArray, values: FloatArray, css: str) -> Markup:
     if len(epochs) == 1:
         return dots(frame.x(epochs), frame.y(values), css.replace("line", "dot"))
     return path(zip(frame.x(epochs), frame.y(values), strict=True), css)
@@ -128,7 +129,7 @@ def _curve(frame: Frame, epochs: FloatArray, values: FloatArray, css: str) -> st
 # --- what is predicted ----------------------------------------------------------------------------
 
 
-def score_histogram(true: FloatArray, predicted: FloatArray, span: Span, head: str) -> str:
+def score_histogram(true: FloatArray, predicted: FloatArray, span: Span, head: str) -> Markup:
     """Draw how many photographs got which score: predictions filled, true means as an outline.
 
     A collapsed head is one tall bar. Values beyond `span` count in its end bins.
@@ -147,7 +148,7 @@ def score_histogram(true: FloatArray, predicted: FloatArray, span: Span, head: s
     return frame.svg(alt, frame.axes("score", "photographs"), bars, outline)
 
 
-def means_histogram(true: FloatArray, span: Span, threshold: float) -> str:
+def means_histogram(true: FloatArray, span: Span, threshold: float) -> Markup:
     """Draw how many photographs have which true mean, with the threshold of beautiful."""
     edges = np.linspace(span.lo, span.hi, BINS + 1)
     counts = np.histogram(true, edges)[0]
@@ -167,7 +168,7 @@ def means_histogram(true: FloatArray, span: Span, threshold: float) -> str:
 
 def label_histogram(
     p_beautiful: FloatArray, beautiful: BoolArray, called: BoolArray, head: str
-) -> str:
+) -> Markup:
     """Draw the predicted probabilities apart for the two true labels.
 
     The line stands between those that the head has `called` beautiful and the others.
@@ -206,7 +207,7 @@ def _counting(span: Span, most: int) -> Frame:
     return Frame(span, Span(0, 1.05 * most), left=max(44, 24 + DIGIT * len(f"{most:,}")))
 
 
-def _bars(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> str:
+def _bars(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> Markup:
     base, xs, ys = float(frame.y(0)), frame.x(edges), frame.y(counts)
     filled = np.flatnonzero(counts)
     gap = 0.6
@@ -215,18 +216,18 @@ def _bars(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: s
     )
 
 
-def _outline(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> str:
+def _outline(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> Markup:
     xs, ys = frame.x(np.repeat(edges, 2)), frame.y(np.concatenate([[0], np.repeat(counts, 2), [0]]))
     return path(zip(xs, ys, strict=True), css)
 
 
-def scatter(true: FloatArray, predicted: FloatArray, spans: tuple[Span, Span], head: str) -> str:
+def scatter(true: FloatArray, predicted: FloatArray, spans: tuple[Span, Span], head: str) -> Markup:
     """Draw predictions over true means; where both have one range, with the line of agreement.
 
     Above 1,500 photographs the drawing shows how many lie in each cell instead of each one.
     """
     frame = Frame(*spans, height=SQUARE)
-    ends, agreement = np.array([spans[0].lo, spans[0].hi]), ""
+    ends, agreement = np.array([spans[0].lo, spans[0].hi]), Markup("")
     if spans[0] == spans[1]:
         agreement = path(zip(frame.x(ends), frame.y(ends), strict=True), "floor")
     if len(true) <= SCATTER_POINTS:
@@ -240,10 +241,10 @@ def scatter(true: FloatArray, predicted: FloatArray, spans: tuple[Span, Span], h
         f"{correlation:.3f}" + ("; the dotted line is agreement." if agreement else ".")
     )
     axes = frame.axes("true mean", "predicted score")
-    return frame.svg(alt, axes, frame.window(marks + agreement))
+    return frame.svg(alt, axes, frame.window(marks, agreement))
 
 
-def _density(frame: Frame, x: FloatArray, y: FloatArray) -> str:
+def _density(frame: Frame, x: FloatArray, y: FloatArray) -> Markup:
     spans = frame.x_span, frame.y_span
     edges = [np.linspace(s.lo, s.hi, DENSITY_CELLS + 1) for s in spans]
     counts, _, _ = np.histogram2d(x, y, edges)
@@ -254,13 +255,13 @@ def _density(frame: Frame, x: FloatArray, y: FloatArray) -> str:
     for level in range(1, DENSITY_SHADES + 1):
         cells = zip(*np.nonzero(shade == level), strict=True)
         marks = boxes(((xs[i], ys[j + 1], width, height) for i, j in cells), "fill predicted")
-        parts.append(f'<g opacity="{number(level / DENSITY_SHADES)}">{marks}</g>')
-    return "".join(parts)
+        parts.append(element("g", marks, opacity=level / DENSITY_SHADES))
+    return Markup("").join(parts)
 
 
 def roc(
     p_beautiful: FloatArray, beautiful: BoolArray, called: BoolArray, auc: float, head: str
-) -> str:
+) -> Markup:
     """Draw the ROC curve with the point of the head's own labels and the floor's diagonal."""
     frame = Frame(Span(0, 1), Span(0, 1), height=SQUARE)
     fall, rise = roc_points(p_beautiful, beautiful)
@@ -292,7 +293,7 @@ def roc_points(p_beautiful: FloatArray, beautiful: BoolArray) -> tuple[FloatArra
     return rates[0], rates[1]
 
 
-def distribution_bars(true: FloatArray, predicted: FloatArray, name: str) -> str:
+def distribution_bars(true: FloatArray, predicted: FloatArray, name: str) -> Markup:
     """Draw one photograph's true and predicted shares of the ratings 1..K side by side."""
     levels = np.arange(1, len(true) + 1)
     top = 1.1 * 100 * max(float(true.max()), float(predicted.max()))
@@ -324,13 +325,13 @@ class Interval:
     hi: float | None
 
 
-def interval_axis(span: Span, ticks: Sequence[float]) -> str:
+def interval_axis(span: Span, ticks: Sequence[float]) -> Markup:
     """Draw the tick labels above a column of interval bars."""
-    parts = "".join(
-        f'<text x="{_at(tick, span)}" y="12" text-anchor="middle">{tick_text(tick)}</text>'
+    marks = (
+        element("text", tick_text(tick), x=_at(tick, span), y=12, text_anchor="middle")
         for tick in ticks
     )
-    return f'<svg class="interval-axis" aria-hidden="true">{parts}</svg>'
+    return element("svg", *marks, css="interval-axis", aria_hidden="true")
 
 
 def _at(value: float, span: Span) -> str:
@@ -338,18 +339,19 @@ def _at(value: float, span: Span) -> str:
     return f"{100 * min(max(share, 0.0), 1.0):.2f}%"
 
 
-def interval_bar(interval: Interval, span: Span, floor: float, ceiling: float | None) -> str:
+def interval_bar(interval: Interval, span: Span, floor: float, ceiling: float | None) -> Markup:
     """Draw an interval in a table's cell, as wide as the cell, with the floor and the ceiling."""
 
-    def at(value: float) -> str:
-        return _at(value, span)
+    def upright(value: float, css: str) -> Markup:
+        x = _at(value, span)
+        return element("line", css=css, x1=x, x2=x, y1=0, y2="100%")
 
-    parts = [f'<line class="floor" x1="{at(floor)}" x2="{at(floor)}" y1="0" y2="100%"/>']
+    marks = [upright(floor, "floor")]
     if ceiling is not None:
-        x = at(ceiling)
-        parts.append(f'<line class="ceiling" x1="{x}" x2="{x}" y1="0" y2="100%"/>')
+        marks.append(upright(ceiling, "ceiling"))
     if interval.lo is not None and interval.hi is not None:
-        ends = f'x1="{at(interval.lo)}" x2="{at(interval.hi)}"'
-        parts.append(f'<line class="whisker" {ends} y1="50%" y2="50%"/>')
-    parts.append(f'<circle class="dot predicted" cx="{at(interval.value)}" cy="50%" r="5"/>')
-    return f'<svg class="interval" aria-hidden="true">{"".join(parts)}</svg>'
+        lo, hi = _at(interval.lo, span), _at(interval.hi, span)
+        marks.append(element("line", css="whisker", x1=lo, x2=hi, y1="50%", y2="50%"))
+    at = _at(interval.value, span)
+    marks.append(element("circle", css="dot predicted", cx=at, cy="50%", r=5))
+    return element("svg", *marks, css="interval", aria_hidden="true")

@@ -1,18 +1,18 @@
-"""Hand-made SVG: a plot's frame, its axes and its marks, as text for a page's own style sheet.
+"""Hand-made SVG: a plot's frame, its axes and its marks, as markup for a page's own style sheet.
 
-Numpy and the standard library only. Colours come from CSS classes, so that a plot follows a page
-from light to dark; equal data give equal text.
+Numpy and markupsafe only. Colours come from CSS classes, so that a plot follows a page from light
+to dark; equal data give equal markup. `element` is the one place where anything is escaped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup, escape
 
 from cache.types import FloatArray
 
@@ -77,7 +77,7 @@ class Frame:
         share = (np.asarray(values) - self.y_span.lo) / (self.y_span.hi - self.y_span.lo)
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
-    def axes(self, x_label: str, y_label: str, x_ticks: Sequence[Tick] | None = None) -> str:
+    def axes(self, x_label: str, y_label: str, x_ticks: Sequence[Tick] | None = None) -> Markup:
         """Draw grid lines, tick labels (round numbers, or `x_ticks`) and the axes' names."""
         right, base = self.width - self.right, self.height - self.bottom
         parts = []
@@ -92,28 +92,37 @@ class Frame:
             x = self.x(value)
             parts.append(line(x, base, x, base + 4, "axis"))
             parts.append(text(x, base + 16, words, "tick middle"))
-        middle = (self.left + right) / 2
+        middle, up = (self.left + right) / 2, (self.top + base) / 2
         parts.append(text(middle, self.height - 6, x_label, "label middle"))
-        up = (self.top + base) / 2
-        turn = f' transform="rotate(-90 11 {number(up)})"'
-        parts.append(
-            f'<text class="label middle" x="11" y="{number(up)}"{turn}>{escape(y_label)}</text>'
-        )
-        return "".join(parts)
+        turn = f"rotate(-90 11 {number(up)})"
+        parts.append(element("text", y_label, css="label middle", x=11, y=up, transform=turn))
+        return Markup("").join(parts)
 
-    def window(self, marks: str) -> str:
+    def window(self, *marks: Markup) -> Markup:
         """Cut marks off where they leave the frame."""
         w, h = self.width - self.left - self.right, self.height - self.top - self.bottom
         box = " ".join(map(number, (self.left, self.top, w, h)))
-        place = f'x="{number(self.left)}" y="{number(self.top)}"'
-        size = f'width="{number(w)}" height="{number(h)}"'
-        return f'<svg {place} {size} viewBox="{box}">{marks}</svg>'
+        return element("svg", *marks, x=self.left, y=self.top, width=w, height=h, viewBox=box)
 
-    def svg(self, alt: str, *parts: str) -> str:
+    def svg(self, alt: str, *parts: Markup) -> Markup:
         """Return the finished drawing; `alt` says in words what it shows."""
         size = f"0 0 {number(self.width)} {number(self.height)}"
-        opening = f'<svg class="plot" viewBox="{size}" role="img" aria-label="{escape(alt)}">'
-        return f"{opening}{''.join(parts)}</svg>"
+        return element("svg", *parts, css="plot", viewBox=size, role="img", aria_label=alt)
+
+
+def element(name: str, *inside: str, css: str = "", **attributes: str | Number) -> Markup:
+    """Return an SVG element with a class; whatever is not markup yet is escaped.
+
+    Numbers among the attributes are coordinates; an underscore in a name stands for a hyphen.
+    """
+    given = ({"class": css} if css else {}) | attributes
+    opening = name + "".join(
+        f' {key.replace("_", "-")}="{escape(value if isinstance(value, str) else number(value))}"'
+        for key, value in given.items()
+    )
+    if not inside:
+        return Markup(f"<{opening}/>")
+    return Markup(f"<{opening}>{Markup('').join(inside)}</{name}>")
 
 
 def number(value: Number) -> str:
@@ -128,31 +137,30 @@ def tick_text(value: float) -> str:
     return f"{value:.4g}".replace("-", "−") if abs(value) > 1e-12 else "0"
 
 
-def line(x1: Number, y1: Number, x2: Number, y2: Number, css: str) -> str:
+def line(x1: Number, y1: Number, x2: Number, y2: Number, css: str) -> Markup:
     """Draw a straight line."""
-    a, b, c, d = map(number, (x1, y1, x2, y2))
-    return f'<line class="{css}" x1="{a}" y1="{b}" x2="{c}" y2="{d}"/>'
+    return element("line", css=css, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def text(x: Number, y: Number, words: str, css: str) -> str:
+def text(x: Number, y: Number, words: str, css: str) -> Markup:
     """Write words at a place."""
-    return f'<text class="{css}" x="{number(x)}" y="{number(y)}">{escape(words)}</text>'
+    return element("text", words, css=css, x=x, y=y)
 
 
-def path(points: Iterable[tuple[float, float]], css: str) -> str:
+def path(points: Iterable[tuple[float, float]], css: str) -> Markup:
     """Draw a line through points of the drawing."""
-    return f'<path class="{css}" d="M{"L".join(f"{number(x)} {number(y)}" for x, y in points)}"/>'
+    return element("path", css=css, d="M" + "L".join(f"{number(x)} {number(y)}" for x, y in points))
 
 
-def dots(xs: FloatArray, ys: FloatArray, css: str) -> str:
+def dots(xs: FloatArray, ys: FloatArray, css: str) -> Markup:
     """Draw points as strokes of no length with round ends: one path for all of them."""
-    marks = "".join(f"M{number(x)} {number(y)}h0" for x, y in zip(xs, ys, strict=True))
-    return f'<path class="{css}" d="{marks}"/>'
+    marks = (f"M{number(x)} {number(y)}h0" for x, y in zip(xs, ys, strict=True))
+    return element("path", css=css, d="".join(marks))
 
 
-def boxes(corners: Iterable[tuple[float, float, float, float]], css: str) -> str:
+def boxes(corners: Iterable[tuple[float, float, float, float]], css: str) -> Markup:
     """Draw rectangles (x, y, width, height) as one path."""
-    marks = "".join(
+    marks = (
         f"M{number(x)} {number(y)}h{number(w)}v{number(h)}h{number(-w)}z" for x, y, w, h in corners
     )
-    return f'<path class="{css}" d="{marks}"/>'
+    return element("path", css=css, d="".join(marks))

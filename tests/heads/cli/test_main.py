@@ -19,7 +19,7 @@ from heads.models.neural.settings import blog, tuned
 from heads.models.registry import HEADS
 from heads.runs.folder import find_runs, read_config, read_json
 from tests.heads.planted import Plan, keras_saves, plant
-from tests.report_runs import forget_metric
+from tests.heads.report.finished_runs import forget_metric
 
 pytestmark = keras_saves
 LIGHT = ["numpy", "pandas", "h5py", "joblib", "sklearn", "scipy", "keras", "tensorflow"]

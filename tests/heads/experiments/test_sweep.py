@@ -19,7 +19,6 @@ from heads.errors import HeadError
 from heads.experiments.sweep import Grid, Lessons, Point, best, sweep
 from heads.models.neural.head import NeuralHead
 from heads.models.neural.settings import NetworkSettings, blog
-from heads.report.sweep import heat_map, table, write_csv
 from heads.runs.folder import find_runs, read_config
 from tests.heads.planted import keras_saves
 
@@ -101,18 +100,6 @@ def test_the_lowest_loss_wins_and_what_diverged_does_not() -> None:
     assert best(points) is points[2]
     with pytest.raises(HeadError, match=r"Every setting of the sweep diverged\. Try smaller --lr"):
         best(points[1:2])
-
-
-def test_the_page_and_the_files_show_every_point(tmp_path: Path) -> None:
-    points = [point(0.3, lr=0.1), point(float("nan"), lr=9.0), point(0.2, lr=0.1, l2=1.0)]
-    page = heat_map("emd", points, points[2])
-    assert page.count("class=best") == 1
-    assert "diverged" in page
-    assert table(points, points[2]).splitlines()[1].endswith("* chosen")
-    write_csv(tmp_path / "sweep.csv", points)
-    with (tmp_path / "sweep.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["val_loss"] for row in rows] == ["0.3", "", "0.2"]
 
 
 @keras_saves

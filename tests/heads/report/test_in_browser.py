@@ -9,7 +9,7 @@ import pytest
 
 from heads.report.write import write_report
 from tests.browser import Page, find_browser, open_browser
-from tests.report_runs import make_runs
+from tests.heads.report.finished_runs import make_hostile_runs, make_runs
 
 PROGRAM = find_browser()
 pytestmark = [
@@ -115,3 +115,15 @@ def test_it_can_be_printed_with_what_is_folded(page: Page, report: Path) -> None
     page.open(report)
     assert page.pdf().startswith(b"%PDF")
     assert page.value("document.querySelectorAll('details:not([open])').length") == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_that_would_write_html_are_inert_and_fit(
+    page: Page, tmp_path: Path, width: int
+) -> None:
+    page.show(width, dark=False)
+    page.open(write_report(make_hostile_runs(tmp_path)))
+    assert page.console == []
+    assert page.value("typeof hit") == "undefined"
+    assert page.value("document.images.length") == 0
+    assert page.value("document.documentElement.scrollWidth") == width

@@ -13,6 +13,7 @@ from heads.cli.main import main
 from heads.scoring.gallery import copy_ranked, write_gallery
 from heads.scoring.ranking import Ranked, mark_near_duplicates, rank
 from heads.scoring.scorer import Scorer, open_scorer
+from tests.browser import find_browser, open_browser
 from tests.heads.studio import Studio, save_pictures
 
 pytestmark = pytest.mark.usefixtures("cheap_engine")
@@ -54,14 +55,15 @@ def test_a_gallery_is_one_file_with_every_photograph_in_ranked_order(
     line = write_gallery(tmp_path / "page.html", items, scorer)
     assert "10 photographs" in line
     page = Page(tmp_path / "page.html")
-    assert [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")] == []
+    assert [tag for tag, _ in page.tags if tag in ("script", "iframe")] == []
+    assert page.all("link", "href") == ["data:,"]
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.all("img", "src"))
     order = [Path(item.scored.path).name for item in items]
     assert page.all("img", "alt") == order
     assert [tmp_path / link for link in page.all("a", "href")] == [
         tmp_path / "photos" / name for name in order
     ]
-    assert "http" not in (tmp_path / "page.html").read_text()
+    assert "://" not in (tmp_path / "page.html").read_text()
     assert list(tmp_path.glob(".page*")) == []
 
 
@@ -70,18 +72,36 @@ def test_a_gallery_follows_dark_mode_and_narrow_screens(scorer: Scorer, tmp_path
     page = (tmp_path / "page.html").read_text()
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport" content="width=device-width' in page
-    assert page.count("--paper:") == 2
+    assert "default-src 'none'; img-src data:" in page
 
 
 def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
     (path,) = save_pictures(tmp_path / "photos", [1])
-    nasty = path.with_name('"><b>100% & more.jpg')
+    nasty = path.with_name("\"'><script>b()<b>100% & more.jpg")
     path.rename(nasty)
-    write_gallery(tmp_path / "page.html", ranked(scorer, [nasty]), scorer)
+    twin = nasty.with_name("<b>twin.jpg")
+    twin.write_bytes(nasty.read_bytes())
+    write_gallery(tmp_path / "page.html", ranked(scorer, [nasty, twin]), scorer)
     page = Page(tmp_path / "page.html")
-    assert "b" not in {tag for tag, _ in page.tags}
-    assert page.all("img", "alt") == [nasty.name]
+    assert {"b", "script"}.isdisjoint(tag for tag, _ in page.tags)
+    assert page.all("img", "alt") == [nasty.name, twin.name]
+    assert f"nearly {nasty.name}" in page.text
     assert "100%25%20%26%20more" in page.all("a", "href")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium here (apt-get install chromium)")
+def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path) -> None:
+    (path,) = save_pictures(tmp_path / "photos", [1])
+    nasty = path.rename(path.with_name('<script>hit=1<img src=x onerror="hit=1">\'.jpg'))
+    write_gallery(tmp_path / "page.html", ranked(scorer, [nasty]), scorer)
+    with open_browser(find_browser() or "") as page:
+        page.show(390, dark=True)
+        page.open(tmp_path / "page.html")
+        assert page.console == []
+        assert page.value("typeof hit") == "undefined"
+        assert page.value("document.images.length") == 1
+        assert page.value("document.documentElement.scrollWidth") == 390
 
 
 def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(

@@ -21,6 +21,7 @@ from tests.helpers import write_cache
 SIZES = {"train": 120, "val": 40, "test": 60}
 PLAN = Plan(levels=7, n_features=16, threshold="4", label_note="votes are simulated")
 GONE = "test7"
+NASTY = """<script>hit = 1</script>"'><img src=x onerror="hit = 2">&amp;{{ 7 * 7 }}"""
 ALL_HEADS = ("constant", "ridge", "ridge-dist", "logistic")
 HISTORY = [
     {"epoch": k, "train_loss": 0.1 / k, "val_loss": 0.1 / k + 0.01 * k}
@@ -107,3 +108,14 @@ def forget_metric(run: Path, metric: str, unknown: str = "sharpness") -> None:
 def edit_json(path: Path, **values: object) -> None:
     """Replace some values of a JSON object."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def make_hostile_runs(folder: Path) -> Path:
+    """Finished runs whose note, names and photographs try to write HTML."""
+    runs = make_runs(folder, replace(PLAN, label_note=NASTY))
+    for path in runs.glob("*/predictions.csv"):
+        quoted = NASTY.replace('"', '""')
+        path.write_text(path.read_text().replace("test1,", f'"{quoted}",'))
+    for name in ("emd", "ridge"):
+        (runs / name).rename(runs / f"{NASTY} {name}".replace("/", ""))
+    return runs

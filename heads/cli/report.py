@@ -1,0 +1,41 @@
+"""`heads report`: the finished runs of a folder as one page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cache import console
+
+EPILOG = """examples:
+  heads report                             runs/ to runs/report.html
+  heads report old-runs --features old-features
+The page holds everything, photographs as small pictures too: it opens offline, and can be mailed.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `heads report`."""
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "runs",
+        nargs="?",
+        type=Path,
+        default=Path("runs"),
+        metavar="RUNS",
+        help="the folder with the runs (default: runs)",
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="DIR",
+        help="where the caches are, if no longer where the heads were trained from",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and print where it is."""
+    from heads.report.write import write_report
+
+    print(write_report(options.runs, options.features))
+    return console.EXIT_OK

@@ -1,0 +1,168 @@
+"""What sweeps and curves found: a table for people, a CSV for programs, a page for a browser.
+
+Needs no framework.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cache.files import write_text_atomically
+from cache.types import FloatArray
+from heads.report.words import template
+from heads.web import charts
+from heads.web.html import Figure
+
+if TYPE_CHECKING:
+    from heads.experiments.sweep import Point
+
+SWEPT = ("lr", "l2", "dropout", "val_loss", "val_srcc", "seeds")
+# Drawn where the head has them.
+PLOTTED = ("srcc", "emd_r2", "mse", "auc")
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    lines = csv.DictWriter(text, columns, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue()
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+def sweep_rows(points: Sequence[Point]) -> list[dict[str, float]]:
+    """Return one row a point, by `SWEPT`."""
+    return [
+        {
+            "lr": float(p.settings.lr or 0),
+            "l2": p.settings.l2,
+            "dropout": p.dropout,
+            "val_loss": p.val_loss,
+            "val_srcc": p.val_srcc,
+            "seeds": len(p.val_losses),
+        }
+        for p in points
+    ]
+
+
+def sweep_table(points: Sequence[Point], chosen: Point) -> str:
+    """Return an aligned table, best first, the chosen point starred."""
+    order = sorted(points, key=lambda p: math.inf if math.isnan(p.val_loss) else p.val_loss)
+    lines = [f"{'lr':>10} {'l2':>8} {'dropout':>8} {'val_loss':>10} {'val_srcc':>9}"]
+    for point, row in zip(order, sweep_rows(order), strict=True):
+        star = "  * chosen" if point is chosen else ""
+        lines.append(
+            f"{row['lr']:10.3g} {row['l2']:8.3g} {row['dropout']:8.2f} {row['val_loss']:10.6f} "
+            f"{row['val_srcc']:9.4f}{star}"
+        )
+    return "\n".join(lines)
+
+
+def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point) -> None:
+    """Write sweep.csv, one row a point, a diverged loss empty, and the heat map sweep.html.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    rows = [
+        {k: "" if math.isnan(v) else repr(v) for k, v in row.items()} for row in sweep_rows(points)
+    ]
+    write_text_atomically(folder / "sweep.csv", _csv(SWEPT, rows))
+    write_text_atomically(folder / "sweep.html", sweep_page(head, points, chosen))
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A cell of the heat map; `share` of the colour is what the point gets, 0 to 1."""
+
+    val_loss: float
+    val_srcc: float
+    share: float
+    chosen: bool
+
+    @property
+    def diverged(self) -> bool:
+        """Whether there is no loss."""
+        return not math.isfinite(self.val_loss)
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The points of one dropout: their rates, and a row of cells for each l2."""
+
+    dropout: float
+    rates: list[float]
+    rows: dict[float, list[Heat]]
+
+
+def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
+    """Return a page: for each dropout a table of l2 by lr, coloured by the loss."""
+    known = [p.val_loss for p in points if math.isfinite(p.val_loss)]
+    lo, hi = min(known), max(known)
+
+    def heat(point: Point) -> Heat:
+        shade = 1 - (point.val_loss - lo) / (hi - lo) if hi > lo else 1.0
+        return Heat(point.val_loss, point.val_srcc, 0.05 + 0.55 * shade, point is chosen)
+
+    maps = []
+    for dropout in dict.fromkeys(p.dropout for p in points):
+        here = [p for p in points if p.dropout == dropout]
+        rates = dict.fromkeys(float(p.settings.lr or 0) for p in here)
+        rows: dict[float, list[Heat]] = {}
+        for point in here:
+            rows.setdefault(point.settings.l2, []).append(heat(point))
+        maps.append(HeatMap(dropout, list(rates), rows))
+    return template("sweep.html").render(head=head, maps=maps)
+
+
+# --- curves ---------------------------------------------------------------------------------------
+
+
+def write_curve(
+    folder: Path, head: str, rows: Sequence[Mapping[str, Any]], floors: Mapping[str, float | None]
+) -> tuple[Path, Path]:
+    """Write curve-HEAD.csv, one row a size, and curve-HEAD.html, and return their paths.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    path, page = folder / f"curve-{head}.csv", folder / f"curve-{head}.html"
+    write_text_atomically(path, _csv(list(rows[0]), rows))
+    write_text_atomically(page, curve_page(head, rows, floors))
+    return path, page
+
+
+def curve_page(
+    head: str, rows: Sequence[Mapping[str, Any]], floors: Mapping[str, float | None]
+) -> str:
+    """Return a page of plots over the number of training photographs.
+
+    Args:
+        head: its name.
+        rows: one a size, smallest first: `n_train`, and each metric with its `_lo` and `_hi`.
+        floors: the constant head's metrics.
+    """
+    figures = [
+        Figure(name, "", charts.growth_curve(_growth(name, rows, floors.get(name)), head))
+        for name in PLOTTED
+        if all(row[name] is not None for row in rows)
+    ]
+    return template("curve.html").render(head=head, figures=figures)
+
+
+def _growth(name: str, rows: Sequence[Mapping[str, Any]], floor: float | None) -> charts.Growth:
+    def column(key: str) -> FloatArray:
+        return np.array([row[key] for row in rows], np.float64)
+
+    n_train, value, lo, hi = map(column, ("n_train", name, f"{name}_lo", f"{name}_hi"))
+    return charts.Growth(name, n_train, value, lo, hi, floor)

@@ -1,0 +1,88 @@
+"""What is read from runs and caches, and what is left out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache.errors import IncompleteCacheError
+from cache.store import open_cache
+from heads.data.splits import load_splits
+from heads.errors import RunError
+from heads.experiments.train import TrainRequest, train_run
+from heads.metrics.comparison import Sample
+from heads.report.data import floor_on_val, read_report
+from heads.report.write import write_report
+from heads.runs.predictions import read_predictions
+from tests.heads.report.finished_runs import ALL_HEADS, PLAN, SIZES, make_features, make_runs
+
+
+def test_known_bootstraps_change_nothing(own: Path) -> None:
+    plain = read_report(own).contests
+    samples = {run.name: Sample.of(run.prediction, run.labels) for run in read_report(own).runs}
+    assert read_report(own, samples=samples).contests == plain
+
+
+def test_a_cache_without_a_data_root_has_no_photographs(planted: Path, tmp_path: Path) -> None:
+    data = load_splits(planted)
+    train_run(TrainRequest("constant", None, 0, tmp_path), data)
+    report = read_report(tmp_path)
+    assert report.photographs == {}
+    assert report.name == "features"
+
+
+def test_the_floor_on_val_is_the_constant_head_learned_on_train(tmp_path: Path) -> None:
+    features = make_features(tmp_path)
+    caches = {name: open_cache(features / f"{name}.h5") for name in SIZES}
+    floors = floor_on_val(caches, limit=50)
+    middle = caches["train"].labels.mean[:50].mean()
+    assert floors["mse"] == pytest.approx(np.mean((caches["val"].labels.mean - middle) ** 2))
+    share = (caches["train"].labels.mean[:50] > 4).mean()
+    truth = caches["val"].labels.mean > 4
+    entropy = -np.mean(np.where(truth, np.log(share), np.log(1 - share)))
+    assert floors["cross_entropy"] == pytest.approx(entropy)
+
+
+def test_runs_on_other_photographs_are_left_out_by_name(own: Path) -> None:
+    path = own / "logistic" / "predictions.csv"
+    path.write_text(path.read_text().replace("test1,", "elsewhere,"))
+    data = read_report(own)
+    assert data.left_out == {"logistic": "measured on other photographs"}
+    assert "Left out: logistic (measured on other photographs)" in write_report(own).read_text()
+
+
+def test_labels_that_changed_since_are_refused(own: Path) -> None:
+    for run in ALL_HEADS:
+        if run != "ridge":
+            shutil.rmtree(own / run)
+    shutil.rmtree(own / "emd")
+    path = own / "ridge" / "predictions.csv"
+    stored = read_predictions(own / "ridge")
+    first = stored.image_id[stored.split == "test"][0]
+    lines = path.read_text().splitlines()
+    lines = [_flipped(line) if line.startswith(f"{first},") else line for line in lines]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match="the features were extracted anew since"):
+        read_report(own)
+
+
+def _flipped(line: str) -> str:
+    cells = line.split(",")
+    cells[5] = "1" if cells[5] == "0" else "0"
+    return ",".join(cells)
+
+
+def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"holds no finished run\. Make some with `heads compare`"):
+        read_report(tmp_path)
+
+
+def test_caches_that_moved_are_found_by_their_option(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("constant",), trained=False)
+    moved = (tmp_path / "features").rename(tmp_path / "elsewhere")
+    with pytest.raises(IncompleteCacheError):
+        read_report(runs)
+    assert len(read_report(runs, moved).labels) == 60

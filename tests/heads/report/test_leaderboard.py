@@ -1,0 +1,147 @@
+"""The comparison of heads as text for people and as CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cache.types import Scale
+from heads.data.predictions import Prediction
+from heads.experiments.compare import Comparison, Entry, Title
+from heads.metrics.bootstrap import Verdict
+from heads.metrics.comparison import Sample, deviations, mean_sample, measure
+from heads.report import leaderboard
+from heads.report.leaderboard import csv_columns, ranked, table, write_csv
+from tests.heads.made import constant_prediction, labels_of_means, noisy_prediction, random_labels
+
+N = 120
+TRUTH = random_labels(N, levels=5)
+GUESS = noisy_prediction(TRUTH, 0.15)
+FLOOR = Sample.of(constant_prediction(TRUTH), TRUTH)
+GOOD = Sample.of(GUESS, TRUTH)
+ROUGH = noisy_prediction(TRUTH, 0.6)
+RANKER = Sample.of(Prediction(ROUGH.score, ROUGH.p_beautiful, ranking_only=True), TRUTH)
+
+
+def entry(head: str, sample: Sample) -> Entry:
+    """Return a row of the comparison."""
+    return Entry(head, f"runs/{head}", sample, measure(sample, FLOOR), 600)
+
+
+ENTRIES = [entry("emd", GOOD), entry("constant", FLOOR), entry("logistic", RANKER)]
+TITLE = Title("features", "test", "3", "", N, "600", groups=False)
+
+
+def render(title: Title, entries: list[Entry]) -> str:
+    """Return the text of a comparison."""
+    return leaderboard.render(Comparison(title, Path("runs"), tuple(entries)))
+
+
+def test_the_text_gives_the_noise_ceiling_and_the_order_within_challenges() -> None:
+    known = replace(TRUTH, challenge=np.repeat(np.arange(1, 5), N // 4).astype(np.int32))
+    rows = [entry("emd", Sample.of(GUESS, known)), *ENTRIES[1:]]
+    text = render(TITLE, rows)
+    assert "Noise ceiling: even the true means would correlate with these votes by srcc 0." in text
+    assert "Within challenges, srcc: emd 0.9" in text
+    assert "Mean and standard deviation" not in text
+
+
+def test_the_noise_ceiling_names_what_it_leaves_out_and_may_be_unknown() -> None:
+    one_vote = np.eye(5, dtype=np.int32)[np.arange(N) % 5]
+    some = replace(TRUTH, votes=np.where(np.arange(N)[:, None] < 7, one_vote, TRUTH.votes))
+    text = render(TITLE, [entry("emd", Sample.of(GUESS, some))])
+    assert "each other; without 7 photographs that have one vote)" in " ".join(text.split())
+    none = replace(TRUTH, votes=one_vote)
+    text = render(TITLE, [entry("emd", Sample.of(GUESS, none))])
+    assert "ceiling" not in text
+
+
+def test_several_runs_of_a_head_show_their_deviation(tmp_path: Path) -> None:
+    samples = [GOOD, Sample.of(noisy_prediction(TRUTH, 0.4), TRUTH)]
+    mean, spread = mean_sample(samples), deviations(samples)
+    both = Entry("emd", "runs/emd", mean, measure(mean, FLOOR), 600, spread, 2)
+    assert "emd, 2 runs: srcc" in render(TITLE, [both, *ENTRIES[1:]])
+    write_csv(tmp_path / "leaderboard.csv", [both, *ENTRIES[1:]])
+    with (tmp_path / "leaderboard.csv").open() as file:
+        rows = {row["head"]: row for row in csv.DictReader(file)}
+    assert float(rows["emd"]["srcc_sd"]) == spread["srcc"]
+    assert (rows["emd"]["repeats"], rows["logistic"]["srcc_sd"]) == ("2", "")
+
+
+def test_the_floor_comes_first_then_the_highest_srcc() -> None:
+    assert [e.head for e in ranked(ENTRIES)] == ["constant", "emd", "logistic"]
+
+
+def test_the_table_is_aligned_and_fits_120_columns() -> None:
+    lines = table(ranked(ENTRIES)).splitlines()
+    assert max(map(len, lines)) <= 120
+    header, _, first, second, third = lines
+    assert first.startswith("constant = floor")
+    for name in ("plcc", "bal_acc", "spread"):
+        end = header.index(name) + len(name)
+        assert second[end - 5 : end].strip().replace(".", "").isdigit()
+    end = header.index("mse") + 3
+    assert third[end - 5 : end].strip() == ""
+    assert third[header.index("emd_r2") : header.index("emd_r2") + 6].strip() == ""
+
+
+def test_a_wide_scale_still_fits_120_columns() -> None:
+    means = labels_of_means(TRUTH.mean * 1000, "3000", Scale(0, 5000))
+    flat = Prediction(np.full(N, 3000.0), np.full(N, 0.5), label_by_p=True)
+    sample = Sample.of(flat, means)
+    wide = [Entry("constant", "runs/constant", sample, measure(sample, sample), 9)]
+    assert max(map(len, table(wide).splitlines())) <= 120
+
+
+def test_the_text_names_data_threshold_floor_and_verdicts() -> None:
+    text = render(TITLE, ENTRIES)
+    assert f"features: {N} photographs of test, trained on 600" in text
+    assert "beautiful means a mean above 3." in text
+    assert "  emd: beats its floor in srcc, plcc, mse, mae, emd_r2" in text
+    assert "  constant:" not in text
+    assert "Note:" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_text_says_what_does_not_beat_the_floor() -> None:
+    reversed_scores = Prediction(6 - TRUTH.mean, 1 - GUESS.p_beautiful)
+    text = render(TITLE, [entry("ridge", Sample.of(reversed_scores, TRUTH)), ENTRIES[1]])
+    (line,) = (line for line in text.splitlines() if line.startswith("  ridge:"))
+    assert f"{Verdict.DOES_NOT.words} in srcc, plcc, mse" in line
+
+
+def test_logistic_is_set_against_each_neural_head() -> None:
+    text = render(TITLE, ENTRIES)
+    rest = text[text.index("Neural heads against logistic (head minus logistic, paired)") :]
+    assert "emd: srcc +0." in rest
+    assert "emd is better" in rest
+    assert "against logistic" not in render(TITLE, ENTRIES[:2])
+
+
+def test_a_remark_on_the_labels_stands_on_top() -> None:
+    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=True)
+    text = render(title, ENTRIES)
+    assert text.startswith("Note: votes are simulated.")
+    assert "whole groups" in text
+
+
+def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.csv"
+    write_csv(path, ENTRIES)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == csv_columns()
+    assert csv_columns()[:4] == ["head", "srcc", "srcc_lo", "srcc_hi"]
+    assert [row["head"] for row in rows] == ["constant", "emd", "logistic"]
+    assert [rows[0][f"srcc{end}"] for end in ("", "_lo", "_hi")] == ["0.0", "0.0", "0.0"]
+    assert float(rows[1]["srcc"]) == GOOD.bootstrap.values["srcc"]
+    assert float(rows[1]["srcc_lo"]) < float(rows[1]["srcc"]) < float(rows[1]["srcc_hi"])
+    assert rows[2]["mse"] == rows[2]["mse_lo"] == ""
+    assert json.loads(rows[1]["confusion"]) == GOOD.bootstrap.values["confusion"]
+    assert not any(math.isnan(float(v)) for v in rows[1].values() if v.replace(".", "").isdigit())
+    assert [p.name for p in tmp_path.iterdir()] == ["leaderboard.csv"]

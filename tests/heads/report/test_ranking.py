@@ -1,0 +1,64 @@
+"""Every head with every metric, the best in bold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from heads.metrics.catalogue import METRICS
+from heads.report.data import read_report
+from heads.report.ranking import ranking
+from heads.report.write import write_report
+from tests.heads.report.finished_runs import ALL_HEADS, forget_metric
+from tests.heads.report.reading import read
+
+
+def test_every_run_has_its_row_with_every_metric(page: str) -> None:
+    table = page[page.index('class="sortable metrics"') :]
+    table = table[: table.index("</table>")]
+    for name in (*ALL_HEADS, "emd"):
+        assert f'data-value="{name}">{name}' in table
+    for name in METRICS:
+        assert name == "confusion" or f">{name}" in table
+
+
+def test_the_best_value_is_the_highest_or_the_lowest_as_the_metric_wants(runs: Path) -> None:
+    data = read_report(runs)
+    best = ranking(data).best
+    assert best["srcc"] == max(run.value("srcc") for run in data.runs)
+    assert best["mse"] == min(v for run in data.runs if (v := run.value("mse")) is not None)
+    assert best["spread"] is None
+    assert "confusion" not in best
+
+
+def test_the_floor_gets_no_verdict_against_itself(page: str) -> None:
+    table = page[page.index('class="sortable ranking"') :]
+    rows = table[: table.index("</table>")].split("<tr>")
+    (floor,) = (row for row in rows if 'data-value="constant"' in row)
+    assert "is the floor" in floor
+    assert sum("beats its floor" in row for row in rows) == 4
+
+
+def cells(page: str, run: str) -> dict[str, str]:
+    """Return a run's cells of the table of every metric, as HTML, by the metric's name."""
+    table = page.split('<table class="sortable metrics">')[1].split("</table>")[0]
+    names = re.findall(r"<th scope=col[^>]*>(\w+)", table)
+    (row,) = (row for row in table.split("<tr>")[2:] if f'data-value="{run}">' in row)
+    inside = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)
+    return dict(zip(names, inside, strict=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_that_a_run_lacks_is_a_dash_and_one_too_many_is_passed_over(
+    own: Path, page: str, metric: str
+) -> None:
+    forget_metric(own / "emd", metric)
+    text = write_report(own).read_text()
+    assert not read(text).wrong
+    assert "left out" not in text
+    assert "sharpness" not in text
+    before, after = cells(page, "emd"), cells(text, "emd")
+    assert after == before | ({} if metric == "confusion" else {metric: "–"})
+    assert cells(text, "ridge").keys() == cells(page, "ridge").keys()

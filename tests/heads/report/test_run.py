@@ -1,0 +1,37 @@
+"""What was run can be repeated from the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from heads.models.neural.settings import blog, tuned
+from heads.report.data import RunData, read_report
+from heads.report.run import is_usual, settings_words
+
+
+def test_the_run_can_be_repeated_from_the_page(page: str, runs: Path) -> None:
+    data = read_report(runs)
+    file = runs.resolve() / "ridge" / "config.json"
+    assert f"heads train --out again --config {file}\n" in page
+    assert data.best.config.extractor.sha256 in page
+    for facts in data.best.config.splits.values():
+        assert facts.manifest_sha256 in page
+    assert data.best.config.library_versions["numpy"] in page
+
+
+def test_settings_are_named_where_they_are_not_the_defaults(runs: Path) -> None:
+    named = {run.name: run for run in read_report(runs).runs}
+    emd = named["emd"]
+    assert settings_words(named["ridge"]) == "none, solved directly"
+    assert is_usual(named["ridge"])
+
+    def with_settings(settings: object) -> RunData:
+        return replace(emd, config=replace(emd.config, settings=settings))
+
+    single = replace(tuned("emd"), ensemble=1)
+    assert settings_words(with_settings(tuned("emd"))).startswith("the defaults (average of ")
+    assert settings_words(with_settings(single)) == "ensemble 1"
+    assert settings_words(with_settings(blog("emd"))) == "the blog's settings"
+    other = replace(single, batch_size=7)
+    assert settings_words(with_settings(other)) == "batch-size 7, ensemble 1"
