@@ -349,10 +349,10 @@ def test_the_floor_on_val_is_the_constant_head_learned_on_train(tmp_path: Path) 
     features = make_features(tmp_path)
     caches = {name: open_cache(features / f"{name}.h5") for name in SIZES}
     floors = floor_on_val(caches, limit=50)
-    middle = caches["train"].mean[:50].mean()
-    assert floors["mse"] == pytest.approx(np.mean((caches["val"].mean - middle) ** 2))
-    share = (caches["train"].mean[:50] > 4).mean()
-    truth = caches["val"].mean > 4
+    middle = caches["train"].labels.mean[:50].mean()
+    assert floors["mse"] == pytest.approx(np.mean((caches["val"].labels.mean - middle) ** 2))
+    share = (caches["train"].labels.mean[:50] > 4).mean()
+    truth = caches["val"].labels.mean > 4
     entropy = -np.mean(np.where(truth, np.log(share), np.log(1 - share)))
     assert floors["cross_entropy"] == pytest.approx(entropy)
 
