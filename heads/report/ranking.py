@@ -16,6 +16,7 @@ from heads.web.svg import Span
 
 SRCC_ENDS = (-0.1, 1.0)
 SRCC_TICKS = (0.0, 0.5, 1.0)
+ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,11 @@ class Ranking:
     axis: Markup
     rows: list[Row]
     best: dict[str, float | None]
+
+    @property
+    def headings(self) -> list[str]:
+        """The columns of the table of every metric, each with its good side."""
+        return ["head", *(name + ARROWS[METRICS[name].higher_is_better] for name in self.best)]
 
 
 def ranking(data: ReportData) -> Ranking:

@@ -109,7 +109,7 @@ def test_curves_hold_the_floors_line_where_it_is_known() -> None:
     assert 'class="floor"' not in plots.training_curve(bare, span, "emd")
 
 
-def test_the_best_epoch_on_val_is_marked_and_told() -> None:
+def test_the_best_epoch_on_val_is_marked_and_named() -> None:
     svg = DRAWN["curve"]()
     assert "in epoch 3" in svg  # 1 / 3 + 0.3 is the least
     assert drawn_path(svg, "dot predicted large").count("h0") == 1
