@@ -73,5 +73,6 @@ def _write_frame(
         frame.to_parquet(path, index=False)
     except ImportError:
         raise MismatchError(
-            "Parquet needs the package pyarrow: pip install pyarrow; or export --to npz."
+            "Parquet needs the package pyarrow: pip install 'aesthetic-heads[parquet]'; or export "
+            "--to npz."
         ) from None

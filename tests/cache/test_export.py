@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,6 @@ from cache.export import export
 from cache.store import open_cache
 from cache.types import Status
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
-
-HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 
 
 @pytest.fixture
@@ -66,8 +64,8 @@ def test_labels_of_means_have_no_columns_of_votes(tmp_path: Path) -> None:
         assert set(arrays) == {"image_id", "path", "group", "mean", "features"}
 
 
-@pytest.mark.skipif(not HAS_PYARROW, reason="parquet needs the package pyarrow")
 def test_parquet_is_read_back_the_same(cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
     import pandas as pd
 
     export(cache, tmp_path / "a.parquet", "parquet", overwrite=False)
@@ -77,14 +75,16 @@ def test_parquet_is_read_back_the_same(cache: Path, tmp_path: Path) -> None:
     assert frame["image_id"].tolist() == source.labels.image_id[source.ok_rows].tolist()
 
 
-@pytest.mark.skipif(HAS_PYARROW, reason="pyarrow is installed")
 def test_parquet_without_pyarrow_names_the_package_and_leaves_nothing(
-    cache: Path, tmp_path: Path
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for package in ("pyarrow", "fastparquet"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MismatchError) as caught:
         export(cache, tmp_path / "a.parquet", "parquet", overwrite=False)
     assert str(caught.value) == (
-        "Parquet needs the package pyarrow: pip install pyarrow; or export --to npz."
+        "Parquet needs the package pyarrow: pip install 'aesthetic-heads[parquet]'; "
+        "or export --to npz."
     )
     assert not list(tmp_path.glob("*parquet*"))
 
