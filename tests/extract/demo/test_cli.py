@@ -98,7 +98,7 @@ def test_the_default_rule_keeps_test_scenes_and_val_scenes_out_of_train(
     _write_lists(tmp_path, plan)
     labels = read_ava(tmp_path)
     names, _ = assign(labels, SplitSettings())
-    assert labels.image_id.tolist() == plan.image_id.astype(str).tolist()
+    assert labels.table.image_id.tolist() == plan.image_id.astype(str).tolist()
     wanted = np.array([SCENES[s.scene].split for s in plan.shots])
     assert ((names == "test") == (wanted == "test")).all()
     assert (names[wanted == "val"] == "val").all()
