@@ -6,9 +6,7 @@ from cache.errors import MismatchError
 from extract.backbones.base import Backbone
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 
-BACKBONES: dict[str, Backbone] = {
-    MOBILENET_V2.name: MOBILENET_V2,
-}
+BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in (MOBILENET_V2,)}
 DEFAULT = next(iter(BACKBONES))
 
 
