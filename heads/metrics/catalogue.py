@@ -17,7 +17,8 @@ from scipy import stats
 
 from cache.errors import HeadError
 from cache.types import FloatArray, IntArray
-from heads.data.labels import Labels, Prediction, predicted_label, ratings
+from heads.data.distributions import ratings
+from heads.data.labels import Labels, Prediction, predicted_label
 from heads.metrics.weighted import FastMetrics, spearman
 
 MIN_WITHIN = 10

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from cache.types import FloatArray
-from heads.data.labels import Labels, Prediction, distribution_std, predicted_label
+from heads.data.distributions import distribution_std
+from heads.data.labels import Labels, Prediction, predicted_label
 
 FAST = (
     *("srcc", "plcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"),

@@ -15,12 +15,11 @@ import numpy.typing as npt
 
 from cache.errors import HeadError, UnsuitableLabelsError
 from cache.types import FloatArray, Scale
+from heads.data.distributions import distribution_mean, project_onto_simplex
 from heads.data.labels import (
     BoolArray,
     Labels,
     Prediction,
-    distribution_mean,
-    project_onto_simplex,
     ranking_score,
 )
 from heads.models.base import FeatureRows, Float32Array, History, mean_of_views

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from cache.errors import HeadError
 from cache.types import FloatArray
-from heads.data.labels import Labels, Prediction, distribution_mean
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels, Prediction
 from heads.models.base import FeatureRows, History
 
 Arrays = Mapping[str, npt.NDArray[Any]]

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from cache.types import FloatArray, IntArray
-from heads.data.labels import distribution_mean, distribution_std
+from heads.data.distributions import distribution_mean, distribution_std
 from heads.report.data import ReportData, RunData, title
 from heads.report.photos import Album, choose, examples, rated
 from heads.report.plots import KEY_SCORES, plots_of

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import MismatchError, RunError
-from heads.data.labels import called_beautiful, distribution_std
+from heads.data.distributions import distribution_std
+from heads.data.labels import called_beautiful
 from heads.models.base import Float32Array, Head, mean_of_views
 from heads.photos import Extracted, PhotographSource, open_extractor
 from heads.runs.folder import RunConfig, load_head, read_config

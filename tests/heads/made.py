@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.types import Scale, mean_of_votes
-from heads.data.labels import Labels, Prediction, distribution_mean
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels, Prediction
 
 
 def labels_of_votes(votes: object, threshold: str = "5", **columns: object) -> Labels:

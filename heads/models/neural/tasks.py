@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.types import Scale
-from heads.data.labels import Labels, distribution_mean, ranking_score
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels, ranking_score
 
 # Start biases stay finite where a target's mean touches the end of the activation's range: a
 # rating that nobody gave, a column that is constant, a set that is beautiful throughout.

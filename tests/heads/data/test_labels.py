@@ -13,10 +13,7 @@ from cache.types import Scale
 from heads.data.labels import (
     Labels,
     Prediction,
-    distribution_mean,
-    distribution_std,
     predicted_label,
-    project_onto_simplex,
     ranking_score,
 )
 from tests.heads.made import labels_of_means, labels_of_votes, noisy_prediction, random_labels
@@ -124,41 +121,6 @@ def test_a_label_by_probability_is_beautiful_above_one_half(kind):
     assert predicted_label(prediction, labels).tolist() == [False, True, False]
 
 
-def test_mean_and_deviation_of_a_distribution_are_those_of_its_votes():
-    rng = np.random.default_rng(0)
-    votes = rng.integers(1, 9, (5, 4))
-    drawn = [np.repeat([1, 2, 3, 4], row) for row in votes]
-    shares = votes / votes.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(distribution_mean(shares), [row.mean() for row in drawn])
-    np.testing.assert_allclose(distribution_std(shares), [row.std() for row in drawn])
-
-
 def test_a_ranking_score_spans_the_scale():
     score = ranking_score(np.array([0.0, 0.5, 1.0]), Scale(2, 8))
     np.testing.assert_array_equal(score, [2, 5, 8])
-
-
-POINTS = arrays(np.float64, (3, 6), elements=st.floats(-1e6, 1e6, allow_nan=False))
-
-
-@given(POINTS)
-def test_the_projection_is_a_distribution(points):
-    projected = project_onto_simplex(points)
-    assert (projected >= 0).all()
-    np.testing.assert_allclose(projected.sum(axis=1), 1, atol=1e-12)
-
-
-@given(POINTS)
-def test_no_distribution_is_nearer_than_the_projection(points):
-    # The nearest point of a convex set is the one p with (v - p)'(q - p) <= 0 for each q in it;
-    # for the simplex it is enough to look at its corners.
-    projected = project_onto_simplex(points)
-    away = points - projected
-    towards_corners = away - np.sum(away * projected, axis=1, keepdims=True)
-    assert (towards_corners <= 1e-9 * (1 + np.abs(points).max())).all()
-
-
-def test_a_distribution_is_its_own_projection_and_a_far_point_goes_to_a_corner():
-    points = np.array([[0.2, 0.3, 0.5], [1e17, 0.0, 2.0], [-5.0, -5.0, -5.0]])
-    expected = [[0.2, 0.3, 0.5], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
-    np.testing.assert_allclose(project_onto_simplex(points), expected, atol=1e-15)

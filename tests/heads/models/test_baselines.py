@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from cache.errors import HeadError
-from heads.data.labels import Labels, distribution_mean
+from heads.data.distributions import distribution_mean
+from heads.data.labels import Labels
 from heads.metrics.catalogue import evaluate
 from heads.models.baselines import BASELINES, LogisticHead, RidgeDistHead, RidgeHead
 from tests.heads.made import labels_of_means, planted
