@@ -13,7 +13,7 @@ from cache.resume import write_cache
 from cache.types import Manifest, SplitRule
 from heads.data.splits import load_splits
 from heads.experiments.train import Floor, TrainRequest, train_run
-from heads.models.neural.settings import tuned
+from heads.models.neural.settings import NetworkSettings
 from heads.runs.folder import RunConfig, read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
 
@@ -84,7 +84,7 @@ def _pretend_epochs(source: Path, target: Path) -> None:
     target.mkdir()
     for name in ("predictions.csv", "metrics.json"):
         (target / name).write_bytes((source / name).read_bytes())
-    config = replace(read_config(source), head="emd", settings=tuned("emd"))
+    config = replace(read_config(source), head="emd", settings=NetworkSettings())
     write_json(target / "config.json", RunConfig.to_dict(config))
     write_history(target / "history.csv", HISTORY)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cache import console
 from cache.errors import HeadError, UnsuitableLabelsError
 from heads.cli import options as cli_options
-from heads.models.neural.settings import blog, tuned
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import FLOOR, HEADS, Settings
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
     """Return the heads to compare, the floor first; heads that were asked for are not left out."""
     if asked is not None:
         return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
-    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.needs_votes]
+    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.about.needs_votes]
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:
         console.note(f"Left out, since the labels hold no vote counts: {', '.join(left_out)}.")
@@ -155,9 +155,10 @@ def _entries(
 
 
 def _settings(name: str, options: argparse.Namespace) -> Settings:
-    if not HEADS[name].neural:
-        return None
-    settings = blog(name) if options.preset == "blog" else tuned(name)
+    entry = HEADS[name]
+    settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
+    if not isinstance(settings, NetworkSettings):
+        return settings
     if options.views in ("mean", "random"):
         settings = replace(settings, views=options.views)
     return replace(settings, ensemble=options.ensemble or settings.ensemble)
@@ -251,7 +252,9 @@ def _folds(
     )
     folding = folds.Folding(pool, ways, options.seeds, options.seed)
     folder = options.out / f"folds-{options.folds}"
-    constant = folds.predict_folds(FLOOR, None, pool, ways[0], options.seed)
+    constant = folds.predict_folds(
+        FLOOR, HEADS[FLOOR].default_settings, pool, ways[0], options.seed
+    )
     floor = Sample.of(constant, pool.labels)
 
     def entry(name: str) -> Entry:

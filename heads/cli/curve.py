@@ -6,11 +6,13 @@ import argparse
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cache import console
 from cache.errors import HeadError
 from heads.cli import options as cli_options
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def _of_all_sizes(options: argparse.Namespace, largest: int) -> Settings:
     More networks at small sizes alone would hide some of what more photographs bring.
     """
     settings = cli_options.chosen_settings(options, options.head)
-    return None if settings is None else settings.averaged(largest)
+    if not isinstance(settings, NetworkSettings):
+        return settings
+    return replace(settings, ensemble=settings.networks(largest))
 
 
 def _trained(options: argparse.Namespace, settings: Settings, size: int | None) -> TrainedRun:

@@ -25,7 +25,6 @@ from cache.files import fsync, publish, storage_errors
 from cache.store import open_cache
 from heads.data.labels import Prediction
 from heads.export.formats import FORMATS, Answers, Format, Sample
-from heads.models.registry import BLIND
 from heads.photos import Unreadable, open_extractor, upright_pixels
 from heads.scoring.scorer import LoadedRun
 
@@ -68,10 +67,10 @@ def export(
         RunError: there is no photograph to check with.
         StorageError: it cannot be written.
     """
-    if run.head.name in BLIND:
+    if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.head.name} says the same of every photograph: there is nothing to "
-            "export. Export another run, such as ridge."
+            f"The head {run.head.about.name} says the same of every photograph: there is nothing "
+            "to export. Export another run, such as ridge."
         )
     kind = FORMATS[to]
     _need(to, kind)

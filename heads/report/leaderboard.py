@@ -16,7 +16,7 @@ from heads.data.labels import Labels
 from heads.metrics.bootstrap import BEATS, CANNOT_TELL, DOES_NOT
 from heads.metrics.catalogue import METRICS, ceiling, for_table
 from heads.metrics.comparison import Measured, Measures, Sample, contest, verdicts
-from heads.models.registry import BLIND, FLOOR, HEADS
+from heads.models.registry import FLOOR, HEADS, find_head
 
 NO_VALUE = ""
 # (metric, heading, whether half the interval's width is shown behind the value)
@@ -138,7 +138,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and entry.head not in BLIND:
+        if shown and find_head(entry.head).about.looks_at_photographs:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []

@@ -6,7 +6,7 @@ import json
 import shlex
 from html import escape
 
-from heads.models.neural.settings import blog
+from heads.models.neural.settings import ResolvedSettings
 from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.web.html import DASH, Cell, Table, decimal, facts_table, scroll
@@ -48,18 +48,16 @@ def _run_row(run: RunData) -> tuple[Cell, ...]:
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults, as text of the page."""
     resolved = run.config.resolved
-    if run.config.settings is None or resolved is None:
+    if not isinstance(resolved, ResolvedSettings):
         return DIRECT
-    many = resolved.ensemble or 1
+    many = resolved.ensemble
     networks = f" (average of {many} networks)" if many > 1 else ""
-    entry = HEADS.get(run.config.head)
-    usual = (
-        {} if entry is None or entry.default_settings is None else entry.default_settings.to_dict()
-    )
-    differing = {k: v for k, v in run.config.settings.to_dict().items() if usual.get(k) != v}
+    entry, settings = HEADS[run.config.head], run.config.settings
+    usual = entry.default_settings.to_dict() or {}
+    differing = {k: v for k, v in (settings.to_dict() or {}).items() if usual[k] != v}
     if not differing:
         return DEFAULTS + networks
-    if run.config.settings == blog(run.config.head):
+    if settings == entry.blog_settings:
         return "the blog's settings"
     listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
     return escape(listed) + networks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,3 +88,13 @@ def planted(n: int, width: int = 12, views: int = 2, levels: int = 7, seed: int 
     shares = np.exp(-(away**2) / 3)
     votes = rng.multinomial(50, shares / shares.sum(axis=1, keepdims=True))
     return Planted(X, labels_of_votes(votes, threshold=str((levels + 1) / 2)))
+
+
+def means_only(labels: Labels) -> Labels:
+    """The same labels without their votes."""
+    return replace(labels, votes=None)
+
+
+def all_on_one_side(labels: Labels, *, beautiful: bool) -> Labels:
+    """The same labels with a threshold that all of them are above, or none."""
+    return replace(labels, threshold="0" if beautiful else "7")
