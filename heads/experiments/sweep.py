@@ -5,7 +5,7 @@ Owns the grid and its measures on val; the training is that of `heads.models.neu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -107,23 +107,19 @@ def sweep(
     points = []
     for settings in tqdm(grid.settings(base), "sweep", disable=None, leave=False):
         seeds = range(seed, seed + grid.seeds)
-        measured = [_trained(settings, train_on, evaluations, own) for own in seeds]
+        measured = [_trained(settings, train_on, evaluations["val"], own) for own in seeds]
         points.append(Point(settings, *zip(*measured, strict=True)))
     return points
 
 
 def _trained(
-    settings: ResolvedSettings,
-    data: TrainingData,
-    evaluations: Mapping[str, Evaluation],
-    seed: int,
+    settings: ResolvedSettings, data: TrainingData, val: Evaluation, seed: int
 ) -> tuple[float, float]:
     """Return loss and SRCC on val in the end, NaN where the network diverged."""
-    val = evaluations["val"]
     own, n_features = for_this_machine(settings), data.photographs.X.shape[2]
     network = Network.build(val.task, data.targets, own, n_features, seed)
     try:
-        history, _ = train(network, data, evaluations, seed=seed)
+        history, _ = train(network, data, {"val": val}, seed=seed)
     except HeadError:
         return np.nan, np.nan
     outputs = forward(network.body, val.inputs).astype(np.float64)

@@ -69,7 +69,7 @@ def test_one_class_in_validation_is_noted_and_keeps_the_order(kind):
 
 
 def test_ridge_dist_refuses_labels_with_means_only():
-    with pytest.raises(HeadError, match=r"has means only.*use ridge, sigmoid, tanh, binary"):
+    with pytest.raises(HeadError, match=r"has means only.*heads that need none"):
         fitted(RidgeDistHead(), (TRAIN[0], means_only(TRAIN[1])), (VAL[0], means_only(VAL[1])))
 
 
