@@ -15,10 +15,10 @@ from tqdm import tqdm
 from cache.errors import HeadError
 from heads.data.splits import SplitData
 from heads.metrics.weighted import spearman
-from heads.models.neural.head import for_this_machine, prepared
+from heads.models.neural.epochs import for_this_machine
 from heads.models.neural.network import Network, forward
 from heads.models.neural.settings import ResolvedSettings
-from heads.models.neural.training import Evaluation, TrainingData, train
+from heads.models.neural.training import Evaluation, TrainingData, prepared, train
 from heads.models.registry import find_head
 
 

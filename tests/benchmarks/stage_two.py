@@ -138,7 +138,7 @@ def epoch(folder: Path) -> None:
 
 def _both_epochs(folder: Path, settings: Any) -> None:
     from heads.data.splits import load_splits
-    from heads.models.neural.head import for_this_machine
+    from heads.models.neural.epochs import for_this_machine
     from heads.models.neural.inputs import Photographs, standardiser
     from heads.models.neural.tasks import DistributionTask
     from heads.models.neural.training import TrainingData

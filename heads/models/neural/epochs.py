@@ -11,6 +11,7 @@ Owns the steps of a pass; the passes of a training are in `training`. Must not i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from keras import layers, ops
 
 from heads.models.neural.dropout import Dropout
 from heads.models.neural.network import Network
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -57,6 +58,11 @@ def precision_of(settings: NetworkSettings) -> str:
     if settings.precision is not None:
         return settings.precision
     return "bfloat16" if settings.hidden and multiplies_bfloat16() else "float32"
+
+
+def for_this_machine(settings: ResolvedSettings) -> ResolvedSettings:
+    """Return settings with the precision that this machine is to train in."""
+    return replace(settings, precision=precision_of(settings))
 
 
 @cache

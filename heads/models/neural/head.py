@@ -6,8 +6,7 @@ the outputs in `tasks`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 
 from cache.errors import HeadError
 from heads.data.labels import Labels, Prediction
-from heads.data.splits import default_memory_bytes
 from heads.models.base import (
     Answers,
     FeatureRows,
@@ -26,17 +24,14 @@ from heads.models.base import (
     need_photographs,
 )
 from heads.models.calibration import calibration_note, fit_platt, platt_probability
-from heads.models.neural.epochs import precision_of
-from heads.models.neural.inputs import Photographs, spans, standardiser
+from heads.models.neural.epochs import for_this_machine
+from heads.models.neural.inputs import spans
 from heads.models.neural.network import Network, forward, load_model, model_state, whole_model
-from heads.models.neural.settings import NetworkSettings, ResolvedSettings
+from heads.models.neural.settings import NetworkSettings
 from heads.models.neural.tasks import StretchedTask, Task
-from heads.models.neural.training import Evaluation, TrainingData, train
+from heads.models.neural.training import prepared, train
 
 PREDICT_ROWS = 8192
-# The history's figures on train are measured on so many photographs, without dropout, so that
-# they compare with those on val and cost little.
-MEASURED_ROWS = 5000
 # Between the seeds of an ensemble's members, so that runs with seeds 0, 1, 2, ... share none.
 SEED_STEP = 1_000_003
 
@@ -169,31 +164,6 @@ class NeuralHead:
         head.best_epoch_ = int(values["best_epoch"])
         head.note_ = str(values["note"])
         return head
-
-
-Split = tuple[FeatureRows, Labels]
-
-
-def for_this_machine(settings: ResolvedSettings) -> ResolvedSettings:
-    """Return settings with the precision that this machine is to train in."""
-    return replace(settings, precision=precision_of(settings))
-
-
-def prepared(
-    task: Task, settings: ResolvedSettings, train: Split, val: Split, memory_bytes: int | None
-) -> tuple[TrainingData, Mapping[str, Evaluation]]:
-    """Return what networks of these settings train on, and what they are measured on."""
-    X, labels = train
-    photographs = Photographs(X, mean_only=settings.views == "mean")
-    scaler = standardiser(photographs, settings)
-    memory = memory_bytes or default_memory_bytes()
-    data = TrainingData(photographs, scaler, task.encode(labels), settings, memory)
-    step = -(-len(labels) // MEASURED_ROWS)
-    some = np.asarray(X[::step]), labels.take(slice(None, None, step))
-    return data, {
-        "train": Evaluation.of(task, scaler, *some),
-        "val": Evaluation.of(task, scaler, *val),
-    }
 
 
 def _mean_history(histories: list[History]) -> History:

@@ -21,12 +21,19 @@ from tqdm import tqdm
 from cache.errors import HeadError
 from heads.data.distributions import emd_r2
 from heads.data.labels import Labels
+from heads.data.splits import default_memory_bytes
 from heads.models.base import FeatureRows, Float32Array, History, mean_of_views
 from heads.models.neural.epochs import Evaluate, RowNumbers, make_epoch, make_evaluate
-from heads.models.neural.inputs import Photographs, Standardiser, spans
+from heads.models.neural.inputs import Photographs, Standardiser, spans, standardiser
 from heads.models.neural.network import Network
 from heads.models.neural.settings import ResolvedSettings
 from heads.models.neural.tasks import Task
+
+# The history's figures on train are measured on so many photographs, without dropout, so that
+# they compare with those on val and cost little.
+MEASURED_ROWS = 5000
+
+Split = tuple[FeatureRows, Labels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +91,9 @@ class Evaluation:
     labels: Labels
 
     @classmethod
-    def of(
-        cls, task: Task, standardiser: Standardiser, X: FeatureRows, labels: Labels
-    ) -> Evaluation:
+    def of(cls, task: Task, scaler: Standardiser, X: FeatureRows, labels: Labels) -> Evaluation:
         """Take the mean of each photograph's views."""
-        inputs = ops.convert_to_tensor(standardiser.apply(mean_of_views(X)))
+        inputs = ops.convert_to_tensor(scaler.apply(mean_of_views(X)))
         return cls(task, inputs, ops.convert_to_tensor(task.encode(labels)), labels)
 
     def figures(self, evaluate: Evaluate) -> dict[str, float]:
@@ -103,6 +108,23 @@ class Evaluation:
             distances = emd_r2(self.labels.distribution, answers["distribution"])
             figures["emd_r2"] = float(np.mean(distances))
         return figures
+
+
+def prepared(
+    task: Task, settings: ResolvedSettings, train: Split, val: Split, memory_bytes: int | None
+) -> tuple[TrainingData, Mapping[str, Evaluation]]:
+    """Return what networks of these settings train on, and what they are measured on."""
+    X, labels = train
+    photographs = Photographs(X, mean_only=settings.views == "mean")
+    scaler = standardiser(photographs, settings)
+    memory = memory_bytes or default_memory_bytes()
+    data = TrainingData(photographs, scaler, task.encode(labels), settings, memory)
+    step = -(-len(labels) // MEASURED_ROWS)
+    some = np.asarray(X[::step]), labels.take(slice(None, None, step))
+    return data, {
+        "train": Evaluation.of(task, scaler, *some),
+        "val": Evaluation.of(task, scaler, *val),
+    }
 
 
 def train(
