@@ -257,7 +257,7 @@ class ColumnsTask(Task):
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Go back to counts, clip at 0, and divide by their sum; without any, give all the same."""
         lo, span = self._range(np.float64 if xp is np else np.float32)
-        counts = xp.maximum(lo + outputs * span, 0.0)
+        counts = xp.maximum(outputs * span + lo, 0.0)
         some = xp.sum(counts, axis=1, keepdims=True) > 0.0
         counts = xp.where(some, counts, xp.ones_like(counts))
         return _of_shares(counts / xp.sum(counts, axis=1, keepdims=True), xp)
