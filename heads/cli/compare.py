@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cache import console
 from heads.cli import options as cli_options
 from heads.errors import HeadError
-from heads.models.neural.settings import NEURAL_HEADS, blog, tuned
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
@@ -152,8 +152,10 @@ def _check(options: argparse.Namespace) -> None:
 def _settings(options: argparse.Namespace) -> dict[str, Settings]:
     """Return the settings of each neural head."""
     chosen: dict[str, Settings] = {}
-    for name in NEURAL_HEADS:
-        settings = blog(name) if options.preset == "blog" else tuned(name)
+    for name, entry in HEADS.items():
+        settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
+        if not isinstance(settings, NetworkSettings):
+            continue
         if options.views in ("mean", "random"):
             settings = replace(settings, views=options.views)
         chosen[name] = replace(settings, ensemble=options.ensemble or settings.ensemble)

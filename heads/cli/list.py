@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     for row in heads:
         needs = "  (needs vote counts)" if row["needs_votes"] else ""
         print(f"  {row['head']:14}{row['summary']}{needs}")
-    print("The last five are neural and take settings: see `heads train --help`.")
+    neural = ", ".join(row["head"] for row in heads if row["neural"])
+    print(f"Networks, which take settings (see `heads train --help`): {neural}.")
     return console.EXIT_OK
 
 
@@ -50,10 +51,10 @@ def _heads() -> list[dict[str, Any]]:
     return [
         {
             "head": entry.name,
-            "summary": entry.summary,
-            "needs_votes": entry.needs_votes,
+            "summary": entry.about.summary,
+            "needs_votes": entry.about.needs_votes,
             "neural": entry.neural,
-            "settings": entry.default_settings and entry.default_settings.to_dict(),
+            "settings": entry.default_settings.to_dict(),
         }
         for entry in HEADS.values()
     ]
@@ -76,7 +77,7 @@ def _run_row(path: Path) -> dict[str, Any]:
     return {
         "run": str(path),
         "head": config.head,
-        "settings": config.settings and config.settings.to_dict(),
+        "settings": config.settings.to_dict(),
         "features_dir": config.features_dir,
         "label_note": config.label_note,
         "n_train": config.splits["train"].n,

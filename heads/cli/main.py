@@ -45,9 +45,9 @@ COMMANDS = {
     ),
     "sweep": Command(
         "heads.cli.sweep",
-        "try a grid of settings in one pass",
-        "Train a grid of settings of a neural head side by side, choose by the loss on val, and "
-        "measure the chosen one on test. Sixteen linear heads take a few times as long as one.",
+        "try a grid of settings",
+        "Train a grid of settings of a neural head, one after the other on features that are "
+        "prepared once, choose by the loss on val, and measure the chosen one on test.",
     ),
     "curve": Command(
         "heads.cli.curve",

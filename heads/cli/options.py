@@ -13,16 +13,14 @@ from typing import Any
 
 from heads.errors import HeadError, RunError
 from heads.models.neural.settings import (
-    NEURAL_HEADS,
     OPTIMIZERS,
     PRECISIONS,
     TRANSFORMS,
     VIEW_USES,
     NetworkSettings,
-    blog,
     override,
 )
-from heads.models.registry import HEADS, Settings, find_head
+from heads.models.registry import HEADS, Settings, find_head, neural_heads
 
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 # Flags whose names are those of NetworkSettings' fields.
@@ -113,7 +111,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of neural heads; each is None where it is not given."""
     default = NetworkSettings()
     group = parser.add_argument_group(
-        f"settings of the neural heads ({', '.join(NEURAL_HEADS)})",
+        f"settings of the neural heads ({', '.join(neural_heads())})",
         "The defaults are tuned; heads that are solved directly have none of these.",
     )
     add_ensemble(group)
@@ -141,7 +139,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--l2",
         type=float,
         metavar="X",
-        help="pull of the weights towards zero: weight decay with adamw, else a penalty in the "
+        help="shrinks the weights towards zero: weight decay with adamw, else a penalty in the "
         f"loss (default: {default.l2})",
     )
     group.add_argument(
@@ -215,15 +213,14 @@ def chosen_settings(
             names = ", ".join("--" + name.replace("_", "-") for name in given)
             raise HeadError(
                 f"The head {head} has no setting {names}: it is solved directly and chooses its "
-                f"penalty on val. Leave them out, or train one of {', '.join(NEURAL_HEADS)}."
+                f"penalty on val. Leave them out, or train one of {', '.join(neural_heads())}."
             )
-        return None
-    start = entry.default_settings or NetworkSettings()
-    if base is not None:
-        start = _settings_of_file(base)
-    if options.preset == "blog":
-        start = blog(head)
-    return override(start, flags)
+    settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
+    if not isinstance(settings, NetworkSettings):
+        return settings
+    if base is not None and not options.preset:
+        settings = _settings_of_file(base)
+    return override(settings, flags)
 
 
 def _settings_of_file(values: Mapping[str, Any]) -> NetworkSettings:

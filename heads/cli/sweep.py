@@ -1,4 +1,4 @@
-"""`heads sweep`: a grid of settings in one pass over the features."""
+"""`heads sweep`: a grid of settings of a neural head, compared on val."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 from cache import console
 from heads.cli import options as cli_options
-from heads.models.neural.settings import NEURAL_HEADS
+from heads.models.registry import neural_heads
 
 EPILOG = """examples:
   heads sweep emd --lr 1e-4,3e-4,1e-3 --l2 0.01,0.1 --dropout 0.2,0.5
@@ -23,7 +23,8 @@ sweep.html beside it.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads sweep`."""
     parser.epilog = EPILOG
-    parser.add_argument("head", choices=NEURAL_HEADS, metavar="HEAD", help=", ".join(NEURAL_HEADS))
+    names = neural_heads()
+    parser.add_argument("head", choices=names, metavar="HEAD", help=", ".join(names))
     number = cli_options.numbers
     parser.add_argument("--lr", type=number, metavar="A,B", help="default: the head's own")
     parser.add_argument("--l2", type=number, metavar="A,B", help="default: the head's own")
@@ -50,43 +51,29 @@ def run(options: argparse.Namespace) -> int:
     """Sweep, write the table and the heat map, train the best settings as a run."""
     from heads.cli.train import describe
     from heads.data.splits import load_splits
-    from heads.experiments.train import TrainRequest, train_run, with_layers
+    from heads.experiments.sweep import Grid, sweep
     from heads.metrics.catalogue import for_json
-    from heads.models.neural.settings import override, tuned
-    from heads.models.registry import load_keras
+    from heads.models.neural.settings import NetworkSettings, override
     from heads.report.experiments import sweep_rows, sweep_table, write_sweep
 
-    data = load_splits(options.features, limit=options.limit, memory_bytes=options.memory)
-    train, val = data["train"], data["val"]
     given = {name: getattr(options, name) for name in ("hidden", "epochs", "batch_size")}
-    base = override(tuned(options.head), {k: v for k, v in given.items() if v is not None})
-    base = with_layers(base, train.cache.spec) or base
-    load_keras()
-    from heads.experiments import sweep
-
-    own = base.resolved(options.head, len(train), train.X.shape[2])
-    grid = sweep.Grid(
-        options.lr or (float(own.lr or 0),),
-        options.l2 or (own.l2,),
-        options.dropout or (),
-        options.seeds,
+    done = sweep(
+        options.head,
+        load_splits(options.features, limit=options.limit, memory_bytes=options.memory),
+        Grid(options.lr or (), options.l2 or (), options.dropout or (), options.seeds),
+        options.out,
+        settings=override(NetworkSettings(), {k: v for k, v in given.items() if v is not None}),
+        seed=options.seed,
+        overwrite=options.overwrite,
     )
-    lessons = sweep.Lessons(train.X, train.labels, val.X, val.labels)
-    points = sweep.sweep(options.head, base, grid, lessons, options.seed)
-    chosen = sweep.best(points)
     folder = options.out / f"sweep-{options.head}"
-    write_sweep(folder, options.head, points, chosen)
-    done = train_run(
-        TrainRequest(
-            options.head, chosen.settings, options.seed, options.out, overwrite=options.overwrite
-        ),
-        data,
-    )
+    write_sweep(folder, options.head, done.points, done.chosen)
     if options.json:
-        rows = [for_json(row) for row in sweep_rows(points)]
-        print(json.dumps({"points": rows, "run": str(done.path), "metrics": done.metrics}))
+        rows = [for_json(row) for row in sweep_rows(done.points)]
+        figures = {"run": str(done.run.path), "metrics": done.run.metrics}
+        print(json.dumps({"points": rows, **figures}))
         return console.EXIT_OK
-    print(sweep_table(points, chosen))
+    print(sweep_table(done.points, done.chosen))
     console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
-    print(describe(done.path, done.metrics))
+    print(describe(done.run.path, done.run.metrics))
     return console.EXIT_OK

@@ -80,9 +80,9 @@ def _note_other_data(
     """Say so where a run is repeated on other features or photographs than it was made with."""
     from heads.runs.folder import SplitFacts
 
-    told = dict(config.get("splits") or {})
+    noted = dict(config.get("splits") or {})
     differing = [
-        name for name in data if name in told and told[name] != vars(SplitFacts.of(data[name]))
+        name for name in data if name in noted and noted[name] != vars(SplitFacts.of(data[name]))
     ]
     extractor = config.get("extractor_sha256")
     if extractor not in (None, data["train"].cache.spec.sha256):

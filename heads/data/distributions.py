@@ -1,23 +1,28 @@
-"""Distributions over the ratings 1..K: mean, deviation, the nearest one, and how far two differ.
+"""Distributions over the ratings 1..K: mean, standard deviation, distance, projection. Numpy only.
 
-Numpy only.
+What decodes the outputs of a head takes `xp`, numpy or keras.ops, and computes the same of arrays
+in float64 and, in an exported model, of tensors in float32.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from cache.types import FloatArray
 
 
-def ratings(levels: int) -> FloatArray:
-    """Return the ratings 1..K as (K,) float64."""
-    return np.arange(1, levels + 1, dtype=np.float64)
+def ratings(levels: int, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+    """Return the ratings 1..K as (K,)."""
+    return np.arange(1, levels + 1, dtype=dtype)
 
 
-def distribution_mean(distribution: FloatArray) -> FloatArray:
+def distribution_mean(distribution: Any, xp: Any = np) -> Any:
     """Return the mean rating (n,) of distributions (n, K) over the ratings 1..K."""
-    return distribution @ ratings(distribution.shape[1])
+    dtype = np.float64 if xp is np else np.float32
+    return xp.matmul(distribution, ratings(distribution.shape[1], dtype))
 
 
 def distribution_std(distribution: FloatArray) -> FloatArray:
@@ -40,8 +45,8 @@ def emd(predicted: FloatArray, true: FloatArray, r: int) -> FloatArray:
     return np.sqrt(np.mean(gap**2, axis=1))
 
 
-def project_onto_simplex(points: FloatArray) -> FloatArray:
-    """Return the nearest distribution, in squared distance, to each row of (n, K) float64.
+def project_onto_simplex(points: Any, xp: Any = np) -> Any:
+    """Return the nearest distribution, in squared distance, to each row of (n, K).
 
     Source: Duchi, Shalev-Shwartz, Singer and Chandra, "Efficient Projections onto the l1-Ball for
     Learning in High Dimensions" (ICML 2008), figure 1. The nearest point is max(v - theta, 0);
@@ -49,9 +54,24 @@ def project_onto_simplex(points: FloatArray) -> FloatArray:
     theta is that quotient at rho. Adding one number to a whole row does not change its nearest
     point, so the largest value is first made 0: no digits are lost far from the simplex.
     """
-    moved = points - points.max(axis=1, keepdims=True)
+    moved = points - xp.max(points, axis=1, keepdims=True)
+    theta = _theta(moved) if xp is np else _theta_without_sorting(moved, xp)
+    return xp.maximum(moved - theta, 0.0)
+
+
+def _theta(moved: FloatArray) -> FloatArray:
     falling = -np.sort(-moved, axis=1)
-    theta = (np.cumsum(falling, axis=1) - 1.0) / ratings(points.shape[1])
+    theta: FloatArray = (np.cumsum(falling, axis=1) - 1.0) / ratings(moved.shape[1])
     rho = np.count_nonzero(falling > theta, axis=1) - 1
-    nearest: FloatArray = np.maximum(moved - np.take_along_axis(theta, rho[:, None], axis=1), 0.0)
-    return nearest
+    return np.take_along_axis(theta, rho[:, None], axis=1)
+
+
+def _theta_without_sorting(moved: Any, xp: Any) -> Any:
+    """Return the same theta, which is also the largest of all quotients; of K^2 values a row.
+
+    The small runtimes of exported models cannot sort.
+    """
+    # (n, j, i): whether value i is at least value j
+    above = xp.cast(xp.expand_dims(moved, 1) >= xp.expand_dims(moved, 2), moved.dtype)
+    sums = xp.sum(above * xp.expand_dims(moved, 1), axis=2)
+    return xp.max((sums - 1.0) / xp.sum(above, axis=2), axis=1, keepdims=True)

@@ -78,6 +78,6 @@ class Labels(LabelTable):
         if self.votes is None:
             raise HeadError(
                 "This cache has means only, and distributions need vote counts r1..rK in the "
-                "labels; with means, use ridge, sigmoid, tanh, binary, logistic or constant."
+                "labels; with means, use heads that need none, such as ridge: see `heads list`."
             )
         return self.votes

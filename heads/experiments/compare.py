@@ -17,7 +17,7 @@ from heads.experiments.crossval import FoldsConfig, folded
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, TrainRequest, floor_of, sample_of, train_run
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
-from heads.models.registry import FLOOR, HEADS, Settings, find_head
+from heads.models.registry import FLOOR, HEADS, ClosedFormSettings, Settings, find_head
 
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
@@ -157,7 +157,9 @@ def cross_validate(
     """
     pool, first = folding.pool, folding.ways[0]
     folder = Path(out) / f"folds-{folding.k}"
-    floor = Sample.of(predict_folds(FLOOR, None, pool, first, folding.seed), pool.labels)
+    floor = Sample.of(
+        predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
+    )
 
     def entry(name: str) -> Entry:
         config = FoldsConfig.of(name, _settings(name, settings), folding, data)
@@ -217,7 +219,7 @@ def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
     """Return the heads to compare, the floor first; heads that were asked for are not left out."""
     if asked is not None:
         return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
-    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.needs_votes]
+    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.about.needs_votes]
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:
         note(f"Left out, since the labels hold no vote counts: {', '.join(left_out)}.")

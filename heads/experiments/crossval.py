@@ -29,7 +29,7 @@ from heads.metrics.comparison import (
     measure,
     measures_to_dict,
 )
-from heads.models.registry import Settings
+from heads.models.registry import Settings, find_head
 from heads.runs import folder as runs
 from heads.runs.folder import FOLDS_FORMAT, SplitFacts
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
@@ -80,7 +80,7 @@ class FoldsConfig:
             settings=settings,
             folds=folding.k,
             ways=len(folding.ways),
-            seeds=folding.seeds if settings is not None else 1,
+            seeds=folding.seeds_of(head),
             seed=folding.seed,
             limit=folding.limit,
             n_train=len(first.train),
@@ -97,12 +97,12 @@ class FoldsConfig:
     @property
     def identity(self) -> str:
         """64 hexadecimal digits; equal ones mean equal numbers, on the same machine."""
-        settings, start, stop = self.settings, *self.columns
-        if settings is not None:
-            settings = settings.resolved(self.head, self.n_train, stop - start)
+        start, stop = self.columns
+        # As of one layer: which layers there are is said by columns and extractor.
+        resolved = find_head(self.head).resolve(self.settings, self.n_train, (stop - start,))
         noted = ("features_dir", "label_note", "library_versions", "extractor")
         deciding = {name: value for name, value in self._plain().items() if name not in noted}
-        deciding["settings"] = None if settings is None else settings.to_dict()
+        deciding["settings"] = resolved.to_dict()
         return sha256_text(canonical_json(deciding))
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class FoldsConfig:
 
     def _plain(self) -> dict[str, Any]:
         return asdict(self) | {
-            "settings": None if self.settings is None else self.settings.to_dict(),
+            "settings": self.settings.to_dict(),
             "columns": list(self.columns),
             "extractor": self.extractor.to_dict(),
             "extractor_sha256": self.extractor.sha256,
@@ -204,13 +204,13 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
 
 def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
     """Return what `predict_ways` gave, from the files."""
-    told = runs.read_metrics(path, ("ranking_only", "label_by_p"))
+    metrics = runs.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
     for number in range(config.seeds):
         stored = read_predictions(path, config.file(number))
         joined = stored.prediction(
-            "test", ranking_only=told["ranking_only"], label_by_p=told["label_by_p"]
+            "test", ranking_only=metrics["ranking_only"], label_by_p=metrics["label_by_p"]
         )
         orders = [np.concatenate([part.test for part in folds]) for folds in folding.ways]
         if stored.image_id.tolist() != labels.image_id[np.concatenate(orders)].tolist():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cache.console import note
@@ -10,6 +11,7 @@ from heads.data.features import memory_budget
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, TrainRequest, train_run
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import Settings, find_head
 
 
@@ -19,7 +21,7 @@ def curve(
     sizes: Sequence[int | None],
     out: str | Path = "runs",
     *,
-    settings: Settings = None,
+    settings: Settings | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> list[TrainedRun]:
@@ -42,8 +44,8 @@ def curve(
     # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
     wanted = sorted(_fitting(sizes, available), key=lambda size: size or available, reverse=True)
     settings = settings or find_head(head).default_settings
-    if settings is not None:
-        settings = settings.averaged(wanted[0] or available)
+    if isinstance(settings, NetworkSettings):
+        settings = replace(settings, ensemble=settings.networks(wanted[0] or available))
     request = TrainRequest(head, settings, seed, Path(out), overwrite, keep_others=True)
     return [train_run(request, _first(data, size)) for size in wanted][::-1]
 

@@ -19,11 +19,10 @@ from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import HeadError
-from heads.experiments.train import with_layers
 from heads.metrics.bootstrap import clusters
-from heads.models.base import Head
 from heads.models.calibration import fit_platt, platt_probability
-from heads.models.registry import BLIND, Settings, make_head
+from heads.models.neural.settings import layer_widths
+from heads.models.registry import Settings, find_head, make_head
 
 VAL_SHARE = 0.1
 
@@ -46,6 +45,13 @@ class Pool:
     def n_views(self) -> int:
         """Views that are used."""
         return self.rows.shape[1]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features that are used, of each layer; of one layer or a part of all."""
+        if self.columns == slice(None):
+            return layer_widths(self.extractor.layers)
+        return (self.n_features,)
 
     @property
     def n_features(self) -> int:
@@ -155,30 +161,30 @@ def predict_folds(
 
     A head that looks at no photograph is fitted once, on all: constants that differ from fold to
     fold would seem to put photographs in an order, and in a wrong one, since the mean of the
-    others is high where the fold's own is low. For a like reason probabilities that a fold
+    others is high where the fold's own is low. For a similar reason probabilities that a fold
     calibrated on its few val photographs are calibrated again, see `calibrated`.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
     """
-    if name in BLIND:
+    if not find_head(name).about.looks_at_photographs:
         head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
         head.fit(features, pool.labels, features, pool.labels, seed=seed)
         return head.predict(features)
-    told = []
+    predictions = []
     for part in folds:
-        told.append(_fitted(name, settings, pool, part, seed))
+        predictions.append(_fitted(name, settings, pool, part, seed))
         after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
-    return Prediction.concat(calibrated(told, folds, pool.labels.beautiful)).take(order)
+    return Prediction.concat(calibrated(predictions, folds, pool.labels.beautiful)).take(order)
 
 
 def _fitted(
     name: str, settings: Settings, pool: Pool, part: Fold, seed: int
 ) -> tuple[Prediction, Prediction]:
     """Return what a head trained on a fold says of the fold's val and test."""
-    used = settings if pool.columns != slice(None) else with_layers(settings, pool.extractor)
-    head: Head = make_head(name, used)
+    resolved = find_head(name).resolve(settings, len(part.train), pool.widths)
+    head = make_head(name, resolved)
     train, val = pool.features(part.train), pool.features(part.val)
     labels = pool.labels
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
@@ -186,7 +192,9 @@ def _fitted(
 
 
 def calibrated(
-    told: Sequence[tuple[Prediction, Prediction]], folds: Sequence[Fold], beautiful: BoolArray
+    predictions: Sequence[tuple[Prediction, Prediction]],
+    folds: Sequence[Fold],
+    beautiful: BoolArray,
 ) -> list[Prediction]:
     """Return the folds' predictions of test with comparable probabilities.
 
@@ -196,9 +204,9 @@ def calibrated(
     ranks has probabilities of its own, and keeps them.
     """
     rows = np.concatenate([part.val for part in folds])
-    score = np.concatenate([val.score for val, _ in told])
+    score = np.concatenate([val.score for val, _ in predictions])
     comparable = []
-    for (_, test), part in zip(told, folds, strict=True):
+    for (_, test), part in zip(predictions, folds, strict=True):
         others = ~np.isin(rows, part.test)
         if not test.ranking_only and others.any():
             line = fit_platt(score[others], beautiful[rows[others]])
@@ -227,6 +235,10 @@ class Folding:
     def k(self) -> int:
         """How many folds each way has."""
         return len(self.ways[0])
+
+    def seeds_of(self, head: str) -> int:
+        """Return with how many seeds a head is trained: with one if it draws nothing from them."""
+        return self.seeds if find_head(head).neural else 1
 
 
 def fold_photographs(
@@ -261,7 +273,7 @@ def fold_photographs(
 
 def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
     """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
-    seeds = folding.seeds if settings is not None else 1
+    seeds = folding.seeds_of(name)
     fits = seeds * len(folding.ways) * folding.k
     with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
         predictions = [
@@ -269,6 +281,6 @@ def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Predic
             for s in range(seeds)
             for folds in folding.ways
         ]
-    if name not in BLIND:
+    if find_head(name).about.looks_at_photographs:
         note(f"{name}: trained {fits} times.")
     return predictions

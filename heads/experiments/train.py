@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cache.console import note
-from cache.types import ExtractorSpec
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
@@ -18,7 +17,7 @@ from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
-from heads.models.registry import FLOOR, Settings, find_head, make_head
+from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
 from heads.runs import folder as runs
 from heads.runs.folder import RunConfig, SplitFacts
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
@@ -30,13 +29,13 @@ PREDICTED = ("val", "test")
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One head to be trained: with which settings (None: tuned), and to where.
+    """One head to be trained: its settings (None: the head's own), and to where.
 
     `overwrite` and `keep_others` are those of `heads.runs.folder.place`.
     """
 
     head: str
-    settings: Settings
+    settings: Settings | None
     seed: int
     out: Path
     overwrite: bool = False
@@ -69,7 +68,7 @@ def train(
     data: Mapping[str, SplitData],
     out: str | Path = "runs",
     *,
-    settings: Settings = None,
+    settings: Settings | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> TrainedRun:
@@ -141,7 +140,7 @@ class _Fitted:
 
 
 def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(request.head, config.settings)
+    head = make_head(request.head, config.resolved)
     train, val = data["train"], data["val"]
     started = time.perf_counter()
     history = head.fit(train.X, train.labels, val.X, val.labels, seed=request.seed)
@@ -154,7 +153,7 @@ def _metrics(
 ) -> dict[str, Any]:
     measures = evaluate.measure(sample, floor)
     return {
-        "head": fitted.head.name,
+        "head": fitted.head.about.name,
         "split": HEADLINE,
         **evaluate.measures_to_dict(sample, measures),
         "val": evaluate.values_to_dict(fitted.predictions["val"], data["val"].labels),
@@ -166,9 +165,8 @@ def _metrics(
 
 
 def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
-    entry, train = find_head(request.head), data["train"]
-    cache = train.cache
-    settings = with_layers(request.settings or entry.default_settings, cache.spec)
+    train, cache = data["train"], data["train"].cache
+    settings = request.settings or find_head(request.head).default_settings
     return RunConfig(
         head=request.head,
         settings=settings,
@@ -185,19 +183,11 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
 
 def streamed_bytes(settings: Settings, X: FeatureRows) -> int | None:
     """Return the memory budget where a network trains on blocks from the disk, else None."""
-    if settings is None:
+    if isinstance(settings, ClosedFormSettings):
         return None
     budget = memory_budget(X)
     photographs = Photographs(X, mean_only=settings.views == "mean")
     return budget if photographs.nbytes > budget else None
-
-
-def with_layers(settings: Settings, extractor: ExtractorSpec) -> Settings:
-    """Return settings that know the widths of the extractor's layers, where it has several."""
-    if settings is None:
-        return None
-    widths = tuple(stop - start for _, start, stop in extractor.layers)
-    return replace(settings, layer_widths=widths if len(widths) > 1 else ())
 
 
 def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:

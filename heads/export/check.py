@@ -24,7 +24,6 @@ from cache.store import open_cache
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
-from heads.models.registry import BLIND
 from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
 from heads.scoring.scorer import LoadedRun
 
@@ -67,10 +66,10 @@ def export(
         RunError: there is no photograph to check with.
         StorageError: it cannot be written.
     """
-    if run.head.name in BLIND:
+    if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.head.name} says the same of every photograph: there is nothing to "
-            "export. Export another run, such as ridge."
+            f"The head {run.head.about.name} says the same of every photograph: there is nothing "
+            "to export. Export another run, such as ridge."
         )
     kind = FORMATS[to]
     _need(to, kind)

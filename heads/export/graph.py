@@ -6,16 +6,16 @@ safe mode and converts to other formats. Owns the graph; reads and writes no fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 from keras import ops
 
-from heads.models.base import Head
-from heads.models.neural.tasks import COLLAPSED
+from heads.models.base import LookingHead
+from heads.models.linear import LinearModel
 from heads.photos import View, build_graph, views_of
 from heads.scoring.scorer import LoadedRun
 
@@ -124,102 +124,18 @@ def _build_answers(run: LoadedRun, backbone: Any, n_views: int) -> Any:
     features = backbone(ops.reshape(views, (-1, *size)))
     width = features.shape[-1]
     mean = ops.mean(ops.reshape(features, (-1, n_views, width)), axis=1)
-    return keras.Model(views, head_outputs(run.head, mean), name="answers")
+    return keras.Model(views, head_outputs(cast(LookingHead, run.head), mean), name="answers")
 
 
-def head_outputs(head: Head, features: Tensor) -> Outputs:
+def head_outputs(head: LookingHead, features: Tensor) -> Outputs:
     """Return a trained head's outputs for features (batch, D) float32, as `Head.predict` does."""
-    arrays, values = head.state()
-    if "kernel" in arrays:
-        outputs = _linear(features, arrays["kernel"], arrays["bias"])
-    else:
-        outputs = head.model_(features)  # type: ignore[attr-defined]
-    learned = values.get("task", values)
-    answers = _DECODERS[head.name](outputs, learned)
-    platt = values.get("platt")
-    if platt is not None:
-        answers["p_beautiful"] = ops.sigmoid(platt[0] * answers["score"] + platt[1])
-    return answers
+    model = head.model_
+    outputs = _linear(features, model) if isinstance(model, LinearModel) else model(features)
+    return head.decode(outputs, ops)
 
 
-def _linear(features: Tensor, kernel: Any, bias: Any) -> Tensor:
-    layer = keras.layers.Dense(kernel.shape[1])
+def _linear(features: Tensor, model: LinearModel) -> Tensor:
+    layer = keras.layers.Dense(len(model.bias))
     outputs = layer(features)
-    layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    layer.set_weights([model.kernel, model.bias.astype(np.float32)])
     return outputs
-
-
-def _ridge(outputs: Tensor, learned: Any) -> Outputs:
-    lo, hi = learned["scale"]
-    return {"score": ops.clip(outputs[:, 0], lo, hi)}
-
-
-def _logistic(outputs: Tensor, learned: Any) -> Outputs:
-    lo, hi = learned["scale"]
-    p_beautiful = ops.sigmoid(outputs[:, 0])
-    return {"score": lo + p_beautiful * (hi - lo), "p_beautiful": p_beautiful}
-
-
-def _ridge_dist(outputs: Tensor, learned: Any) -> Outputs:
-    """Project onto the simplex without sorting, which small runtimes lack.
-
-    `targets.project_onto_simplex` takes theta at the last j with u_j > theta_j; that theta is also
-    the largest of all theta_j = (sum of the j largest - 1) / j.
-    """
-    moved = outputs - ops.max(outputs, axis=1, keepdims=True)
-    # (batch, j, i): whether value i is at least value j
-    above = ops.cast(ops.expand_dims(moved, 1) >= ops.expand_dims(moved, 2), "float32")
-    sums = ops.sum(above * ops.expand_dims(moved, 1), axis=2)
-    theta = ops.max((sums - 1.0) / ops.sum(above, axis=2), axis=1, keepdims=True)
-    return _of_shares(ops.maximum(moved - theta, 0.0))
-
-
-def _emd(outputs: Tensor, learned: Any) -> Outputs:
-    return _of_shares(outputs)
-
-
-def _sigmoid(outputs: Tensor, learned: Any) -> Outputs:
-    lo, hi = learned["lo"], learned["hi"]
-    return {"score": lo + outputs[:, 0] * (hi - lo)}
-
-
-def _tanh(outputs: Tensor, learned: Any) -> Outputs:
-    lo, hi, out_lo = learned["mean_lo"], learned["mean_hi"], learned["out_lo"]
-    span = learned["out_hi"] - out_lo
-    if span <= COLLAPSED:
-        return {"score": 0.0 * outputs[:, 0] + learned["mean_score"]}
-    share = (outputs[:, 0] - out_lo) / span
-    return {"score": ops.clip(lo + share * (hi - lo), lo, hi)}
-
-
-def _binary(outputs: Tensor, learned: Any) -> Outputs:
-    p_beautiful = outputs[:, 0]
-    lo, hi = learned["lo"], learned["hi"]
-    return {"score": lo + p_beautiful * (hi - lo), "p_beautiful": p_beautiful}
-
-
-def _columns(outputs: Tensor, learned: Any) -> Outputs:
-    lo = np.array(learned["count_lo"], np.float32)
-    span = np.array(learned["count_hi"], np.float32) - lo
-    counts = ops.maximum(outputs * span + lo, 0.0)
-    # Where no rating gets a vote, all get as many.
-    none = ops.cast(ops.sum(counts, axis=1, keepdims=True) <= 0.0, "float32")
-    return _of_shares(counts + none)
-
-
-def _of_shares(shares: Tensor) -> Outputs:
-    distribution = shares / ops.sum(shares, axis=1, keepdims=True)
-    ratings = np.arange(1, shares.shape[1] + 1, dtype=np.float32)
-    return {"score": ops.sum(distribution * ratings, axis=1), "distribution": distribution}
-
-
-_DECODERS: dict[str, Callable[[Tensor, Any], Outputs]] = {
-    "ridge": _ridge,
-    "ridge-dist": _ridge_dist,
-    "logistic": _logistic,
-    "emd": _emd,
-    "sigmoid": _sigmoid,
-    "tanh": _tanh,
-    "binary": _binary,
-    "columns": _columns,
-}

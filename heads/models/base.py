@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
+from heads.errors import HeadError
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Values = Mapping[str, Any]
+State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
 
 # One row an epoch: `epoch` and what was measured in it. Empty for heads in closed form.
 History = list[dict[str, float]]
+
+# `score` (n,), `p_beautiful` (n,) and, from some heads, `distribution` (n, K), as in a Prediction:
+# arrays, or tensors of Keras.
+Answers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a head's class says of it.
+
+    `needs_votes`: it cannot learn from mean-only labels. `ranking_only`: its score is a probability
+    on the scale. `linear_output` says in words what its last function is applied to, where that is
+    linear in the features; '' elsewhere.
+    """
+
+    name: str
+    summary: str
+    needs_votes: bool = False
+    looks_at_photographs: bool = True
+    ranking_only: bool = False
+    linear_output: str = ""
 
 
 class Head(Protocol):
     """Learns labels from features, predicts, and is saved as plain arrays and JSON values.
 
-    A constructor stores its settings; what is learned ends in `_`.
+    What is learned ends in `_`. A head in closed form is made without arguments and has a class
+    method `from_state(arrays, values)` that rebuilds it from `state()`; how a network comes back
+    is in `heads.models.neural.head`.
     """
 
-    name: str
+    about: About
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -37,13 +66,36 @@ class Head(Protocol):
         """Predict from (n, V, D) features."""
         ...
 
-    def state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    def state(self) -> State:
         """Return what was learned, arrays and JSON values: enough to predict."""
         ...
 
-    @classmethod
-    def from_state(
-        cls, settings: Any, arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]
-    ) -> Self:
-        """Rebuild a fitted head from its settings and `state()`."""
+
+class LookingHead(Head, Protocol):
+    """A head that looks at photographs: a model of their features, and what its outputs mean.
+
+    `model_` is a `LinearModel` or a Keras model.
+    """
+
+    model_: Any
+
+    def decode(self, outputs: Any, xp: Any) -> Answers:
+        """Turn the model's outputs (n, width) into answers.
+
+        `xp` is numpy, for arrays in float64, or keras.ops, for the tensors of an exported model.
+        """
         ...
+
+
+def need_photographs(head: str, labels: Labels, labels_val: Labels | None = None) -> None:
+    """Raise HeadError for fewer than two photographs of train, or none of val where it is given."""
+    if len(labels) < 2:
+        raise HeadError(
+            f"The head {head} needs at least 2 training photographs; got {len(labels)}. "
+            "Extract more photographs or raise --limit."
+        )
+    if labels_val is not None and not len(labels_val):
+        raise HeadError(
+            f"The head {head} chooses or calibrates on validation photographs, and there are "
+            "none. Extract a val split (--val-fraction above 0)."
+        )

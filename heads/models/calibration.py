@@ -1,6 +1,11 @@
-"""From scores to probabilities of being beautiful: Platt's method. Numpy only."""
+"""From scores to probabilities of being beautiful: Platt's method. Numpy only.
+
+What decodes the outputs of a head takes `xp`, numpy or keras.ops, as in `heads.data.distributions`.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +49,9 @@ def fit_platt(score: FloatArray, beautiful: BoolArray) -> tuple[float, float]:
     return slope / width, offset - slope * middle / width
 
 
-def platt_probability(score: FloatArray, a: float, b: float) -> FloatArray:
-    """Return sigmoid(a score + b), (n,) float64 in [0, 1]."""
-    return sigmoid(a * score + b)
+def platt_probability(score: Any, a: float, b: float, xp: Any = np) -> Any:
+    """Return sigmoid(a score + b), (n,) in [0, 1]."""
+    return sigmoid(a * score + b, xp)
 
 
 def calibration_note(score: FloatArray, beautiful: BoolArray) -> str:
@@ -68,9 +73,9 @@ def calibration_note(score: FloatArray, beautiful: BoolArray) -> str:
     return ""
 
 
-def sigmoid(values: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(-values)) without overflow."""
-    return np.exp(-np.logaddexp(0.0, -values))
+def sigmoid(values: Any, xp: Any = np) -> Any:
+    """Return 1 / (1 + exp(-values)) without overflow; Keras has an operation for it."""
+    return np.exp(-np.logaddexp(0.0, -values)) if xp is np else xp.sigmoid(values)
 
 
 def _platt_targets(beautiful: BoolArray) -> FloatArray:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from cache.types import FloatArray
 from heads.data.distributions import distribution_mean
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
-from heads.errors import HeadError
-from heads.models.base import History
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-Values = Mapping[str, Any]
-State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
+from heads.models.base import About, Arrays, History, State, Values, need_photographs
 
 
 class ConstantHead:
@@ -29,16 +20,15 @@ class ConstantHead:
     the majority's, by `p_beautiful`, even where the mean lies on the other side of the threshold.
     """
 
-    name = "constant"
-
-    def __init__(self, settings: None = None) -> None:
-        self.settings = settings
+    about = About(
+        "constant", "one answer for all, the floor of every metric", looks_at_photographs=False
+    )
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Average the labels; the features are not looked at."""
-        need_training(labels, self.name)
+        need_photographs(self.about.name, labels)
         self.score_ = float(labels.mean.mean())
         self.p_beautiful_ = float(labels.beautiful.mean())
         self.distribution_ = None if labels.votes is None else labels.distribution.mean(axis=0)
@@ -56,9 +46,9 @@ class ConstantHead:
         return arrays, {"score": self.score_, "p_beautiful": self.p_beautiful_}
 
     @classmethod
-    def from_state(cls, settings: None, arrays: Arrays, values: Values) -> ConstantHead:
+    def from_state(cls, arrays: Arrays, values: Values) -> ConstantHead:
         """Rebuild a fitted head."""
-        head = cls(settings)
+        head = cls()
         head.score_, head.p_beautiful_ = float(values["score"]), float(values["p_beautiful"])
         head.distribution_ = arrays.get("distribution")
         return head
@@ -71,16 +61,18 @@ class MeanRatingsHead:
     of that distribution, and the label compares it with the threshold.
     """
 
-    name = "mean-ratings"
-
-    def __init__(self, settings: None = None) -> None:
-        self.settings = settings
+    about = About(
+        "mean-ratings",
+        "the blog's baseline: all votes pooled",
+        needs_votes=True,
+        looks_at_photographs=False,
+    )
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Pool the votes; the features are not looked at. Raises HeadError without votes."""
-        need_training(labels, self.name)
+        need_photographs(self.about.name, labels)
         average = labels.need_votes().mean(axis=0, dtype=np.float64)
         self.distribution_ = average / average.sum()
         self.p_beautiful_ = float(labels.beautiful.mean())
@@ -96,21 +88,12 @@ class MeanRatingsHead:
         return {"distribution": self.distribution_}, {"p_beautiful": self.p_beautiful_}
 
     @classmethod
-    def from_state(cls, settings: None, arrays: Arrays, values: Values) -> MeanRatingsHead:
+    def from_state(cls, arrays: Arrays, values: Values) -> MeanRatingsHead:
         """Rebuild a fitted head."""
-        head = cls(settings)
+        head = cls()
         head.distribution_ = arrays["distribution"]
         head.p_beautiful_ = float(values["p_beautiful"])
         return head
-
-
-def need_training(labels: Labels, head: str) -> None:
-    """Raise HeadError for fewer than two training photographs."""
-    if len(labels) < 2:
-        raise HeadError(
-            f"The head {head} needs at least 2 training photographs; got {len(labels)}. "
-            "Extract more photographs or raise --limit."
-        )
 
 
 def _repeated(

@@ -6,13 +6,15 @@ Numpy only. Features pass in blocks, so nothing of the size of the features is h
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from cache.types import FloatArray
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, view_mean_blocks
 from heads.errors import HeadError
+from heads.models.base import Arrays, State, Values
 
 # Strongest first, so that of equally good penalties the strongest is taken. Relative to
 # correlations: scikit-learn's alpha is n times as large.
@@ -94,6 +96,22 @@ class PenaltyChoice:
     @classmethod
     def lowest(cls, penalties: list[float], losses: list[float]) -> PenaltyChoice:
         return cls(penalties[int(np.argmin(losses))], tuple(penalties), tuple(losses))
+
+
+def linear_state(
+    model: LinearModel, choice: PenaltyChoice, note: str, learned: dict[str, Any]
+) -> State:
+    """Return a linear head's arrays and JSON values, `learned` among them."""
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(choice).items()}
+    return {"kernel": model.kernel, "bias": model.bias}, values | {"note": note} | learned
+
+
+def linear_from_state(arrays: Arrays, values: Values) -> tuple[LinearModel, PenaltyChoice, str]:
+    """Return what `linear_state` was given, but for `learned`."""
+    choice = PenaltyChoice(
+        float(values["penalty"]), tuple(values["penalties"]), tuple(values["val_losses"])
+    )
+    return LinearModel(arrays["kernel"], arrays["bias"]), choice, str(values["note"])
 
 
 def choose_ridge(

@@ -1,60 +1,111 @@
 """Every head by name: what it is, how it is made, and how it comes back from a run.
 
-Importing this loads neither keras nor scikit-learn; making a head loads what it needs.
+To add a head, write its class into a module of its own and `register` it here. Importing this loads
+no framework and not even numpy; what a head's class says is read when it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.console import quiet_stderr
+from cache.errors import EngineError
 from heads.errors import HeadError
-from heads.models.neural.settings import NEURAL_HEADS, NetworkSettings, tuned
+from heads.models.neural.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from heads.models.base import Head
+    from heads.models.base import About, Head
 
 FLOOR = "constant"
-# They look at no photograph.
-BLIND = (FLOOR, "mean-ratings")
-Settings = NetworkSettings | None
+
+
+@dataclass(frozen=True)
+class ClosedFormSettings:
+    """The settings of a head that is solved directly: there are none, null in JSON."""
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """Return null."""
+        return None
+
+
+Settings = NetworkSettings | ClosedFormSettings
+
+
+def settings_from_dict(values: Mapping[str, Any] | None) -> Settings:
+    """Rebuild a head's settings from `to_dict`. Raises HeadError for values out of range."""
+    return ClosedFormSettings() if values is None else NetworkSettings.from_dict(values)
 
 
 @dataclass(frozen=True)
 class HeadEntry:
-    """What is known of a head before it is made."""
+    """Where a head is: `place` is MODULE:CLASS.
+
+    The class of a `neural` head is its `Task`; a network is trained for it and saved as
+    model.keras. Any other is the `Head` itself, solved in closed form and saved as model.npz.
+    """
 
     name: str
-    summary: str
-    needs_votes: bool
+    place: str
+    neural: bool
+
+    def load(self) -> Any:
+        """Import the class: keras and scikit-learn are not loaded by that."""
+        module, _, name = self.place.partition(":")
+        return getattr(import_module(module), name)
 
     @property
-    def neural(self) -> bool:
-        """Trained by Keras and saved as model.keras; else in closed form, saved as model.npz."""
-        return self.name in NEURAL_HEADS
+    def about(self) -> About:
+        """What the class says of the head."""
+        about: About = self.load().about
+        return about
 
     @property
     def default_settings(self) -> Settings:
-        """Tuned settings; None for a head that has none."""
-        return tuned(self.name) if self.neural else None
+        """Tuned settings."""
+        return NetworkSettings() if self.neural else ClosedFormSettings()
+
+    @property
+    def blog_settings(self) -> Settings:
+        """Those of the blog post "Beautiful or not?"."""
+        settings: Settings = self.load().blog if self.neural else ClosedFormSettings()
+        return settings
+
+    def resolve(self, settings: Settings, n: int, widths: Sequence[int]) -> Settings:
+        """Return settings in which nothing is left to n photographs with layers of these widths."""
+        if isinstance(settings, ClosedFormSettings):
+            return settings
+        rate: float = self.load().linear_rate
+        return settings.resolve(n, widths, rate)
 
 
-_ENTRIES = (
-    HeadEntry("constant", "one answer for all, the floor of every metric", needs_votes=False),
-    HeadEntry("mean-ratings", "the blog's baseline: all votes pooled", needs_votes=True),
-    HeadEntry("logistic", "beautiful or not, logistic regression", needs_votes=False),
-    HeadEntry("ridge", "the mean score, ridge regression", needs_votes=False),
-    HeadEntry("ridge-dist", "the vote distribution, ridge regression", needs_votes=True),
-    HeadEntry("emd", "the vote distribution, softmax and earth mover's distance", needs_votes=True),
-    HeadEntry("sigmoid", "the mean score in [0, 1], sigmoid and squared error", needs_votes=False),
-    HeadEntry("tanh", "the mean score in [-1, 1], tanh and squared error", needs_votes=False),
-    HeadEntry("binary", "beautiful or not, sigmoid and cross-entropy", needs_votes=False),
-    HeadEntry("columns", "each rating's count by itself, sigmoid", needs_votes=True),
-)
-HEADS = {entry.name: entry for entry in _ENTRIES}
+HEADS: dict[str, HeadEntry] = {}
+
+
+def register(name: str, place: str, *, neural: bool = False) -> None:
+    """Make a head known: `place` is MODULE:CLASS, see `HeadEntry`."""
+    HEADS[name] = HeadEntry(name, place, neural)
+
+
+register("constant", "heads.models.constant:ConstantHead")
+register("mean-ratings", "heads.models.constant:MeanRatingsHead")
+register("logistic", "heads.models.logistic:LogisticHead")
+register("ridge", "heads.models.ridge:RidgeHead")
+register("ridge-dist", "heads.models.ridge:RidgeDistHead")
+register("emd", "heads.models.neural.tasks:DistributionTask", neural=True)
+register("sigmoid", "heads.models.neural.tasks:UnitMeanTask", neural=True)
+register("tanh", "heads.models.neural.tasks:SignedMeanTask", neural=True)
+register("binary", "heads.models.neural.tasks:BeautifulTask", neural=True)
+register("columns", "heads.models.neural.tasks:ColumnsTask", neural=True)
+
+
+def neural_heads() -> tuple[str, ...]:
+    """Return the names of the heads that take settings."""
+    return tuple(name for name, entry in HEADS.items() if entry.neural)
 
 
 def find_head(name: str) -> HeadEntry:
@@ -68,67 +119,67 @@ def find_head(name: str) -> HeadEntry:
     return HEADS[name]
 
 
-def make_head(name: str, settings: Settings = None) -> Head:
-    """Make an untrained head; tuned settings where none are given.
+def make_head(name: str, settings: Settings | None = None) -> Head:
+    """Make an untrained head; with its tuned settings where none are given.
 
     Raises:
         HeadError: there is no such head, or it takes no settings.
+        EngineError: Keras' backend is not TensorFlow.
     """
     entry = find_head(name)
     if entry.neural:
         load_keras()
         from heads.models.neural.head import NeuralHead
 
-        return NeuralHead(name, settings or tuned(name))
-    _refuse_settings(entry, settings)
-    from heads.models.baselines import BASELINES
-
-    head: Head = BASELINES[name](None)
+        chosen = settings if isinstance(settings, NetworkSettings) else NetworkSettings()
+        return NeuralHead(entry.load(), chosen)
+    if isinstance(settings, NetworkSettings):
+        raise HeadError(
+            f"The head {name} has no settings: it is solved directly, and chooses its penalty on "
+            f"val. Leave out --hidden, --lr and the like, or train {', '.join(neural_heads())}."
+        )
+    head: Head = entry.load()()
     return head
 
 
-def restore_head(
-    name: str, settings: Settings, arrays: Mapping[str, Any], values: Mapping[str, Any]
-) -> Head:
-    """Rebuild a trained head from its state.
+def restore_head(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Head:
+    """Rebuild a trained head in closed form from its state.
 
     Raises:
         HeadError: there is no such head.
     """
-    entry = find_head(name)
-    if entry.neural:
-        load_keras()
-        from heads.models.neural.head import NeuralHead
-
-        return NeuralHead.from_state(settings or tuned(name), arrays, values)
-    from heads.models.baselines import BASELINES
-
-    head: Head = BASELINES[name].from_state(None, arrays, values)
+    head: Head = find_head(name).load().from_state(arrays, values)
     return head
 
 
-def load_neural_head(settings: NetworkSettings, model: Path, values: Mapping[str, Any]) -> Head:
-    """Rebuild a neural head from its model.keras.
+def load_neural_head(
+    name: str, settings: NetworkSettings, model: Path, values: Mapping[str, Any]
+) -> Head:
+    """Rebuild a neural head from its model.keras and the values of its state.
 
     Raises:
+        HeadError: there is no such head.
+        EngineError: Keras' backend is not TensorFlow.
         RunError: the file is missing or no Keras model.
     """
     load_keras()
     from heads.models.neural.head import NeuralHead
 
-    return NeuralHead.load_model(settings, model, values)
-
-
-def _refuse_settings(entry: HeadEntry, settings: Settings) -> None:
-    if settings is not None:
-        raise HeadError(
-            f"The head {entry.name} has no settings: it is solved directly, and chooses its "
-            "penalty on val. Leave out --hidden, --lr and the like, or train "
-            f"{', '.join(NEURAL_HEADS)}."
-        )
+    return NeuralHead.load_model(find_head(name).load(), settings, model, values)
 
 
 def load_keras() -> None:
-    """Import Keras and its backend, in a command without the backend's greetings on stderr."""
+    """Import Keras and TensorFlow without TensorFlow's greetings on stderr.
+
+    Raises:
+        EngineError: Keras has another backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
-        import keras  # noqa: F401
+        import keras
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise EngineError(
+            f"Networks are trained and used with Keras' backend tensorflow; it is {backend}. Set "
+            "KERAS_BACKEND=tensorflow, or choose heads that are solved directly, such as ridge."
+        )

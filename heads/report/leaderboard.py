@@ -17,7 +17,7 @@ from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
-from heads.models.registry import BLIND, FLOOR, HEADS
+from heads.models.registry import FLOOR, HEADS, find_head
 
 NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
@@ -97,7 +97,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and entry.head not in BLIND:
+        if shown and find_head(entry.head).about.looks_at_photographs:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heads.models.neural.settings import blog
+from heads.models.neural.settings import ResolvedSettings
 from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.web.html import DASH
@@ -57,13 +57,14 @@ def _command(folder: Path) -> str:
 
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults."""
-    if run.config.settings is None:
+    resolved = run.config.resolved
+    if not isinstance(resolved, ResolvedSettings):
         return "none, solved directly"
-    many, differing = _n_networks(run), _differing(run)
+    many, differing = resolved.ensemble, _differing(run)
     networks = f" (average of {many} networks)" if many > 1 else ""
     if not differing:
         return "the defaults" + networks
-    if run.config.settings == blog(run.config.head):
+    if run.config.settings == HEADS[run.config.head].blog_settings:
         return "the blog's settings"
     listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
     return listed + networks
@@ -71,23 +72,16 @@ def settings_words(run: RunData) -> str:
 
 def is_usual(run: RunData) -> bool:
     """Whether there is nothing to say: no settings, or one network with the head's defaults."""
-    return not _differing(run) and _n_networks(run) == 1
-
-
-def _n_networks(run: RunData) -> int:
     resolved = run.config.resolved
-    return 1 if resolved is None else resolved.ensemble or 1
+    many = resolved.ensemble if isinstance(resolved, ResolvedSettings) else 1
+    return many == 1 and not _differing(run)
 
 
 def _differing(run: RunData) -> dict[str, Any]:
     """Return the settings that are not the head's defaults."""
-    if run.config.settings is None:
-        return {}
-    entry = HEADS.get(run.config.head)
-    usual = (
-        {} if entry is None or entry.default_settings is None else entry.default_settings.to_dict()
-    )
-    return {k: v for k, v in run.config.settings.to_dict().items() if usual.get(k) != v}
+    usual = HEADS[run.config.head].default_settings.to_dict() or {}
+    given = run.config.settings.to_dict() or {}
+    return {name: value for name, value in given.items() if usual[name] != value}
 
 
 def _features(data: ReportData) -> list[Fact]:

@@ -21,10 +21,16 @@ import numpy as np
 from cache.files import replacing_folder, restore, storage_errors
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
-from heads.errors import RunError
+from heads.errors import HeadError, RunError
 from heads.models.base import Head, History
-from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import Settings, find_head, load_neural_head, restore_head
+from heads.models.neural.settings import NetworkSettings, layer_widths
+from heads.models.registry import (
+    Settings,
+    find_head,
+    load_neural_head,
+    restore_head,
+    settings_from_dict,
+)
 
 FORMAT, VERSION = "aesthetic-run", 1
 # What `fold_runs` writes: a configuration, metrics and predictions, but no model.
@@ -71,20 +77,16 @@ class RunConfig:
 
     @property
     def resolved(self) -> Settings:
-        """The settings with what was chosen for these data in place of None."""
-        if self.settings is None:
-            return None
-        return self.settings.resolved(
-            self.head, self.splits["train"].n, self.extractor.layers[-1][2]
-        )
+        """The settings with nothing left to the data."""
+        widths = layer_widths(self.extractor.layers)
+        return find_head(self.head).resolve(self.settings, self.splits["train"].n, widths)
 
     @property
     def identity(self) -> str:
         """64 hexadecimal digits; equal ones mean an equal run, on the same machine."""
-        settings = self.resolved
         deciding: dict[str, Any] = {
             "head": self.head,
-            "settings": None if settings is None else settings.to_dict(),
+            "settings": self.resolved.to_dict(),
             "seed": self.seed,
             "extractor_sha256": self.extractor.sha256,
             "splits": {name: asdict(facts) for name, facts in self.splits.items()},
@@ -95,13 +97,12 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        settings, resolved = self.settings, self.resolved
         return {
             "format": FORMAT,
             "version": VERSION,
             "head": self.head,
-            "settings": None if settings is None else settings.to_dict(),
-            "resolved": None if resolved is None else resolved.to_dict(),
+            "settings": self.settings.to_dict(),
+            "resolved": self.resolved.to_dict(),
             "seed": self.seed,
             "limit": self.limit,
             "features_dir": self.features_dir,
@@ -117,10 +118,9 @@ class RunConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
         """Rebuild from `to_dict`. Raises KeyError where a field is missing."""
-        settings = values["settings"]
         return cls(
             head=values["head"],
-            settings=None if settings is None else NetworkSettings.from_dict(settings),
+            settings=settings_from_dict(values["settings"]),
             seed=values["seed"],
             limit=values["limit"],
             extractor=ExtractorSpec.from_dict(values["extractor"]),
@@ -164,7 +164,10 @@ def read_config(run: Path) -> RunConfig:
             f"{values.get('version')!r}; this program reads {FORMAT!r} version {VERSION}."
         )
     try:
+        find_head(values["head"])
         return RunConfig.from_dict(values)
+    except HeadError as error:
+        raise RunError(f"{run / 'config.json'}: {error} Register it, or train another.") from error
     except (KeyError, TypeError) as error:
         raise RunError(
             f"{run / 'config.json'} is damaged: {error!r}. Train the head again with --overwrite."
@@ -286,7 +289,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def write_model(folder: Path, head: Head) -> None:
     """Write model.keras or model.npz, and model.json beside it."""
     arrays, values = head.state()
-    if find_head(head.name).neural:
+    if find_head(head.about.name).neural:
         head.save_model(folder / "model.keras")  # type: ignore[attr-defined]
     else:
         np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
@@ -300,13 +303,14 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    path = run / ("model.npz" if config.settings is None else "model.keras")
+    settings = config.settings
+    path = run / ("model.keras" if isinstance(settings, NetworkSettings) else "model.npz")
     try:
-        if config.settings is not None:
-            return load_neural_head(config.settings, path, values)
+        if isinstance(settings, NetworkSettings):
+            return load_neural_head(config.head, settings, path, values)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        return restore_head(config.head, None, arrays, values)
+        return restore_head(config.head, arrays, values)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "

@@ -20,18 +20,9 @@ from cache.types import FloatArray
 from heads.data.features import Float32Array
 from heads.errors import HeadError
 from heads.models.base import Head
-from heads.models.registry import BLIND
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
 from heads.scoring.scorer import LoadedRun, Opinion
 
-# What the mean of the cells is, for heads that are linear up to their last function.
-LINEAR_OUTPUT = {
-    "ridge": "score before it is clipped to the scale",
-    "logistic": "log-odds of being beautiful",
-    "binary": "log-odds of being beautiful",
-    "sigmoid": "logit of the score's place on the scale",
-    "tanh": "output before tanh",
-}
 # Pixels of the drawing: a photograph's longer side, the legend's height, and so on.
 DRAWN_SIDE, LEAST_WIDTH, GAP = 640, 560, 8
 STRIP, MARGIN, BAR, BAR_LENGTH = 66, 12, 14, 150
@@ -76,7 +67,7 @@ class LinearOutput:
     @classmethod
     def of(cls, head: Head) -> LinearOutput | None:
         """Take it from a trained head; None where the head has none."""
-        if head.name not in LINEAR_OUTPUT:
+        if not head.about.linear_output:
             return None
         arrays = head.state()[0]
         if "kernel" in arrays:
@@ -94,7 +85,7 @@ def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Expla
         NoPhotographsError: the photograph cannot be read.
         MismatchError, WeightsError, EngineError: its features cannot be made here.
     """
-    if run.config.head in BLIND:
+    if not run.head.about.looks_at_photographs:
         raise HeadError(
             f"The head {run.config.head} says the same of every photograph: there is nothing to "
             "explain. Explain another run, such as ridge."
@@ -119,7 +110,7 @@ def explain_map(
     linear = LinearOutput.of(run.head)
     if linear is not None:
         cells = feature_map.astype(np.float64) @ linear.kernel + linear.bias
-        meaning = LINEAR_OUTPUT[run.head.name]
+        meaning = run.head.about.linear_output
         return Explanation(cells, True, float(cells.mean()), meaning, opinion, box)
     cells = _left_out(run.head, feature_map, opinion.score)
     return Explanation(cells, False, opinion.score, "score", opinion, box)

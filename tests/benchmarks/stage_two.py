@@ -28,7 +28,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,29 +130,27 @@ def read(folder: Path) -> None:
 
 def epoch(folder: Path) -> None:
     """Time an epoch of model.fit and of ours, the same recipe, linear and hidden."""
-    from heads.models.neural.settings import tuned
+    from heads.models.neural.settings import NetworkSettings
 
     for hidden, batch_size in (((), 256), ((), 1024), ((256,), 1024)):
-        settings = replace(tuned("emd"), hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
+        settings = NetworkSettings(hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
         _both_epochs(folder, settings)
 
 
 def _both_epochs(folder: Path, settings: Any) -> None:
     from heads.data.splits import load_splits
+    from heads.models.neural.epochs import for_this_machine
     from heads.models.neural.inputs import Photographs, standardiser
-    from heads.models.neural.tasks import TASKS
-    from heads.models.neural.training import Training
+    from heads.models.neural.tasks import DistributionTask
+    from heads.models.neural.training import TrainingData
 
     train = load_splits(folder, splits=("train",))["train"]
-    settings = settings.resolved("emd", len(train), train.X.shape[2])
-    task = TASKS["emd"].learn(train.labels)
+    settings = for_this_machine(settings.resolve(len(train), (train.X.shape[2],)))
+    task = DistributionTask.learn(train.labels)
     photographs = Photographs(train.X, mean_only=False)
     scaler = standardiser(photographs, settings)
-    targets = task.encode(train.labels)
-    training = Training(photographs, scaler, targets, 2**40, dict, dict, "emd")
-    bias = task.start_bias(targets)
-    mine = our_epochs(training, settings, bias)
-    fitted = fitted_epochs(training, settings, bias)
+    data = TrainingData(photographs, scaler, task.encode(train.labels), settings, 2**40)
+    mine, fitted = our_epochs(task, data), fitted_epochs(task, data)
     fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
     shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
     print(
@@ -163,68 +160,58 @@ def _both_epochs(folder: Path, settings: Any) -> None:
     )
 
 
-def _learner(training: Any, settings: Any, bias: np.ndarray) -> Any:
-    from heads.models.neural.dropout import dropouts
-    from heads.models.neural.epochs import Learner
-    from heads.models.neural.network import Shape, build_body, loss_of, start_at
-    from heads.models.neural.training import make_optimizer
+def _network(task: Any, data: Any) -> Any:
+    from heads.models.neural.network import Network
 
-    n_features = training.photographs.X.shape[2]
-    body = build_body(settings, Shape(n_features, LEVELS, "softmax"), seed=0)
-    start_at(body, bias)
-    optimizer = make_optimizer(settings, len(training.photographs))
-    dropped = dropouts(settings, n_features)
-    return Learner(body, optimizer, loss_of("emd", settings), dropped, settings)
+    return Network.build(task, data.targets, data.settings, data.photographs.X.shape[2], seed=0)
 
 
-def _loss(learner: Any, training: Any) -> float:
+def _loss(network: Any, data: Any) -> float:
     """Return the loss of some photographs, without dropout."""
-    inputs = training.standardiser.apply(training.photographs.block(0, 20_000))
-    outputs = learner.body.predict(inputs, 4096, verbose=0)
-    return float(np.mean(learner.loss(training.targets[:20_000], outputs)))
+    inputs = data.standardiser.apply(data.photographs.block(0, 20_000))
+    outputs = network.body.predict(inputs, 4096, verbose=0)
+    return float(np.mean(network.loss(data.targets[:20_000], outputs)))
 
 
-def our_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+def our_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
     """Return seconds and the loss in the end of each of ROUNDS epochs, as `heads` trains."""
     from heads.models.neural.epochs import make_epoch
-    from heads.models.neural.training import Blocks, draw_pass
+    from heads.models.neural.training import draw_order
 
-    learner, rng, rows = _learner(training, settings, bias), np.random.default_rng(0), []
-    learner.optimizer.build(learner.body.trainable_variables)
-    step = make_epoch(learner)
-    with Blocks(training, learner.batch_size, learner.precision) as blocks:
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            for block, targets in blocks.shuffled(rng):
-                step(block, targets, draw_pass(learner, training, len(targets), rng))
-            rows.append((time.perf_counter() - start, _loss(learner, training)))
+    network, rng, rows = _network(task, data), np.random.default_rng(0), []
+    step = make_epoch(network)
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for block, targets in data.blocks(rng):
+            step(block, targets, *draw_order(network, data, len(targets), rng))
+        rows.append((time.perf_counter() - start, _loss(network, data)))
     return rows
 
 
-def fitted_epochs(training: Any, settings: Any, bias: np.ndarray) -> list[tuple[float, float]]:
+def fitted_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
     """Train as one would by hand: float16 features in memory, all else Keras' own layers."""
     import keras
     from keras import ops
 
-    learner, scaler = _learner(training, settings, bias), training.standardiser
+    network, scaler, settings = _network(task, data), data.standardiser, data.settings
     inputs = keras.Input(scaler.mean.shape, dtype="float16")
     x = ops.cast(inputs, "float32")
     x = ops.sign(x) * ops.sqrt(ops.abs(x))
     x = keras.layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
-    if not learner.dropouts[0].keeps_all:
+    if not network.dropouts[0].keeps_all:
         x = keras.layers.Dropout(settings.input_dropout)(x)
-    for layer in learner.body.layers:
+    for layer in network.body.layers:
         if isinstance(layer, keras.layers.Dense):
             x = layer(x)
-            if layer is not learner.body.layers[-1]:
+            if layer is not network.body.layers[-1]:
                 x = keras.layers.Dropout(settings.dropout)(x)
     model = keras.Model(inputs, x)
-    model.compile(learner.optimizer, loss=learner.loss)
-    features, rows = training.photographs.whole(), []
+    model.compile(network.optimizer, loss=network.loss)
+    features, rows = data.photographs.whole(), []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        model.fit(features, training.targets, learner.batch_size, epochs=1, verbose=0)
-        rows.append((time.perf_counter() - start, _loss(learner, training)))
+        model.fit(features, data.targets, settings.batch_size, epochs=1, verbose=0)
+        rows.append((time.perf_counter() - start, _loss(network, data)))
     return rows
 
 
@@ -241,25 +228,22 @@ def compare(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Time 16 settings in one pass beside one, of a linear head and of the default."""
+    """Time 16 settings beside one, of a linear head and of the default."""
     from heads.data.splits import load_splits
-    from heads.models.neural.settings import tuned
+    from heads.models.neural.settings import NetworkSettings
     from heads.models.registry import load_keras
 
     load_keras()
-    from heads.experiments.sweep import Grid, Lessons
+    from heads.experiments.sweep import Grid
     from heads.experiments.sweep import sweep as swept
 
     data = load_splits(folder, splits=("train", "val"))
-    train, val = data["train"], data["val"]
-    lessons = Lessons(train.X, train.labels, val.X, val.labels)
+    pair = data["train"], data["val"]
     one = Grid((3e-4,), (0.01,), (0.2,), 1)
     grid = Grid((1e-4, 3e-4, 1e-3, 3e-3), (0.001, 0.01, 0.1, 1.0), (0.2,), 1)
-    for hidden in ((), tuned("emd").hidden):
-        base = replace(tuned("emd"), hidden=hidden, epochs=5)
-        alone, many = (
-            _timed(lambda b=base, g=g: swept("emd", b, g, lessons, 0)) for g in (one, grid)
-        )
+    for hidden in ((), NetworkSettings().hidden):
+        base = NetworkSettings(hidden=hidden, epochs=5).resolve(len(pair[0]), (1280,))
+        alone, many = (_timed(lambda b=base, g=g: swept("emd", b, g, pair, 0)) for g in (one, grid))
         print(
             f"sweep, hidden {hidden}: one {alone:.1f} s, 16 settings {many:.1f} s "
             f"({many / alone:.1f} x)"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cache.labels import mean_of_votes
 from cache.types import Scale
 from heads.data.distributions import distribution_mean
+from heads.data.features import StoredRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
+from heads.data.splits import SplitData
 
 
 def middle(scale: Scale) -> float:
@@ -74,6 +77,13 @@ def constant_prediction(labels: Labels) -> Prediction:
     )
 
 
+def with_budget(data: Mapping[str, SplitData], memory_bytes: int) -> dict[str, SplitData]:
+    """Return the splits with another memory budget for train."""
+    train = data["train"]
+    rows = StoredRows(train.X[:], memory_bytes=memory_bytes)
+    return {**data, "train": replace(train, X=rows)}
+
+
 @dataclass(frozen=True, eq=False)
 class Planted:
     """Features (n, V, D) float16 from which labels follow, for train, val and test."""
@@ -97,3 +107,13 @@ def planted(n: int, width: int = 12, views: int = 2, levels: int = 7, seed: int 
     shares = np.exp(-(away**2) / 3)
     votes = rng.multinomial(50, shares / shares.sum(axis=1, keepdims=True))
     return Planted(X, labels_of_votes(votes, threshold=str((levels + 1) / 2)))
+
+
+def means_only(labels: Labels) -> Labels:
+    """The same labels without their votes."""
+    return replace(labels, votes=None)
+
+
+def all_on_one_side(labels: Labels, *, beautiful: bool) -> Labels:
+    """The same labels with a threshold that all of them are above, or none."""
+    return replace(labels, threshold="0" if beautiful else "7")

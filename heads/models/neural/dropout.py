@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.settings import ResolvedSettings
 
 # Neighbouring units are dropped together, so that gathering the others copies runs of memory:
 # blocks of up to LARGEST_BLOCK, where at least FEWEST_BLOCKS are left to choose from, and a whole
 # number of them comes within LARGEST_ERROR of the share asked for. So a rate below LARGEST_ERROR
-# may drop nothing: gathering nearly all units costs a step more than it could tell.
+# may drop nothing: gathering nearly all units costs a step more than dropping a few is worth.
 LARGEST_BLOCK, FEWEST_BLOCKS, LARGEST_ERROR = 16, 16, 1 / 160
 
 
@@ -69,18 +69,12 @@ class Dropout:
         order = np.argsort(rng.random((steps, self.n_blocks)), axis=1)
         return np.sort(order[:, : self.n_kept], axis=1).astype(np.int32)
 
-    def mask(self, kept: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Return the factor of each unit (width,): 0, or `scale` in the `kept` blocks."""
-        factors = np.zeros((self.n_blocks, self.block), np.float32)
-        factors[kept] = self.scale
-        return factors.ravel()
-
 
 def _n_kept(n_blocks: int, rate: float) -> int:
     return max(1, round(n_blocks * (1 - rate)))
 
 
-def dropouts(settings: NetworkSettings, n_features: int) -> list[Dropout]:
-    """Return what is dropped of the features and of each hidden layer; `settings` are resolved."""
-    hidden = [Dropout(width, float(settings.dropout or 0.0)) for width in settings.hidden]
-    return [Dropout(n_features, float(settings.input_dropout or 0.0)), *hidden]
+def dropouts(settings: ResolvedSettings, n_features: int) -> list[Dropout]:
+    """Return what is dropped of the features and of each hidden layer."""
+    hidden = [Dropout(width, settings.dropout) for width in settings.hidden]
+    return [Dropout(n_features, settings.input_dropout), *hidden]

@@ -1,161 +1,140 @@
-"""One pass over a block of features: one compiled graph, or Keras' own steps on any backend.
+"""One pass over a block of features as one compiled TensorFlow graph, and its precision.
 
-Owns the steps of a pass; the passes of a training are `trainer`'s. Must not import scikit-learn.
+In bfloat16, a step rounds the features and the first kernel to 8 binary digits, multiplies those,
+and rounds the product and its gradients in the same way. The weights and their moments, all other
+layers, the figures of the history and every prediction are float32 (Kalamkar et al., "A Study of
+BFLOAT16 for Deep Learning Training", 2019).
+
+Owns the steps of a pass; the passes of a training are in `training`. Must not import scikit-learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from keras import layers, ops
 
 from heads.models.neural.dropout import Dropout
-from heads.models.neural.inputs import spans
-from heads.models.neural.losses import Loss
-from heads.models.neural.network import Gate
-from heads.models.neural.precision import precision_of
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.network import Network
+from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 
+CPUINFO = Path("/proc/cpuinfo")
 
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """The order in which a block is seen, and its noise.
-
-    `rows` (n,) int32 are rows of the block's standardised features, `photos` (n,) int32 the rows of
-    its targets. `kept` has the blocks of units that each step keeps, (steps, n_kept) int32, of the
-    features and of each hidden layer.
-    """
-
-    rows: npt.NDArray[np.int32]
-    photos: npt.NDArray[np.int32]
-    kept: tuple[npt.NDArray[np.int32], ...]
-
-
-# Inputs (n, D) and targets (n, width) to outputs (n, width) and a loss; tensors.
-Measure = Callable[[Any, Any], tuple[Any, Any]]
+RowNumbers = npt.NDArray[np.int32]
+# Inputs (n, D) and targets (n, width) to outputs (n, width) and their mean loss; tensors.
+Evaluate = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Epoch(Protocol):
-    """Makes one pass over a block: standardised features (m, D), targets (n, width)."""
+    """Makes one pass over a block: standardised features (m, D), targets (n, width).
 
-    def __call__(self, features: Any, targets: Any, order: Pass) -> None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Learner:
-    """What a pass changes and how: the network behind standardised inputs.
-
-    `dropouts` are those of the features and of each hidden layer. `settings` are resolved: no None
-    in them.
+    `rows` and `photos` (n,) are the order: rows of the features, and of the targets. `kept` has the
+    blocks of units that each step keeps, (steps, n_kept), of the features and of each hidden layer.
     """
 
-    body: Any
-    optimizer: Any
-    loss: Loss
-    dropouts: Sequence[Dropout]
-    settings: NetworkSettings
-
-    @property
-    def precision(self) -> str:
-        """What the features are multiplied in."""
-        return precision_of(self.settings)
-
-    @property
-    def batch_size(self) -> int:
-        """Photographs in a step."""
-        return int(self.settings.batch_size or 0)
-
-    @property
-    def epochs(self) -> int:
-        """Passes over all photographs."""
-        return int(self.settings.epochs or 0)
+    def __call__(
+        self,
+        features: Any,
+        targets: Any,
+        rows: RowNumbers,
+        photos: RowNumbers,
+        kept: tuple[RowNumbers, ...],
+    ) -> None: ...
 
 
-def make_measure(body: Any, loss: Loss) -> Measure:
-    """Return what tells a network's outputs as it is, without dropout, and their mean loss.
+def precision_of(settings: NetworkSettings) -> str:
+    """Return `float32` or `bfloat16`: what the settings ask for, else what this machine does fast.
 
-    Compiled where TensorFlow is the backend: layer by layer, a small set would take longer to
-    measure than to train on.
+    A linear head's product is too narrow to gain.
     """
+    if settings.precision is not None:
+        return settings.precision
+    return "bfloat16" if settings.hidden and multiplies_bfloat16() else "float32"
 
-    def measured(inputs: Any, targets: Any) -> tuple[Any, Any]:
-        outputs = body(inputs)
-        return outputs, ops.mean(loss(targets, outputs))
 
-    if keras.backend.backend() != "tensorflow":
-        return measured
-    import tensorflow as tf
+def for_this_machine(settings: ResolvedSettings) -> ResolvedSettings:
+    """Return settings with the precision that this machine is to train in."""
+    return replace(settings, precision=precision_of(settings))
 
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Return whether TensorFlow runs on a processor that multiplies bfloat16 faster than float32.
+
+    Read off AVX512-BF16 among the flags that Linux lists; False where nothing is listed, or where a
+    GPU does the work.
+    """
+    if not CPUINFO.exists() or tf.config.list_physical_devices("GPU"):
+        return False
+    return "avx512_bf16" in CPUINFO.read_text().split()
+
+
+def make_evaluate(network: Network) -> Evaluate:
+    """Return a network's outputs and mean loss in inference mode, as a compiled function.
+
+    Layer by layer, a small set would take longer to measure than to train on.
+    """
+    body = network.body
     widths = body.input_shape[-1], body.output_shape[-1]
-    signature = [tf.TensorSpec((None, width), tf.float32) for width in widths]
-    compiled: Measure = tf.function(measured, input_signature=signature)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, width), tf.float32) for width in widths])
+    def evaluate(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        outputs = body(inputs)
+        return outputs, ops.mean(network.loss(targets, outputs))
+
+    compiled: Evaluate = evaluate
     return compiled
 
 
-def make_epoch(learner: Learner) -> Epoch:
-    """Return the compiled pass where TensorFlow is the backend, else the neutral one."""
-    if keras.backend.backend() == "tensorflow":
-        return tensorflow_epoch(learner)
-    return neutral_epoch(learner)
-
-
-def tensorflow_epoch(learner: Learner) -> Epoch:
-    """Return a pass that is one TensorFlow graph: gather, leave out what is dropped, step."""
-    import tensorflow as tf
-
-    body, size, variables = learner.body, learner.batch_size, learner.body.trainable_variables
-    move = mover(learner.optimizer, variables)
+def make_epoch(network: Network) -> Epoch:
+    """Return a pass: gather, leave out what is dropped, step."""
+    body, size = network.body, network.settings.batch_size
+    variables, precision = body.trainable_variables, network.settings.precision
+    apply = optimizer_step(network.optimizer, variables)
     activations = [dense.activation for dense in body.layers if isinstance(dense, layers.Dense)]
 
     @tf.function(reduce_retracing=True)
-    def run(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
+    def epoch(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
         n = tf.shape(rows)[0]
         for step in tf.range((n + size - 1) // size):
             a, b = step * size, tf.minimum((step + 1) * size, n)
             blocks = [of_layer[step] for of_layer in kept]
-            x = kept_units(tf.gather(features, rows[a:b]), 1, learner.dropouts[0], blocks[0])
-            x, y = tf.cast(x, learner.precision), tf.gather(targets, photos[a:b])
+            x = kept_units(tf.gather(features, rows[a:b]), 1, network.dropouts[0], blocks[0])
+            x, y = tf.cast(x, precision), tf.gather(targets, photos[a:b])
             with tf.GradientTape() as tape:
-                weights = thinned([v.value for v in variables], learner.dropouts, blocks)
+                weights = thinned([v.value for v in variables], network.dropouts, blocks)
                 for activation, kernel, bias in zip(
                     activations, weights[::2], weights[1::2], strict=True
                 ):
-                    x = activation(multiplied(x, kernel) + bias)
-                value = tf.reduce_mean(learner.loss(y, x))
+                    product = tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)
+                    x = activation(product + bias)
+                value = tf.reduce_mean(network.loss(y, x))
                 value += tf.add_n(body.losses) if body.losses else 0.0
-            move(tape.gradient(value, variables))
+            apply(tape.gradient(value, variables))
 
-    def epoch(features: Any, targets: Any, order: Pass) -> None:
-        run(features, targets, order.rows, order.photos, order.kept)
-
-    return epoch
+    made: Epoch = epoch
+    return made
 
 
-def multiplied(x: Any, kernel: Any) -> Any:
-    """Return x @ kernel as float32, multiplied and rounded in the precision of x; tensors."""
-    import tensorflow as tf
-
-    return tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)
-
-
-def mover(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], None]:
-    """Return what an optimizer does to variables with their gradients, inside a TensorFlow graph.
+def optimizer_step(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], None]:
+    """Return an optimizer's step from the gradients of variables, for a TensorFlow graph.
 
     Adam and AdamW go over each variable once, in TensorFlow's own kernel; Keras' go over it ten
     times, which took a fifth of a pass.
     """
-    import tensorflow as tf
-
     if not isinstance(optimizer, keras.optimizers.Adam):
         return lambda gradients: optimizer.apply(gradients, variables)
     moments = [[tf.Variable(tf.zeros(v.shape)) for _ in range(2)] for v in variables]
 
-    def move(gradients: Sequence[Any]) -> None:
+    def apply(gradients: Sequence[Any]) -> None:
         rate, done = optimizer.learning_rate, tf.cast(optimizer.iterations.value, tf.float32) + 1
         for variable, gradient, (m, v) in zip(variables, gradients, moments, strict=True):
             held = variable.value
@@ -175,15 +154,14 @@ def mover(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]],
             )
         optimizer.iterations.assign_add(1)
 
-    return move
+    return apply
 
 
 def thinned(weights: Sequence[Any], dropouts: Sequence[Dropout], kept: Sequence[Any]) -> list[Any]:
     """Return a network's kernels and biases without what a step drops, TensorFlow tensors.
 
     Args:
-        weights: kernel and bias of each layer in order. A kernel's last axis are its outputs; its
-            inputs are axis 0 of the first kernel and the last but one of others.
+        weights: kernel (inputs, outputs) and bias of each layer in order.
         dropouts: of the features and of each hidden layer.
         kept: (n_kept,) of each of them.
     """
@@ -191,11 +169,10 @@ def thinned(weights: Sequence[Any], dropouts: Sequence[Dropout], kept: Sequence[
     for i, (dropout, blocks) in enumerate(zip(dropouts, kept, strict=True)):
         if dropout.keeps_all:
             continue
-        inputs = -2 if i else 0
-        thin[2 * i] = kept_units(thin[2 * i], inputs, dropout, blocks) * dropout.scale
+        thin[2 * i] = kept_units(thin[2 * i], 0, dropout, blocks) * dropout.scale
         if i:
-            thin[2 * i - 2] = kept_units(thin[2 * i - 2], -1, dropout, blocks)
-            thin[2 * i - 1] = kept_units(thin[2 * i - 1], -1, dropout, blocks)
+            thin[2 * i - 2] = kept_units(thin[2 * i - 2], 1, dropout, blocks)
+            thin[2 * i - 1] = kept_units(thin[2 * i - 1], 0, dropout, blocks)
     return thin
 
 
@@ -205,12 +182,9 @@ def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
     The gradient is put back by a gather too, from the kept blocks and one of zeros: TensorFlow's
     own adds up segments, after two transpositions.
     """
-    import tensorflow as tf
-
     if dropout.keeps_all:
         return tensor
     sizes = [-1 if n is None else n for n in tensor.shape]
-    axis %= len(sizes)
     before, after = sizes[:axis], sizes[axis + 1 :]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -228,21 +202,3 @@ def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
         return tf.reshape(part, [*before, dropout.n_kept * dropout.block, *after]), put_back
 
     return kept(tensor)
-
-
-def neutral_epoch(learner: Learner) -> Epoch:
-    """Return a pass through Keras' own training step, on any backend: gates drop by zeros."""
-    # JAX would make each step operation by operation if it did not compile it.
-    on_jax = keras.backend.backend() == "jax"
-    learner.body.compile(optimizer=learner.optimizer, loss=learner.loss, jit_compile=on_jax)
-    gates = [gate for gate in learner.body.layers if isinstance(gate, Gate)]
-
-    def epoch(features: Any, targets: Any, order: Pass) -> None:
-        features, targets = ops.convert_to_numpy(features), ops.convert_to_numpy(targets)
-        for step, (a, b) in enumerate(spans(len(order.rows), learner.batch_size)):
-            for gate, dropout, kept in zip(gates, learner.dropouts, order.kept, strict=True):
-                gate.mask.assign(dropout.mask(kept[step]))
-            x = features[order.rows[a:b]].astype(np.float32)
-            learner.body.train_on_batch(x, targets[order.photos[a:b]])
-
-    return epoch

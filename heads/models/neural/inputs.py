@@ -144,7 +144,7 @@ def layer_gains(widths: Sequence[int], n_features: int) -> FloatArray:
     """Return (D,) factors width ** -1/4 of each feature's layer, with the mean square 1.
 
     Between no scaling, where a layer counts by its width, and width ** -1/2, where all layers
-    count alike.
+    count equally.
 
     Raises:
         HeadError: the widths do not sum to the number of features.

@@ -1,35 +1,33 @@
-"""Settings of the neural heads: tuned defaults, the blog's own, and how they are saved.
+"""Settings of the neural heads: tuned defaults, the blog's own, what is left to the data.
 
 Standard library only, so that the command line can show them without loading a framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from heads.errors import HeadError
 
-NEURAL_HEADS = ("emd", "sigmoid", "tanh", "binary", "columns")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "constant")
 VIEW_USES = ("random", "mean")
 STARTS = ("mean", "random")
-
 TRANSFORMS = ("root", "none")
 PRECISIONS = ("float32", "bfloat16")
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
-# A schedule passes over the photographs so often, and oftener until it has made so many steps: a
-# few hundred photographs are seen 75 times.
+# A schedule makes so many passes over the photographs, and more where these are fewer optimizer
+# steps than the least: a few hundred photographs are seen 75 times.
 EPOCHS, LEAST_STEPS = 10, 150
 # Dropout of a linear head's features is a penalty on its weights that grows with the number of
 # photographs (Wager, Wang and Liang, "Dropout Training as Adaptive Regularization", 2013, section
 # 2); what they need does not. So the odds of dropping a feature fall as 1 / n beyond FEW.
 FEW = 1_000
 DROPOUT, LINEAR_INPUT_DROPOUT = 0.5, 0.8
-# Where there are fewer features, they are dropped less: there is no other that tells the same.
+# Fewer features are dropped less: each carries more that no other one has.
 USUAL_FEATURES = 1280
 # Networks are averaged where one takes a few seconds, which is where a seed makes most of a
 # difference; linear ones all find much the same.
@@ -41,8 +39,8 @@ class NetworkSettings:
     """How a neural head is built and trained.
 
     `hidden` are widths of hidden layers, () for a linear head; `dropout` acts behind each hidden
-    layer, `input_dropout` on the standardised features. `l2` pulls kernels towards zero: decoupled
-    weight decay with adamw, else a penalty l2 * sum(w^2) in the loss. `cross_entropy` is the weight
+    layer, `input_dropout` on the standardised features. `l2` shrinks kernels: by decoupled weight
+    decay with adamw, else a penalty l2 * sum(w^2) in the loss. `cross_entropy` is the weight
     of cross-entropy beside the squared EMD, for the head emd alone. `schedule` cosine lets `lr`
     fall to zero over `epochs`. `patience` None trains through the schedule and keeps its end; a
     number stops early and keeps the epoch that did best on val. `views` random trains on a random
@@ -52,7 +50,8 @@ class NetworkSettings:
     are scaled by width ** -1/4, so that wide layers do not drown narrow ones. `start` mean begins
     at the constant head: zero output kernel and a bias that gives the mean target. `ensemble`
     networks from as many seeds are averaged. `precision` None is the machine's choice
-    (`heads.models.neural.precision`). `resolved` chooses what else is None, but for `patience`.
+    (`heads.models.neural.epochs`). What else is None, but for `patience`, is left to the data: see
+    `resolve`.
 
     Raises:
         HeadError: a value is out of range; the message names it and what it may be.
@@ -99,39 +98,43 @@ class NetworkSettings:
             value = getattr(self, name)
             _require(name, value, value in known, f"one of {', '.join(known)}")
         wanted = self.precision
-        known = f"one of {', '.join(PRECISIONS)}"
-        _require("precision", wanted, wanted is None or wanted in PRECISIONS, known)
+        right = wanted is None or wanted in PRECISIONS
+        _require("precision", wanted, right, f"one of {', '.join(PRECISIONS)}")
 
-    def resolved(self, head: str, n: int, n_features: int) -> NetworkSettings:
-        """Return the settings with numbers in place of None, for n photographs of D features.
+    def resolve(self, n: int, widths: Sequence[int], linear_rate: float = 1.0) -> ResolvedSettings:
+        """Return the settings with nothing left to the data: n photographs, layers of `widths`.
 
         One step of Adam moves each of D weights by about lr, and so the output by up to lr D on
         standardised features: lr = 0.5 / D keeps that the same up to the usual 1,280. More are
-        several layers, which tell much the same, and keep the rate. For a linear tanh, whose slope
-        is four times that of a sigmoid, it is a quarter. The batch is at most a hundredth of
-        the photographs, within 256..1024: small sets need the steps, large ones the speed. The
-        photographs of a pass are dealt evenly into batches: the gradient of a last batch of a few
-        would be all noise, and count as much as the others'. Up to 10,000
-        photographs, three networks with hidden layers are averaged: one takes a second to three.
+        several layers, which carry much the same, and keep the rate. `linear_rate` multiplies it
+        where there is no hidden layer. The batch is at most a hundredth of the photographs, within
+        256..1024: small sets need the steps, large ones the speed. The photographs of a pass are
+        dealt evenly into batches: the gradient of a last batch of a few would be all noise, and
+        count as much as the others'. Up to 10,000 photographs, three networks with hidden layers
+        are averaged: one takes a second to three. Resolved settings stay as they are.
         """
-        step = OUTPUT_STEP / 4 if head == "tanh" and not self.hidden else OUTPUT_STEP
+        n_features = sum(widths)
+        step = OUTPUT_STEP if self.hidden else OUTPUT_STEP * linear_rate
         size = self.batch_size or _even_batch(n, min(max(n // 100, 256), 1024))
         least = -(-LEAST_STEPS // -(-n // size))
         first = DROPOUT if self.hidden else LINEAR_INPUT_DROPOUT
         first *= min((n_features / USUAL_FEATURES) ** 0.25, 1.0)
-        return replace(
-            self,
-            lr=min(step / min(n_features, USUAL_FEATURES), MAX_LR) if self.lr is None else self.lr,
-            batch_size=size,
-            epochs=self.epochs or max(EPOCHS, least),
-            dropout=DROPOUT if self.dropout is None else self.dropout,
-            input_dropout=_fallen(first, n) if self.input_dropout is None else self.input_dropout,
-        ).averaged(n)
+        chosen = {
+            "lr": min(step / min(n_features, USUAL_FEATURES), MAX_LR),
+            "batch_size": size,
+            "epochs": max(EPOCHS, least),
+            "dropout": DROPOUT,
+            "input_dropout": _fallen(first, n),
+            "ensemble": self.networks(n),
+        }
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        layers = tuple(widths) if len(widths) > 1 else ()
+        return ResolvedSettings(**(chosen | given | {"layer_widths": layers}))
 
-    def averaged(self, n: int) -> NetworkSettings:
-        """Return the settings with a number of networks in place of None, for n photographs."""
+    def networks(self, n: int) -> int:
+        """Return how many networks are averaged for n photographs."""
         usual = ENSEMBLE if self.hidden and n <= LARGEST_AVERAGED else 1
-        return replace(self, ensemble=self.ensemble or usual)
+        return self.ensemble or usual
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -146,6 +149,21 @@ class NetworkSettings:
             HeadError: an unknown field, or a value out of range.
         """
         return override(cls(), values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedSettings(NetworkSettings):
+    """Settings for certain data: `patience` None is no early stopping, and nothing else is None.
+
+    But for `precision`, which is another machine's choice where the run is repeated there.
+    """
+
+    dropout: float = field()
+    input_dropout: float = field()
+    lr: float = field()
+    batch_size: int = field()
+    epochs: int = field()
+    ensemble: int = field()
 
 
 def override(settings: NetworkSettings, values: Mapping[str, Any]) -> NetworkSettings:
@@ -185,10 +203,13 @@ def _require(name: str, value: object, right: bool, expected: str) -> None:
         raise HeadError(f"{flag} must be {expected}; got {value}.")
 
 
-# The blog's: random start on raw features, Adam at Keras' own rate.
-_TUNED = {name: NetworkSettings() for name in NEURAL_HEADS}
+def layer_widths(layers: Sequence[tuple[str, int, int]]) -> tuple[int, ...]:
+    """Return the number of features of each layer (name, start, stop) of an extractor."""
+    return tuple(stop - start for _, start, stop in layers)
 
-_BLOG = NetworkSettings(
+
+# Random start on raw features, Adam at Keras' own rate.
+BLOG = NetworkSettings(
     hidden=(),
     dropout=0.0,
     input_dropout=0.0,
@@ -206,13 +227,3 @@ _BLOG = NetworkSettings(
     start="random",
     ensemble=1,
 )
-
-
-def tuned(head: str) -> NetworkSettings:
-    """Return a neural head's defaults."""
-    return _TUNED[head]
-
-
-def blog(head: str) -> NetworkSettings:
-    """Return the settings of the blog post "Beautiful or not?" for a neural head."""
-    return replace(_BLOG, batch_size=64, l2=0.1) if head == "binary" else _BLOG

@@ -1,22 +1,25 @@
-"""What each neural head is asked to output, and how its outputs become scores.
+"""The neural heads: what each is asked to output, and how its outputs become scores.
 
 Numpy only. A task is learned from the training labels (a frozen dataclass of plain numbers, saved
-as JSON), encodes labels as targets in the range of its activation, and decodes outputs.
+as JSON), encodes labels as targets in the range of its activation, and decodes outputs: with `xp`
+numpy arrays in float64, with `xp` keras.ops the tensors of an exported model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, cast
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from cache.types import Scale
+from cache.types import FloatArray, Scale
 from heads.data.distributions import distribution_mean
+from heads.data.features import Float32Array
 from heads.data.labels import Labels
 from heads.data.predictions import ranking_score
+from heads.models.base import About, Answers
+from heads.models.neural.settings import BLOG, NetworkSettings
 
 # Start biases stay finite where a target's mean touches the end of the activation's range: a
 # rating that nobody gave, a column that is constant, a set that is beautiful throughout.
@@ -24,50 +27,56 @@ EDGE = 1e-4
 # Outputs of tanh on train that differ by no more than float32 rounds are the same.
 COLLAPSED = 1e-6
 
-FloatArray = npt.NDArray[np.float64]
-TargetArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Scores (n,) on the data's scale and, where there is one, the distribution (n, K)."""
-
-    score: FloatArray
-    distribution: FloatArray | None = None
-
 
 class Task(Protocol):
-    """Target, activation and loss of a head, learned from the training labels."""
+    """Target, activation and loss of a head, learned from the training labels.
 
+    `loss` is a key of `heads.models.neural.network.LOSSES`. `linear_rate` multiplies the learning
+    rate of a network without hidden layers. `blog` are the settings of the blog post.
+    """
+
+    about: ClassVar[About]
     activation: ClassVar[str]
     loss: ClassVar[str]
-    ranking_only: ClassVar[bool]
+    linear_rate: ClassVar[float] = 1.0
+    blog: ClassVar[NetworkSettings] = BLOG
 
     @classmethod
     def learn(cls, labels: Labels) -> Self:
         """Learn what encoding needs. Raises HeadError where the labels do not suffice."""
         ...
 
-    def encode(self, labels: Labels) -> TargetArray:
-        """Return targets (n, width), float32."""
+    def encode(self, labels: Labels) -> Float32Array:
+        """Return targets (n, width)."""
         ...
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return the bias (width,) that alone gives the mean target."""
         ...
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
-        """Turn outputs (n, width) into scores and distributions."""
+    def decode(self, outputs: Any, xp: Any) -> Answers:
+        """Turn outputs (n, width) into answers; `p_beautiful` only where the head has its own."""
+        ...
+
+
+@runtime_checkable
+class StretchedTask(Protocol):
+    """A task that must see the trained network's outputs on train before it decodes any."""
+
+    def stretched(self, outputs: npt.NDArray[np.floating[Any]]) -> Task:
+        """Return the task with the range of the outputs (n, 1) on train."""
         ...
 
 
 @dataclass(frozen=True)
-class DistributionTask:
+class DistributionTask(Task):
     """Head `emd`: the share of each rating 1..levels, by softmax and squared EMD."""
 
-    activation: ClassVar[str] = "softmax"
-    loss: ClassVar[str] = "emd"
-    ranking_only: ClassVar[bool] = False
+    about = About(
+        "emd", "the vote distribution, softmax and earth mover's distance", needs_votes=True
+    )
+    activation = "softmax"
+    loss = "emd"
     levels: int
 
     @classmethod
@@ -75,26 +84,30 @@ class DistributionTask:
         """Learn the number of ratings."""
         return cls(labels.need_votes().shape[1])
 
-    def encode(self, labels: Labels) -> TargetArray:
+    def encode(self, labels: Labels) -> Float32Array:
         """Return each photograph's distribution."""
         return labels.distribution.astype(np.float32)
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return log of the mean distribution: softmax gives that distribution back."""
         return np.log(np.maximum(targets.mean(axis=0, dtype=np.float64), EDGE)).astype(np.float32)
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
+    def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return the distribution and its mean."""
-        return _of_shares(outputs.astype(np.float64))
+        return _of_shares(outputs, xp)
 
 
 @dataclass(frozen=True)
-class UnitMeanTask:
+class UnitMeanTask(Task):
     """Head `sigmoid`: the mean score, scaled from the data's scale to [0, 1]."""
 
-    activation: ClassVar[str] = "sigmoid"
-    loss: ClassVar[str] = "mse"
-    ranking_only: ClassVar[bool] = False
+    about = About(
+        "sigmoid",
+        "the mean score in [0, 1], sigmoid and squared error",
+        linear_output="logit of the score's place on the scale",
+    )
+    activation = "sigmoid"
+    loss = "mse"
     lo: float
     hi: float
 
@@ -103,21 +116,21 @@ class UnitMeanTask:
         """Learn the scale."""
         return cls(labels.scale.lo, labels.scale.hi)
 
-    def encode(self, labels: Labels) -> TargetArray:
+    def encode(self, labels: Labels) -> Float32Array:
         """Return (mean - lo) / (hi - lo)."""
         return _column((labels.mean - self.lo) / (self.hi - self.lo))
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return the logit of the mean target."""
         return _logit(targets)
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
+    def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return lo + output (hi - lo)."""
-        return Decoded(self.lo + outputs[:, 0].astype(np.float64) * (self.hi - self.lo))
+        return {"score": self.lo + outputs[:, 0] * (self.hi - self.lo)}
 
 
 @dataclass(frozen=True)
-class SignedMeanTask:
+class SignedMeanTask(Task):
     """Head `tanh`: the mean score scaled to [-1, 1].
 
     A tanh trained with MSE shrinks towards 0, so scores are stretched: the range `out_lo..out_hi`
@@ -126,9 +139,15 @@ class SignedMeanTask:
     score is then `mean_score`, the mean of the training means.
     """
 
-    activation: ClassVar[str] = "tanh"
-    loss: ClassVar[str] = "mse"
-    ranking_only: ClassVar[bool] = False
+    about = About(
+        "tanh",
+        "the mean score in [-1, 1], tanh and squared error",
+        linear_output="output before tanh",
+    )
+    activation = "tanh"
+    loss = "mse"
+    # The slope of tanh is four times that of a sigmoid.
+    linear_rate = 0.25
     lo: float
     hi: float
     mean_lo: float
@@ -141,27 +160,27 @@ class SignedMeanTask:
     def learn(cls, labels: Labels) -> Self:
         """Learn the scale and the range of means; outputs are taken to span the same range."""
         lo, hi = labels.scale.lo, labels.scale.hi
-        ends = [float(labels.mean.min()), float(labels.mean.max())]
-        middle = float(labels.mean.mean())
-        return cls(lo, hi, *ends, middle, *(2 * (end - lo) / (hi - lo) - 1 for end in ends))
+        least, most = float(labels.mean.min()), float(labels.mean.max())
+        ends = [2 * (end - lo) / (hi - lo) - 1 for end in (least, most)]
+        return cls(lo, hi, least, most, float(labels.mean.mean()), ends[0], ends[1])
 
-    def encode(self, labels: Labels) -> TargetArray:
+    def encode(self, labels: Labels) -> Float32Array:
         """Return 2 (mean - lo) / (hi - lo) - 1."""
         return _column(2 * (labels.mean - self.lo) / (self.hi - self.lo) - 1)
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return atanh of the mean target."""
         mean = targets.mean(axis=0, dtype=np.float64)
         return np.arctanh(np.clip(mean, EDGE - 1, 1 - EDGE)).astype(np.float32)
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
+    def decode(self, outputs: Any, xp: Any) -> Answers:
         """Stretch the outputs' range to that of the training means, and clip."""
         span = self.out_hi - self.out_lo
         if span <= COLLAPSED:
-            return Decoded(np.full(len(outputs), self.mean_score))
-        share = (outputs[:, 0].astype(np.float64) - self.out_lo) / span
+            return {"score": 0.0 * outputs[:, 0] + self.mean_score}
+        share = (outputs[:, 0] - self.out_lo) / span
         score = self.mean_lo + share * (self.mean_hi - self.mean_lo)
-        return Decoded(np.clip(score, self.mean_lo, self.mean_hi))
+        return {"score": xp.clip(score, self.mean_lo, self.mean_hi)}
 
     def stretched(self, outputs: npt.NDArray[np.floating[Any]]) -> Self:
         """Return the task with the range of the outputs (n, 1) on train."""
@@ -169,12 +188,18 @@ class SignedMeanTask:
 
 
 @dataclass(frozen=True)
-class BeautifulTask:
+class BeautifulTask(Task):
     """Head `binary`: whether the mean lies above the threshold, by cross-entropy."""
 
-    activation: ClassVar[str] = "sigmoid"
-    loss: ClassVar[str] = "bce"
-    ranking_only: ClassVar[bool] = True
+    about = About(
+        "binary",
+        "beautiful or not, sigmoid and cross-entropy",
+        ranking_only=True,
+        linear_output="log-odds of being beautiful",
+    )
+    activation = "sigmoid"
+    loss = "bce"
+    blog = replace(BLOG, batch_size=64, l2=0.1)
     lo: float
     hi: float
 
@@ -183,26 +208,28 @@ class BeautifulTask:
         """Learn the scale."""
         return cls(labels.scale.lo, labels.scale.hi)
 
-    def encode(self, labels: Labels) -> TargetArray:
+    def encode(self, labels: Labels) -> Float32Array:
         """Return 1 for beautiful, else 0."""
         return _column(labels.beautiful)
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return the logit of the share of beautiful photographs."""
         return _logit(targets)
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
-        """Return lo + p (hi - lo): good for ranking only."""
-        return Decoded(ranking_score(outputs[:, 0].astype(np.float64), Scale(self.lo, self.hi)))
+    def decode(self, outputs: Any, xp: Any) -> Answers:
+        """Return p and lo + p (hi - lo): good for ranking only."""
+        p_beautiful = outputs[:, 0]
+        score = ranking_score(p_beautiful, Scale(self.lo, self.hi))
+        return {"score": score, "p_beautiful": p_beautiful}
 
 
 @dataclass(frozen=True)
-class ColumnsTask:
+class ColumnsTask(Task):
     """Head `columns`: each rating's count, min-max normalised over the training set."""
 
-    activation: ClassVar[str] = "sigmoid"
-    loss: ClassVar[str] = "mse"
-    ranking_only: ClassVar[bool] = False
+    about = About("columns", "each rating's count by itself, sigmoid", needs_votes=True)
+    activation = "sigmoid"
+    loss = "mse"
     count_lo: tuple[float, ...]
     count_hi: tuple[float, ...]
 
@@ -219,57 +246,38 @@ class ColumnsTask:
             tuple(votes.max(axis=0).astype(float).tolist()),
         )
 
-    def encode(self, labels: Labels) -> TargetArray:
+    def encode(self, labels: Labels) -> Float32Array:
         """Return (count - lo) / (hi - lo) for each rating; 0 for one that never varies."""
-        lo, span = self._range()
+        lo, span = self._range(np.float64)
         span = np.where(span > 0, span, 1.0)
         return ((labels.need_votes() - lo) / span).astype(np.float32)
 
-    def start_bias(self, targets: TargetArray) -> TargetArray:
+    def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return the logit of each rating's mean target."""
         return _logit(targets)
 
-    def decode(self, outputs: npt.NDArray[np.floating[Any]]) -> Decoded:
-        """Go back to counts, clip at 0, and divide by their sum."""
-        lo, span = self._range()
-        counts = np.clip(lo + outputs.astype(np.float64) * span, 0.0, None)
-        total = counts.sum(axis=1, keepdims=True)
-        even = np.full_like(counts, 1 / counts.shape[1])
-        return _of_shares(np.divide(counts, total, out=even, where=total > 0))
+    def decode(self, outputs: Any, xp: Any) -> Answers:
+        """Go back to counts, clip at 0, and divide by their sum; without any, give all the same."""
+        lo, span = self._range(np.float64 if xp is np else np.float32)
+        counts = xp.maximum(outputs * span + lo, 0.0)
+        some = xp.sum(counts, axis=1, keepdims=True) > 0.0
+        counts = xp.where(some, counts, xp.ones_like(counts))
+        return _of_shares(counts / xp.sum(counts, axis=1, keepdims=True), xp)
 
-    def _range(self) -> tuple[FloatArray, FloatArray]:
-        lo, hi = np.array(self.count_lo), np.array(self.count_hi)
+    def _range(self, dtype: npt.DTypeLike) -> tuple[FloatArray, FloatArray]:
+        lo, hi = np.array(self.count_lo, dtype), np.array(self.count_hi, dtype)
         return lo, hi - lo
 
 
-TASKS: dict[str, type[Task]] = {
-    "emd": DistributionTask,
-    "sigmoid": UnitMeanTask,
-    "tanh": SignedMeanTask,
-    "binary": BeautifulTask,
-    "columns": ColumnsTask,
-}
-
-
-def task_values(task: Task) -> dict[str, Any]:
-    """Return what a task learned, JSON-ready."""
-    return asdict(cast(Any, task))
-
-
-def restore_task(head: str, values: Mapping[str, Any]) -> Task:
-    """Rebuild a task from `task_values`."""
-    return TASKS[head](**values)
-
-
-def _column(values: npt.NDArray[Any]) -> TargetArray:
+def _column(values: npt.NDArray[Any]) -> Float32Array:
     return values.astype(np.float32)[:, None]
 
 
-def _logit(targets: TargetArray) -> TargetArray:
+def _logit(targets: Float32Array) -> Float32Array:
     mean = np.clip(targets.mean(axis=0, dtype=np.float64), EDGE, 1 - EDGE)
     return np.log(mean / (1 - mean)).astype(np.float32)
 
 
-def _of_shares(shares: FloatArray) -> Decoded:
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    return Decoded(distribution_mean(shares), shares)
+def _of_shares(shares: Any, xp: Any) -> Answers:
+    distribution = shares / xp.sum(shares, axis=1, keepdims=True)
+    return {"score": distribution_mean(distribution, xp), "distribution": distribution}

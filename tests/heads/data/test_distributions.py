@@ -64,3 +64,14 @@ def test_a_distribution_is_its_own_projection_and_a_far_point_goes_to_a_corner()
     points = np.array([[0.2, 0.3, 0.5], [1e17, 0.0, 2.0], [-5.0, -5.0, -5.0]])
     expected = [[0.2, 0.3, 0.5], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
     np.testing.assert_allclose(project_onto_simplex(points), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("function", [distribution_mean, project_onto_simplex])
+def test_tensors_give_what_arrays_give(function):
+    ops = pytest.importorskip("keras").ops
+    points = np.random.default_rng(0).normal(0.1, 0.3, (200, 10))
+    points[0], points[1, 3:6] = 0.25, 0.7
+    given = ops.convert_to_tensor(points.astype(np.float32))
+    tensors = ops.convert_to_numpy(function(given, ops))
+    assert tensors.dtype == np.float32
+    np.testing.assert_allclose(tensors, function(points), atol=1e-6)

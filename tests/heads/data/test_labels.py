@@ -52,7 +52,7 @@ def test_distributions_and_deviations_follow_from_the_votes():
 def test_labels_with_means_only_have_no_distribution():
     labels = labels_of_means([2.0, 3.0])
     assert labels.levels == 0
-    with pytest.raises(HeadError, match=r"has means only.*vote counts r1\.\.rK.*use ridge"):
+    with pytest.raises(HeadError, match=r"has means only.*vote counts r1\.\.rK.*such as ridge"):
         _ = labels.distribution
     with pytest.raises(HeadError, match="has means only"):
         _ = labels.std

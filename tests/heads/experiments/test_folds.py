@@ -27,11 +27,11 @@ from heads.experiments.folds import (
     predict_folds,
     predict_ways,
 )
-from heads.experiments.train import with_layers
-from heads.models.neural.settings import NetworkSettings, blog
+from heads.models.neural.settings import BLOG, NetworkSettings
+from heads.models.registry import ClosedFormSettings
 from heads.runs.folder import read_config
 from tests.heads.made import random_labels
-from tests.heads.planted import Plan, plant_rule, spec
+from tests.heads.planted import Plan, plant_rule
 
 GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
 QUICK = NetworkSettings(hidden=(), epochs=2)
@@ -90,7 +90,7 @@ def test_all_splits_are_pooled_unless_the_test_list_is_official(
 @pytest.mark.parametrize("kind", [kind for kind in SplitKind if kind is not SplitKind.OFFICIAL])
 def test_every_other_kind_of_split_pools_its_test(tmp_path: Path, kind: SplitKind) -> None:
     data = load_splits(plant_rule(tmp_path, Plan(), kind))
-    assert pooled(data, None, None, 10**9).splits == ("train", "val", "test")
+    assert pooled(data, None, None).splits == ("train", "val", "test")
 
 
 def test_the_test_list_of_files_that_tell_it_in_words_alone_stays_out_too(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_test_list_of_files_that_tell_it_in_words_alone_stays_out_too(tmp_pa
             rule["rule"] = "the official test list, the rest by hash"
             file.attrs["split_rule"] = json.dumps(rule)
             del file.attrs["split_kind"]
-    assert pooled(load_splits(folder), None, None, 10**9).splits == ("train", "val")
+    assert pooled(load_splits(folder), None, None).splits == ("train", "val")
 
 
 @pytest.mark.parametrize("memory", [1, 10**9])
@@ -126,9 +126,11 @@ def test_layers_that_the_cache_lacks_are_refused(planted: Path) -> None:
 def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
     pool = pooled(load_splits(planted), None, None)
     folds = fold(pool.labels, 3, seed=0)
-    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    joined = predict_folds("ridge", ClosedFormSettings(), pool, folds, seed=0)
     part = folds[1]
-    alone = predict_folds("ridge", None, pool, [Fold(part.train, part.val, part.test)], seed=0)
+    alone = predict_folds(
+        "ridge", ClosedFormSettings(), pool, [Fold(part.train, part.val, part.test)], seed=0
+    )
     np.testing.assert_array_equal(joined.score[part.test], alone.score)
     assert np.corrcoef(joined.score, pool.labels.mean)[0, 1] > 0.8
 
@@ -138,14 +140,17 @@ def test_probabilities_of_all_folds_are_comparable(planted: Path) -> None:
     pool = pooled({"train": data["train"]}, None, None)
     folds = fold(pool.labels, 5, seed=0)
     assert max(len(part.val) for part in folds) < 15
-    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    joined = predict_folds("ridge", ClosedFormSettings(), pool, folds, seed=0)
     by_p, by_score = (
         roc_auc_score(pool.labels.beautiful, values)
         for values in (joined.p_beautiful, joined.score)
     )
     assert by_p == pytest.approx(by_score, abs=0.01)
     own = np.concatenate(
-        [predict_folds("ridge", None, pool, [part], seed=0).p_beautiful for part in folds]
+        [
+            predict_folds("ridge", ClosedFormSettings(), pool, [part], seed=0).p_beautiful
+            for part in folds
+        ]
     )
     truth = np.concatenate([pool.labels.beautiful[part.test] for part in folds])
     assert log_loss(pool.labels.beautiful, joined.p_beautiful) < log_loss(truth, own)
@@ -155,7 +160,7 @@ def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path
     pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None)
     folds = fold(pool.labels, 3, seed=0)
     test = folds[0].test
-    joined = predict_folds("ridge", None, pool, folds, seed=0)
+    joined = predict_folds("ridge", ClosedFormSettings(), pool, folds, seed=0)
     # The other side of the middle: what was said of this fold's test must not matter to it.
     votes = pool.labels.votes.copy()
     votes[test] = votes[test][:, ::-1]
@@ -171,7 +176,8 @@ def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path
 
 def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
     pool = pooled(load_splits(planted), None, None)
-    floor = predict_folds("constant", None, pool, fold(pool.labels, 3, seed=0), seed=0)
+    folds = fold(pool.labels, 3, seed=0)
+    floor = predict_folds("constant", ClosedFormSettings(), pool, folds, seed=0)
     assert np.ptp(floor.score) == 0
     assert floor.score[0] == pytest.approx(pool.labels.mean.mean())
 
@@ -232,7 +238,7 @@ def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
     assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
     config = json.loads((folder / "sigmoid" / "config.json").read_text())
     assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
-    assert config["settings"] == blog("sigmoid").to_dict()
+    assert config["settings"] == BLOG.to_dict()
     metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
     shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
     assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
@@ -276,12 +282,3 @@ def test_predictions_of_other_photographs_are_no_folds_of_these(
 def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *flags]) == 1
     assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err
-
-
-def test_settings_know_the_widths_of_several_layers_alone() -> None:
-    one = spec(Plan())
-    several = replace(one, layers=(("low", 0, 12), ("top", 12, 32)))
-    assert with_layers(QUICK, one) == QUICK
-    assert with_layers(QUICK, several) == replace(QUICK, layer_widths=(12, 20))
-    assert with_layers(replace(QUICK, layer_widths=(5,)), one) == QUICK
-    assert with_layers(None, several) is None

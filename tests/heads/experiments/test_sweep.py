@@ -1,25 +1,21 @@
-"""A grid trained side by side gives what its points give alone; curves over sizes."""
+"""Each point of a grid gives what it gives alone; the best one becomes a run."""
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 
-from cache.errors import EngineError
 from heads.cli.main import main
-from heads.data.features import StoredRows
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
-from heads.experiments.sweep import Grid, Lessons, Point, best, sweep
-from heads.models.neural.head import NeuralHead
-from heads.models.neural.settings import NetworkSettings, blog
+from heads.experiments.sweep import Grid, Point, best, measure_points, sweep
+from heads.models.neural.settings import NetworkSettings, ResolvedSettings
+from heads.models.registry import make_head
 from heads.runs.folder import find_runs, read_config
+from tests.heads.made import with_budget
 from tests.heads.planted import keras_saves
 
 LINEAR = NetworkSettings(hidden=(), batch_size=100, epochs=1)
@@ -30,17 +26,10 @@ def data(planted: Path) -> dict[str, SplitData]:
     return load_splits(planted)
 
 
-def lessons(data: dict[str, SplitData], memory_bytes: int | None = None) -> Lessons:
-    """Return train and val of a planted cache."""
-    train, val = data["train"], data["val"]
-    X = StoredRows(train.X[:], memory_bytes=memory_bytes)
-    return Lessons(X, train.labels, val.X, val.labels)
-
-
-def alone(data: dict[str, SplitData], head: str, settings: NetworkSettings, seed: int) -> float:
+def alone(data: dict[str, SplitData], head: str, settings: ResolvedSettings, seed: int) -> float:
     """Return the loss on val of a head trained by itself."""
     train, val = data["train"], data["val"]
-    history = NeuralHead(head, settings).fit(train.X, train.labels, val.X, val.labels, seed=seed)
+    history = make_head(head, settings).fit(train.X, train.labels, val.X, val.labels, seed=seed)
     return history[-1]["val_loss"]
 
 
@@ -49,7 +38,7 @@ def test_a_point_of_the_grid_is_what_training_it_alone_gives(
     data: dict[str, SplitData], head: str
 ) -> None:
     grid = Grid(lr=(0.001, 0.02), l2=(0.01, 5.0), dropout=(0.0,), seeds=1)
-    points = sweep(head, LINEAR, grid, lessons(data), seed=4)
+    points = measure_points(head, data, grid, LINEAR, seed=4)
     assert [(p.settings.lr, p.settings.l2) for p in points] == [
         (0.001, 0.01),
         (0.02, 0.01),
@@ -58,24 +47,22 @@ def test_a_point_of_the_grid_is_what_training_it_alone_gives(
     ]
     for point in (points[0], points[3]):
         own = alone(data, head, point.settings, seed=4)
-        assert point.val_loss == pytest.approx(own, rel=1e-4)
+        assert point.val_loss == pytest.approx(own, rel=1e-6)
     assert len({point.val_loss for point in points}) == 4
 
 
 def test_hidden_layers_and_dropout_are_swept_alike(data: dict[str, SplitData]) -> None:
     base = NetworkSettings(hidden=(16, 8), batch_size=50, epochs=8, ensemble=1)
     grid = Grid(lr=(0.01, 1e-5), l2=(0.01,), dropout=(0.1, 0.3), seeds=1)
-    points = sweep("emd", base, grid, lessons(data), seed=0)
+    points = measure_points("emd", data, grid, base, seed=0)
     assert all(point.val_srcc > 0.75 for point in points[::2])
     assert [point.dropout for point in points] == [0.1, 0.1, 0.3, 0.3]
-    # With one rate of dropout the masks are those of training alone.
-    (point,) = sweep("emd", base, replace(grid, lr=(0.01,), dropout=(0.3,)), lessons(data), seed=0)
-    own = alone(data, "emd", point.settings, seed=0)
-    assert point.val_loss == pytest.approx(own, rel=1e-4)
+    own = alone(data, "emd", points[2].settings, seed=0)
+    assert points[2].val_loss == pytest.approx(own, rel=1e-6)
 
 
 def test_without_a_dropout_the_bases_own_is_kept() -> None:
-    base = NetworkSettings(hidden=(16,), dropout=0.4, input_dropout=0.1)
+    base = NetworkSettings(hidden=(16,), dropout=0.4, input_dropout=0.1).resolve(600, (32,))
     (settings,) = Grid(lr=(0.01,), l2=(0.5,), dropout=(), seeds=1).settings(base)
     assert settings == replace(base, lr=0.01, l2=0.5)
     (linear,) = Grid((0.01,), (0.5,), (0.7,), 1).settings(replace(base, hidden=()))
@@ -85,14 +72,16 @@ def test_without_a_dropout_the_bases_own_is_kept() -> None:
 def test_features_beyond_the_memory_stream_and_seeds_differ(data: dict[str, SplitData]) -> None:
     base = replace(LINEAR, batch_size=32, epochs=3)
     grid = Grid(lr=(0.01,), l2=(0.01,), dropout=(0.2,), seeds=2)
-    (point,) = sweep("sigmoid", base, grid, lessons(data, data["train"].X.nbytes // 2), seed=0)
+    small = with_budget(data, data["train"].X.nbytes // 2)
+    (point,) = measure_points("sigmoid", small, grid, base, seed=0)
     assert len(set(point.val_losses)) == len(point.val_srccs) == 2
     assert min(point.val_srccs) > 0.75
 
 
 def point(loss: float, lr: float = 0.1, l2: float = 0.0) -> Point:
     """Return a point that needs no training."""
-    return Point(NetworkSettings(lr=lr, l2=l2, dropout=0.5), (loss,), (0.5,))
+    settings = NetworkSettings(lr=lr, l2=l2, dropout=0.5).resolve(600, (32,))
+    return Point(settings, (loss,), (0.5,))
 
 
 def test_the_lowest_loss_wins_and_what_diverged_does_not() -> None:
@@ -114,15 +103,13 @@ def test_json_has_null_for_what_diverged(
     assert points[1]["val_loss"] is None
 
 
-def test_what_cannot_be_swept_is_refused(
-    data: dict[str, SplitData], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = Grid((0.1,), (0.0,), (0.0,), 1)
-    with pytest.raises(HeadError, match=r"adamw to the end of the schedule\. Leave out --preset"):
-        sweep("emd", blog("emd"), grid, lessons(data), seed=0)
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(EngineError, match=r"needs Keras' backend tensorflow; it is jax\. Set"):
-        sweep("emd", LINEAR, grid, lessons(data), seed=0)
+@keras_saves
+def test_a_notebook_sweeps_and_gets_the_run(data: dict[str, SplitData], tmp_path: Path) -> None:
+    done = sweep("sigmoid", data, Grid(lr=(1e-5, 0.01)), tmp_path, settings=LINEAR, seed=3)
+    assert [point.settings.lr for point in done.points] == [1e-5, 0.01]
+    assert done.chosen is done.points[1]
+    assert done.run.path == tmp_path / "sigmoid"
+    assert read_config(done.run.path).settings.to_dict() == done.chosen.settings.to_dict()
 
 
 @keras_saves
@@ -140,27 +127,6 @@ def test_the_command_trains_the_best_setting_and_measures_it_alone_on_test(
     assert (settings.lr, settings.input_dropout, settings.hidden) == (0.01, 0.1, ())
     assert shown["metrics"]["srcc"] > 0.8
     assert (tmp_path / "sweep-sigmoid" / "sweep.html").read_text().count("class=best") == 1
-
-
-def test_the_curve_trains_on_more_and_more(
-    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--sizes", "50,200,all,9000", "--features", str(planted), "--out", str(tmp_path)]
-    assert main(["curve", "ridge", *flags]) == 0
-    shown = capfd.readouterr()
-    assert "Left out: 9,000 photographs; train has 600" in shown.err
-    assert len(shown.out.splitlines()) == 4
-    with (tmp_path / "curve-ridge.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["n_train"] for row in rows] == ["50", "200", "600"]
-    assert float(rows[0]["srcc"]) < float(rows[2]["srcc"])
-    assert np.isfinite(float(rows[1]["emd_r2"] or 0))
-    page = (tmp_path / "curve-ridge.html").read_text()
-    assert page.count('<svg class="plot"') == 3
-    said = f"srcc of ridge from {float(rows[0]['srcc']):.4g} with 50 training photographs to"
-    assert said in page
-    assert main(["curve", "ridge", "--sizes", "9000", *flags[2:]]) == 1
-    assert "No size is left: train has 600 photographs. Add all" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from heads.errors import HeadError, RunError
 from heads.export import check as exporting
 from heads.export.check import FORMATS, default_photographs, export
 from heads.models.base import Head
-from heads.models.baselines import LogisticHead, RidgeDistHead, RidgeHead
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import NEURAL_HEADS, make_head
+from heads.models.registry import HEADS, ClosedFormSettings, make_head, neural_heads
+from heads.models.ridge import RidgeDistHead, RidgeHead
 from heads.runs.folder import RunConfig, SplitFacts
 from heads.runs.reference import Yardstick
 from heads.scoring.scorer import LoadedRun, load_run
@@ -48,7 +48,7 @@ def loaded(folder: Path, choice: str = "center") -> LoadedRun:
     spec = wheel_spec(choice=choice)
     config = RunConfig(
         head="ridge-dist",
-        settings=None,
+        settings=ClosedFormSettings(),
         seed=0,
         limit=None,
         extractor=spec,
@@ -83,11 +83,13 @@ def test_views_are_cut_as_pillow_cuts_them(choice: str, size: tuple[int, int]) -
 
 
 MAKERS: dict[str, Callable[[], Head]] = {
-    "ridge": RidgeHead,
-    "ridge-dist": RidgeDistHead,
-    "logistic": LogisticHead,
-    **{name: lambda name=name: make_head(name, QUICK) for name in NEURAL_HEADS},
-    **{f"{name} default": lambda name=name: make_head(name, DEFAULT) for name in NEURAL_HEADS},
+    **{
+        name: lambda name=name: make_head(name)
+        for name, entry in HEADS.items()
+        if entry.about.looks_at_photographs and not entry.neural
+    },
+    **{name: lambda name=name: make_head(name, QUICK) for name in neural_heads()},
+    **{f"{name} default": lambda name=name: make_head(name, DEFAULT) for name in neural_heads()},
 }
 
 

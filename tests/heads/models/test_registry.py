@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,19 +11,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.errors import EngineError
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, measure
-from heads.models.base import Head
+from heads.models.base import Head, LookingHead
+from heads.models.linear import LinearModel
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import FLOOR, HEADS, find_head, make_head, restore_head
+from heads.models.registry import (
+    FLOOR,
+    HEADS,
+    load_neural_head,
+    make_head,
+    register,
+    restore_head,
+)
+from tests.heads.planted import keras_saves
 
-CONSTANTS = (FLOOR, "mean-ratings")
-LEARNING = [name for name in HEADS if name not in CONSTANTS]
-OF_VOTES = [name for name, entry in HEADS.items() if entry.needs_votes]
-OF_MEANS = [name for name, entry in HEADS.items() if not entry.needs_votes]
+LEARNING = [name for name, entry in HEADS.items() if entry.about.looks_at_photographs]
+CONSTANTS = [name for name in HEADS if name not in LEARNING]
+OF_VOTES = [name for name, entry in HEADS.items() if entry.about.needs_votes]
+OF_MEANS = [name for name in HEADS if name not in OF_VOTES]
 
 Fitted = tuple[Head, Prediction]
 _fitted: dict[tuple[str, str], Fitted] = {}
@@ -73,10 +84,26 @@ def test_predictions_have_the_shapes_and_ranges_of_the_contract(
         np.testing.assert_allclose(prediction.distribution.sum(axis=1), 1)
 
 
+def reloaded(name: str, head: Head, folder: Path) -> Head:
+    """Return a head as it comes back from files."""
+    arrays, values = head.state()
+    values = json.loads(json.dumps(values))
+    if HEADS[name].neural:
+        head.save_model(folder / "model.keras")
+        return load_neural_head(name, NetworkSettings(), folder / "model.keras", values)
+    np.savez(folder / "model.npz", **arrays)
+    with np.load(folder / "model.npz", allow_pickle=False) as stored:
+        return restore_head(name, dict(stored), values)
+
+
+@keras_saves
 @pytest.mark.parametrize(("name", "kind"), EVERY)
-def test_a_head_restored_from_its_state_predicts_the_same(sets: Sets, name: str, kind: str) -> None:
+def test_a_head_reloaded_from_its_files_predicts_the_same(
+    sets: Sets, name: str, kind: str, tmp_path: Path
+) -> None:
     head, before = fitted(name, kind, sets[kind])
-    restored = restore_head(name, find_head(name).default_settings, *head.state())
+    restored = reloaded(name, head, tmp_path)
+    assert json.dumps(restored.state()[1]) == json.dumps(head.state()[1])
     after = restored.predict(sets[kind]["test"].X)
     np.testing.assert_array_equal(after.score, before.score)
     np.testing.assert_array_equal(after.p_beautiful, before.p_beautiful)
@@ -84,6 +111,31 @@ def test_a_head_restored_from_its_state_predicts_the_same(sets: Sets, name: str,
     assert after.label_by_p == before.label_by_p
     if before.distribution is not None:
         np.testing.assert_array_equal(after.distribution, before.distribution)
+
+
+@pytest.mark.parametrize("kind", ["ten", "seven"])
+@pytest.mark.parametrize("name", LEARNING)
+def test_tensors_are_decoded_as_arrays_are(sets: Sets, name: str, kind: str) -> None:
+    import keras
+    from keras import ops
+
+    head: LookingHead = fitted(name, kind, sets[kind])[0]  # type: ignore[assignment]
+    model = head.model_
+    width = len(model.bias) if isinstance(model, LinearModel) else model.output_shape[-1]
+    outputs = np.random.default_rng(0).random((100, width))
+    arrays = head.decode(outputs, np)
+    inputs = keras.Input((width,))
+    tensors = keras.Model(inputs, head.decode(inputs, ops))(outputs.astype(np.float32))
+    assert set(tensors) == set(arrays) >= {"score", "p_beautiful"}
+    for part, values in tensors.items():
+        assert ops.convert_to_numpy(values).dtype == np.float32
+        np.testing.assert_allclose(ops.convert_to_numpy(values), arrays[part], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_the_registry_and_the_class_agree_on_the_name(name: str) -> None:
+    assert HEADS[name].name == HEADS[name].about.name == make_head(name).about.name == name
+    assert HEADS[name].about.summary
 
 
 @pytest.mark.parametrize("name", list(HEADS))
@@ -125,7 +177,7 @@ def test_heads_of_votes_refuse_mean_only_labels(sets: Sets, name: str) -> None:
         fit(name, sets["means"])
 
 
-@pytest.mark.parametrize("name", [name for name in HEADS if name not in CONSTANTS])
+@pytest.mark.parametrize("name", LEARNING)
 def test_another_number_of_features_is_refused(sets: Sets, name: str) -> None:
     head, _ = fitted(name, "ten", sets["ten"])
     with pytest.raises(HeadError, match=r"32 .*31"):
@@ -141,6 +193,23 @@ def test_no_photographs_give_no_predictions(sets: Sets, name: str) -> None:
 def test_an_unknown_head_is_refused_with_the_known_ones() -> None:
     with pytest.raises(HeadError, match=r"no head 'forest'; there are constant, mean-ratings"):
         make_head("forest")
+
+
+def test_a_head_of_another_package_comes_through_the_same_door(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("heads.models.registry.HEADS", HEADS.copy())
+    register("plain", "heads.models.constant:ConstantHead")
+    assert make_head("plain").about.looks_at_photographs is False
+
+
+def test_another_backend_than_tensorflow_is_refused_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keras = pytest.importorskip("keras")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(EngineError, match=r"backend tensorflow; it is jax\. Set KERAS_BACKEND="):
+        make_head("emd")
 
 
 def test_a_closed_form_head_takes_no_settings() -> None:

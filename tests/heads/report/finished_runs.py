@@ -13,7 +13,7 @@ from cache.labels import LabelTable, Manifest
 from cache.types import SplitRule
 from heads.data.splits import load_splits
 from heads.experiments.train import TrainRequest, floor_of, train_run
-from heads.models.neural.settings import tuned
+from heads.models.neural.settings import NetworkSettings
 from heads.runs.folder import RunConfig, read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
 from tests.helpers import write_cache
@@ -86,7 +86,7 @@ def _pretend_epochs(source: Path, target: Path) -> None:
     target.mkdir()
     for name in ("predictions.csv", "metrics.json"):
         (target / name).write_bytes((source / name).read_bytes())
-    config = replace(read_config(source), head="emd", settings=tuned("emd"))
+    config = replace(read_config(source), head="emd", settings=NetworkSettings())
     write_json(target / "config.json", RunConfig.to_dict(config))
     write_history(target / "history.csv", HISTORY)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from heads.models.neural.settings import blog, tuned
+from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.report.data import RunData, read_report
 from heads.report.run import is_usual, settings_words
 
@@ -29,9 +29,9 @@ def test_settings_are_named_where_they_are_not_the_defaults(runs: Path) -> None:
     def with_settings(settings: object) -> RunData:
         return replace(emd, config=replace(emd.config, settings=settings))
 
-    single = replace(tuned("emd"), ensemble=1)
-    assert settings_words(with_settings(tuned("emd"))).startswith("the defaults (average of ")
+    single = replace(NetworkSettings(), ensemble=1)
+    assert settings_words(with_settings(NetworkSettings())).startswith("the defaults (average of ")
     assert settings_words(with_settings(single)) == "ensemble 1"
-    assert settings_words(with_settings(blog("emd"))) == "the blog's settings"
+    assert settings_words(with_settings(BLOG)) == "the blog's settings"
     other = replace(single, batch_size=7)
     assert settings_words(with_settings(other)) == "batch-size 7, ensemble 1"

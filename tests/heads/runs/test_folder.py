@@ -347,6 +347,16 @@ def test_a_damaged_table_is_refused_with_a_remedy(
         (read or read_predictions)(run)
 
 
+def test_a_run_of_a_head_that_is_not_registered_is_named(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path).path
+    values = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
+    with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):
+        read_config(run)
+
+
 # --- measuring a run again ------------------------------------------------------------------------
 
 

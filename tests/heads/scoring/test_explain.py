@@ -15,9 +15,10 @@ from cache.types import ExtractorSpec, Scale
 from heads.cli.main import main
 from heads.errors import HeadError
 from heads.models.base import Head
-from heads.models.baselines import LogisticHead, RidgeDistHead, RidgeHead
+from heads.models.logistic import LogisticHead
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import make_head
+from heads.models.registry import ClosedFormSettings, make_head
+from heads.models.ridge import RidgeDistHead, RidgeHead
 from heads.photos import Unreadable, open_extractor, open_map_extractor
 from heads.runs.folder import RunConfig, SplitFacts, read_config
 from heads.runs.reference import Yardstick
@@ -35,8 +36,8 @@ QUICK = NetworkSettings(hidden=(), transform="none", epochs=3, lr=0.01)
 def loaded(head: Head, spec: ExtractorSpec) -> LoadedRun:
     """A run of a head that was just trained, on the scale 1..7."""
     config = RunConfig(
-        head=head.name,
-        settings=None,
+        head=head.about.name,
+        settings=ClosedFormSettings(),
         seed=0,
         limit=None,
         extractor=spec,
@@ -46,7 +47,7 @@ def loaded(head: Head, spec: ExtractorSpec) -> LoadedRun:
         library_versions={},
     )
     yardstick = Yardstick(Scale(1, 7), "4", np.linspace(1, 7, 13))
-    return LoadedRun(Path("runs") / head.name, config, head, yardstick)
+    return LoadedRun(Path("runs") / head.about.name, config, head, yardstick)
 
 
 def trained(head: Head) -> Head:

@@ -12,7 +12,7 @@ from heads.models.neural.dropout import (
     Dropout,
     dropouts,
 )
-from heads.models.neural.settings import tuned
+from heads.models.neural.settings import NetworkSettings
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,6 @@ def test_each_step_keeps_as_many_different_blocks(width: int, rate: float) -> No
     assert dropout.keeps_all == (dropout.n_kept == dropout.n_blocks)
 
 
-def test_a_mask_is_zero_where_dropped_and_keeps_the_layers_sum() -> None:
-    dropout = Dropout(1280, 0.8)
-    masks = [dropout.mask(kept) for kept in dropout.draw(2000, np.random.default_rng(0))]
-    assert {float(value) for value in np.unique(masks)} == {0.0, 5.0}
-    np.testing.assert_allclose(np.sum(masks, axis=1), 1280)
-    # 2,000 draws of 0 or 5 with a mean of 1: a deviation of 2 / sqrt(2000) = 0.045.
-    np.testing.assert_allclose(np.mean(masks, axis=0), 1, atol=0.2)
-
-
 def test_steps_differ_and_the_generator_decides() -> None:
     dropout = Dropout(64, 0.5)
     first, again = (dropout.draw(10, np.random.default_rng(3)) for _ in range(2))
@@ -77,5 +68,5 @@ def test_steps_differ_and_the_generator_decides() -> None:
 
 
 def test_a_network_drops_features_and_every_hidden_layer() -> None:
-    settings = tuned("emd").resolved("emd", 500, 1280)
+    settings = NetworkSettings().resolve(500, (1280,))
     assert dropouts(settings, 1280) == [Dropout(1280, 0.5), Dropout(256, 0.5)]
