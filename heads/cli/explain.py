@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from cache import console
 
 if TYPE_CHECKING:
+    from heads.runs.loaded import LoadedRun
     from heads.scoring.explain import Explanation
-    from heads.scoring.scorer import LoadedRun
 
 EPILOG = """examples:
   heads explain runs/ridge photo.jpg              writes photo-explained.png
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Explain, draw, and say what was drawn."""
     from cache.files import storage_errors
+    from heads.runs.loaded import load_run
     from heads.scoring.explain import draw, explain
-    from heads.scoring.scorer import load_run
 
     loaded = load_run(options.run)
     explanation = explain(loaded, options.photograph, weights=options.weights)

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export, check, publish, and say how far the export is from the run."""
     from heads.export.check import default_photographs, export
-    from heads.scoring.scorer import load_run
+    from heads.runs.loaded import load_run
     from heads.scoring.sources import Sources
 
     loaded = load_run(options.run)

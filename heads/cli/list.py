@@ -68,7 +68,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 
 def _run_row(path: Path) -> dict[str, Any]:
     """Return what is shown of a run; of a damaged one, `error`."""
-    from heads.runs.folder import read_config, read_json
+    from heads.runs.files import read_config, read_json
 
     try:
         config, metrics = read_config(path), read_json(path / "metrics.json")

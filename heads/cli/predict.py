@@ -12,7 +12,7 @@ from cache.errors import MismatchError
 
 if TYPE_CHECKING:
     from heads.data.splits import SplitData
-    from heads.scoring.scorer import LoadedRun
+    from heads.runs.loaded import LoadedRun
 
 EPILOG = """examples:
   heads predict runs/emd --split test > test.csv
@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """Predict and write."""
     from cache.files import storage_errors
     from heads.data.splits import load_splits
+    from heads.runs.loaded import load_run
     from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
-    from heads.scoring.scorer import load_run
 
     loaded = load_run(options.run)
     folder = options.features or Path(loaded.config.features_dir)

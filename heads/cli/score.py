@@ -16,8 +16,8 @@ from heads.cli import options as cli_options
 from heads.scoring.sources import Sources, split_words
 
 if TYPE_CHECKING:
-    from heads.scoring.ranking import Ranked
-    from heads.scoring.scorer import Scored, Scorer
+    from heads.scoring.records import Ranked, Scored
+    from heads.scoring.scorer import Scorer
 
 EPILOG = """examples:
   heads score runs/ridge photo.jpg holiday/
@@ -27,7 +27,7 @@ EPILOG = """examples:
   heads score runs/ridge shop/ --group-by folder      the best picture of each item
 The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
 unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
-path, score, spread, p_beautiful, percentile among the run's own scores of its training photographs,
+path, score, std, p_beautiful, percentile among the run's own scores of its training photographs,
 label, ... error.
 Exit code 1 if any photograph could not be read; the others' scores are printed all the same.
 """

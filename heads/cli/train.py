@@ -78,7 +78,7 @@ def _note_other_data(
     file: Path | None, config: Mapping[str, Any], data: Mapping[str, SplitData]
 ) -> None:
     """Say so where a run is repeated on other features or photographs than it was made with."""
-    from heads.runs.folder import SplitFacts
+    from heads.runs.config import SplitFacts
 
     noted = dict(config.get("splits") or {})
     differing = [

@@ -13,7 +13,7 @@ from pathlib import Path
 from cache.console import note
 from heads.data.splits import SplitData
 from heads.errors import UnsuitableLabelsError
-from heads.experiments.crossval import FoldsConfig, folded
+from heads.experiments.crossval import folded, folds_config
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, TrainRequest, floor_of, sample_of, train_run
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
@@ -162,7 +162,7 @@ def cross_validate(
     )
 
     def entry(name: str) -> Entry:
-        config = FoldsConfig.of(name, _settings(name, settings), folding, data)
+        config = folds_config(name, _settings(name, settings), folding, data)
         done = folded(config, folding, folder, floor, overwrite=overwrite)
         return Entry(
             head=name,

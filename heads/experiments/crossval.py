@@ -8,14 +8,13 @@ done before. Imports neither keras nor scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache.console import note
-from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import RunError
@@ -29,98 +28,37 @@ from heads.metrics.comparison import (
     measure,
     measures_to_dict,
 )
-from heads.models.registry import Settings, find_head
-from heads.runs import folder as runs
-from heads.runs.folder import FOLDS_FORMAT, SplitFacts
+from heads.models.registry import Settings
+from heads.runs import files, folder
+from heads.runs.config import FoldsConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 
-VERSION = 1
 
-
-@dataclass(frozen=True)
-class FoldsConfig:
-    """Everything needed to repeat a head's cross-validation.
-
-    `ways` and `seeds` are numbers of them, the first with `seed`; `limit` is of one fold's train,
-    `n_train` its size in the first. `views` and `columns` [start, stop) say what was used of the
-    features. `identity` covers what decides the numbers on one machine, as that of a run does.
-    """
-
-    head: str
-    settings: Settings
-    folds: int
-    ways: int
-    seeds: int
-    seed: int
-    limit: int | None
-    n_train: int
-    views: int
-    columns: tuple[int, int]
-    extractor: ExtractorSpec
-    splits: dict[str, SplitFacts]
-    features_dir: str
-    label_note: str
-    library_versions: dict[str, str]
-    streamed_bytes: int | None
-
-    @classmethod
-    def of(
-        cls,
-        head: str,
-        settings: Settings,
-        folding: Folding,
-        data: Mapping[str, SplitData],
-    ) -> FoldsConfig:
-        """Note what a head is to be trained on and how."""
-        pool, first = folding.pool, folding.ways[0][0]
-        cache = data["train"].cache
-        start, stop, _ = pool.columns.indices(cache.spec.layers[-1][2])
-        return cls(
-            head=head,
-            settings=settings,
-            folds=folding.k,
-            ways=len(folding.ways),
-            seeds=folding.seeds_of(head),
-            seed=folding.seed,
-            limit=folding.limit,
-            n_train=len(first.train),
-            views=pool.n_views,
-            columns=(start, stop),
-            extractor=cache.spec,
-            splits={split: SplitFacts.of(data[split]) for split in pool.splits},
-            features_dir=str(cache.path.parent.resolve()),
-            label_note=cache.label_note,
-            library_versions=runs.library_versions(),
-            streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
-        )
-
-    @property
-    def identity(self) -> str:
-        """64 hexadecimal digits; equal ones mean equal numbers, on the same machine."""
-        start, stop = self.columns
-        # As of one layer: which layers there are is said by columns and extractor.
-        resolved = find_head(self.head).resolve(self.settings, self.n_train, (stop - start,))
-        noted = ("features_dir", "label_note", "library_versions", "extractor")
-        deciding = {name: value for name, value in self._plain().items() if name not in noted}
-        deciding["settings"] = resolved.to_dict()
-        return sha256_text(canonical_json(deciding))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        about = {"format": FOLDS_FORMAT, "version": VERSION}
-        return about | self._plain() | {"identity": self.identity}
-
-    def _plain(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "settings": self.settings.to_dict(),
-            "columns": list(self.columns),
-            "extractor": self.extractor.to_dict(),
-            "extractor_sha256": self.extractor.sha256,
-        }
-
-    def file(self, number: int) -> str:
-        """Return the name of the predictions of the seed with a number from 0."""
-        return f"predictions-seed-{self.seed + number}.csv" if number else "predictions.csv"
+def folds_config(
+    head: str, settings: Settings, folding: Folding, data: Mapping[str, SplitData]
+) -> FoldsConfig:
+    """Note what a head is to be trained on and how."""
+    pool, first = folding.pool, folding.ways[0][0]
+    cache = data["train"].cache
+    start, stop, _ = pool.columns.indices(cache.spec.layers[-1][2])
+    return FoldsConfig(
+        head=head,
+        settings=settings,
+        folds=folding.k,
+        ways=len(folding.ways),
+        seeds=folding.seeds_of(head),
+        seed=folding.seed,
+        limit=folding.limit,
+        n_train=len(first.train),
+        views=pool.n_views,
+        columns=(start, stop),
+        extractor=cache.spec,
+        splits={split: SplitFacts.of(data[split]) for split in pool.splits},
+        features_dir=str(cache.path.parent.resolve()),
+        label_note=cache.label_note,
+        library_versions=library_versions(),
+        streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,19 +98,19 @@ def folded(
         HeadError: the labels or settings do not suit the head.
         RunError, CacheLockedError, StorageError: the folder cannot be written, or not be read.
     """
-    path, there = runs.place(out, config.head, config.identity, overwrite=overwrite)
+    path, there = folder.place(out, config.head, config.identity, overwrite=overwrite)
     if there:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return FoldedRun.of(path, _read(path, config, folding), folding, floor)
-    with runs.publishing(path) as folder:
+    with folder.publishing(path) as temporary:
         predictions = predict_ways(config.head, config.settings, folding)
         done = FoldedRun.of(path, predictions, folding, floor)
         per_seed = len(folding.ways)
         for number in range(config.seeds):
             part = predictions[number * per_seed : (number + 1) * per_seed]
-            write_folds(folder / config.file(number), folding, part)
-        runs.write_json(folder / "metrics.json", _metrics(config, done))
-        runs.write_json(folder / "config.json", config.to_dict())
+            write_folds(temporary / config.predictions_file(number), folding, part)
+        files.write_json(temporary / "metrics.json", _metrics(config, done))
+        files.write_json(temporary / "config.json", config.to_dict())
     return done
 
 
@@ -204,19 +142,19 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
 
 def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
     """Return what `predict_ways` gave, from the files."""
-    metrics = runs.read_metrics(path, ("ranking_only", "label_by_p"))
+    metrics = files.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
     for number in range(config.seeds):
-        stored = read_predictions(path, config.file(number))
+        stored = read_predictions(path, config.predictions_file(number))
         joined = stored.prediction(
             "test", ranking_only=metrics["ranking_only"], label_by_p=metrics["label_by_p"]
         )
         orders = [np.concatenate([part.test for part in folds]) for folds in folding.ways]
         if stored.image_id.tolist() != labels.image_id[np.concatenate(orders)].tolist():
             raise RunError(
-                f"{path / config.file(number)} does not hold the photographs that are folded. "
-                "Train the head again with --overwrite."
+                f"{path / config.predictions_file(number)} does not hold the photographs that are "
+                "folded. Train the head again with --overwrite."
             )
         predictions += [
             joined.take(way * n + np.argsort(order)) for way, order in enumerate(orders)

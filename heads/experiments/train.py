@@ -18,10 +18,10 @@ from heads.metrics.comparison import Sample
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
-from heads.runs import folder as runs
-from heads.runs.folder import RunConfig, SplitFacts
+from heads.runs import files, folder
+from heads.runs.config import RunConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
-from heads.runs.reference import Yardstick, write_yardstick
+from heads.runs.reference import Reference, write_reference
 
 HEADLINE = "test"
 PREDICTED = ("val", "test")
@@ -104,7 +104,7 @@ def train_run(
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
     """
     config = _config(request, data)
-    path, reused = runs.place(
+    path, reused = folder.place(
         request.out,
         config.head,
         config.identity,
@@ -113,20 +113,20 @@ def train_run(
     )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
-        return TrainedRun(path, True, runs.read_metrics(path), None)
-    with runs.publishing(path) as folder:
+        return TrainedRun(path, True, files.read_metrics(path), None)
+    with folder.publishing(path) as temporary:
         fitted = _fit(request, config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
         metrics = _metrics(fitted, sample, data, floor or floor_of(data))
-        runs.write_model(folder, fitted.head)
-        write_yardstick(folder, Yardstick.of(fitted.head, data["train"]))
-        runs.write_history(folder / "history.csv", fitted.history)
+        files.write_model(temporary, fitted.head)
+        write_reference(temporary, Reference.of(fitted.head, data["train"]))
+        files.write_history(temporary / "history.csv", fitted.history)
         write_predictions(
-            folder / "predictions.csv",
+            temporary / "predictions.csv",
             [SplitPrediction(s, "", data[s].labels, p) for s, p in fitted.predictions.items()],
         )
-        runs.write_json(folder / "metrics.json", metrics)
-        runs.write_json(folder / "config.json", config.to_dict())
+        files.write_json(temporary / "metrics.json", metrics)
+        files.write_json(temporary / "config.json", config.to_dict())
     _note_remark(fitted.head, path)
     return TrainedRun(path, False, metrics, sample)
 
@@ -176,7 +176,7 @@ def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
         splits={split: SplitFacts.of(part) for split, part in data.items()},
         features_dir=str(cache.path.parent.resolve()),
         label_note=cache.label_note,
-        library_versions=runs.library_versions(),
+        library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, train.X),
     )
 

@@ -25,7 +25,7 @@ from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
 from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
-from heads.scoring.scorer import LoadedRun
+from heads.runs.loaded import LoadedRun
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
 # it decodes large JPEGs in full, where the run reduces them first: measured, 0.03 % of the scale
@@ -189,7 +189,7 @@ def _check_outputs(answer: Answers, expected: Prediction) -> None:
 
 
 def _allowed(run: LoadedRun) -> float:
-    return TOLERANCE * (run.yardstick.scale.hi - run.yardstick.scale.lo)
+    return TOLERANCE * (run.reference.scale.hi - run.reference.scale.lo)
 
 
 @contextmanager

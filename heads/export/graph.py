@@ -17,7 +17,7 @@ from keras import ops
 from heads.models.base import LookingHead
 from heads.models.linear import LinearModel
 from heads.photos import View, build_graph, views_of
-from heads.scoring.scorer import LoadedRun
+from heads.runs.loaded import LoadedRun
 
 Tensor = Any
 Outputs = dict[str, Tensor]

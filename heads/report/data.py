@@ -28,7 +28,9 @@ from heads.metrics.reliability import Reliability, ceiling
 from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
-from heads.runs.folder import RunConfig, find_runs, read_config, read_history, read_metrics
+from heads.runs.config import RunConfig
+from heads.runs.files import read_config, read_history, read_metrics
+from heads.runs.folder import find_runs
 from heads.runs.predictions import read_predictions
 
 RANKED_BY = "srcc"

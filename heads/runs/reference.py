@@ -1,4 +1,4 @@
-"""What a run's scores are held against: scale, threshold, and its scores of its own training set.
+"""What a run's scores are compared with: scale, threshold, and its scores of its own training set.
 
 Kept in the run as `yardstick.json`, so that new photographs are scored without any cache. Numpy
 only.
@@ -17,7 +17,7 @@ from cache.types import FloatArray, Scale
 from heads.data.splits import SplitData
 from heads.errors import RunError
 from heads.models.base import Head
-from heads.runs.folder import read_json, write_json
+from heads.runs.files import read_json, write_json
 
 FILE = "yardstick.json"
 # So many training photographs, evenly taken, are scored; so many of their scores are kept: a
@@ -26,7 +26,7 @@ SCORED, KEPT = 20_000, 2001
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class Reference:
     """The data's scale, the decimal `threshold` of beautiful, and training scores in rising order.
 
     `train_scores` is (m,) float64, m at most 2001: what the head itself says of photographs that
@@ -38,7 +38,7 @@ class Yardstick:
     train_scores: FloatArray
 
     @classmethod
-    def of(cls, head: Head, train: SplitData) -> Yardstick:
+    def of(cls, head: Head, train: SplitData) -> Reference:
         """Score the training photographs of a trained head."""
         step = -(-len(train) // SCORED)
         scores = np.sort(head.predict(np.asarray(train.X[::step])).score)
@@ -63,25 +63,25 @@ class Yardstick:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Yardstick:
+    def from_dict(cls, values: Mapping[str, Any]) -> Reference:
         """Rebuild from `to_dict`. Raises KeyError where a field is missing."""
         scores = np.array(values["train_scores"], np.float64)
         return cls(Scale(*values["scale"]), str(values["threshold"]), scores)
 
 
-def write_yardstick(folder: Path, yardstick: Yardstick) -> None:
+def write_reference(folder: Path, reference: Reference) -> None:
     """Write it into a run's folder."""
-    write_json(folder / FILE, yardstick.to_dict())
+    write_json(folder / FILE, reference.to_dict())
 
 
-def read_yardstick(run: Path) -> Yardstick:
-    """Read a run's yardstick.
+def read_reference(run: Path) -> Reference:
+    """Read a run's reference distribution.
 
     Raises:
         RunError: the file is missing or damaged.
     """
     try:
-        return Yardstick.from_dict(read_json(run / FILE))
+        return Reference.from_dict(read_json(run / FILE))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{run / FILE} is damaged: {error!r}. Train the head again with --overwrite."

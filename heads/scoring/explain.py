@@ -21,7 +21,7 @@ from heads.data.features import Float32Array
 from heads.errors import HeadError
 from heads.models.base import Head
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
-from heads.scoring.scorer import LoadedRun, Opinion
+from heads.runs.loaded import LoadedRun, Opinion
 
 # Pixels of the drawing: a photograph's longer side, the legend's height, and so on.
 DRAWN_SIDE, LEAST_WIDTH, GAP = 640, 560, 8

@@ -19,8 +19,9 @@ from urllib.parse import quote
 from cache.errors import StorageError
 from cache.files import replacing, storage_errors
 from heads.photos import thumbnail
-from heads.scoring.ranking import Ranked
-from heads.scoring.scorer import Opinion, Scorer
+from heads.runs.loaded import Opinion
+from heads.scoring.records import Ranked
+from heads.scoring.scorer import Scorer
 from heads.scoring.table import LABELS
 from heads.web.html import environment
 
@@ -89,7 +90,7 @@ def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]
         n=len(ranked),
         name=scorer.names[0],
         config=scorer.runs[0].config,
-        scale=scorer.runs[0].yardstick.scale,
+        scale=scorer.runs[0].reference.scale,
         cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
     )
 

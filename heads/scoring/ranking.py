@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 
 import numpy as np
 
-from heads.scoring.scorer import Scored
+from heads.scoring.records import Ranked, Scored
 
 # Measured on 519 photographs of OASIS: of all pairs, the one above 0.88 shows one scene twice; of
 # copies at half size, brightened or mirrored all lie above 0.93, at JPEG quality 30 all but one in
 # a hundred above 0.9, with a tenth cut off each side two thirds.
 NEAR_DUPLICATE = 0.9
 BLOCK = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class Ranked:
-    """A photograph in its place among all.
-
-    `duplicate_of` is the path of the better photograph that it nearly equals, or ''; `group` its
-    item, '' where photographs are not grouped; `group_size` how many pictures of the item were
-    scored; `best` whether it is the best of them.
-    """
-
-    scored: Scored
-    duplicate_of: str = ""
-    group: str = ""
-    group_size: int = 1
-    best: bool = True
 
 
 def rank(photographs: Sequence[Scored]) -> list[Ranked]:

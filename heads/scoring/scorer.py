@@ -12,8 +12,7 @@ exactly as those of the run's own cache were, and stream: memory does not grow w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cache.errors import MismatchError
-from heads.data.distributions import distribution_std
 from heads.data.features import Float32Array, mean_of_views
-from heads.data.predictions import called_beautiful
 from heads.errors import RunError
-from heads.models.base import Head
 from heads.photos import Extracted, PhotographSource, open_extractor
-from heads.runs.folder import RunConfig, load_head, read_config
-from heads.runs.reference import Yardstick, read_yardstick
+from heads.runs.loaded import LoadedRun, Opinion, load_run
 from heads.scoring.kept_features import KeptFeatures
+from heads.scoring.records import Scored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,70 +34,6 @@ if TYPE_CHECKING:
 ROWS = 256
 
 FeatureStream = Callable[[Iterable[PhotographSource]], Iterator[Extracted]]
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What one run says of one photograph.
-
-    `score` is on the scale of the run's data; `spread` the standard deviation of the predicted
-    votes, None for a head without distributions; `p_beautiful` in [0, 1]; `percentile`, 0 to 100,
-    among the run's own scores of its training photographs; `beautiful` the label.
-    """
-
-    score: float
-    spread: float | None
-    p_beautiful: float
-    percentile: float
-    beautiful: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """One photograph: an opinion of each run, or the reason in words why there is none.
-
-    `features` (1280,) float32, to compare photographs by, are those of the layer `top`, the mean
-    of the views; None where it could not be read.
-    """
-
-    path: str
-    opinions: tuple[Opinion, ...]
-    error: str
-    features: Float32Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedRun:
-    """A trained head ready to score."""
-
-    path: Path
-    config: RunConfig
-    head: Head
-    yardstick: Yardstick
-
-    def opinions(self, features: Float32Array) -> list[Opinion]:
-        """Score (n, V, D) features."""
-        prediction = self.head.predict(features)
-        spreads: Sequence[float | None] = [None] * len(prediction)
-        if prediction.distribution is not None:
-            spreads = distribution_std(prediction.distribution).tolist()
-        columns = (
-            prediction.score.tolist(),
-            spreads,
-            prediction.p_beautiful.tolist(),
-            self.yardstick.percentile(prediction.score).tolist(),
-            called_beautiful(prediction, self.yardstick.threshold).tolist(),
-        )
-        return [Opinion(*values) for values in zip(*columns, strict=True)]
-
-
-def load_run(path: Path) -> LoadedRun:
-    """Load a run's head and what its scores are held against; no code is run from its files.
-
-    Raises:
-        RunError: no run, or a damaged one.
-    """
-    return LoadedRun(path, read_config(path), load_head(path), read_yardstick(path))
 
 
 def open_scorer(
@@ -195,7 +127,7 @@ class Scorer:
                 yield Scored(name, next(opinions), "", next(means))
 
     def frame(self, sources: Iterable[str | PhotographSource]) -> pd.DataFrame:
-        """Score photographs and return one row each: path, score, spread, p_beautiful, ...
+        """Score photographs and return one row each: path, score, std, p_beautiful, ...
 
         The columns are those of `heads score --format csv`; a photograph that cannot be read has
         NaN for its numbers and a reason under `error`.

@@ -1,4 +1,4 @@
-"""Scores as rows: CSV, JSON lines, and a table for people. Standard library only."""
+"""Scores as rows: CSV, JSON lines, and a table for people."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from heads.scoring.ranking import Ranked
-    from heads.scoring.scorer import Opinion, Scored
+from heads.runs.loaded import Opinion
+from heads.scoring.records import Ranked, Scored
 
-OPINION = ("score", "spread", "p_beautiful", "percentile", "label")
+OPINION = ("score", "std", "p_beautiful", "percentile", "label")
 LABELS = {True: "beautiful", False: "not beautiful"}
 Row = dict[str, Any]
 
@@ -21,7 +20,7 @@ Row = dict[str, Any]
 class Table:
     """The columns of scores by some runs: the first run's by their plain names, then the others'.
 
-    `path,score,spread,p_beautiful,percentile,label`, then the same of each other run with `_RUN`
+    `path,score,std,p_beautiful,percentile,label`, then the same of each other run with `_RUN`
     behind, then `near_duplicate_of` and `group,best_of_group` where asked for, then `error`.
     """
 
@@ -59,7 +58,7 @@ class Table:
 def _values(opinion: Opinion) -> tuple[Any, ...]:
     return (
         opinion.score,
-        opinion.spread,
+        opinion.std,
         opinion.p_beautiful,
         opinion.percentile,
         LABELS[opinion.beautiful],
@@ -95,7 +94,7 @@ WRITERS = {"csv": CsvWriter, "jsonl": JsonlWriter}
 def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     """Return the table for people, one line a photograph."""
     rows = [_cells(place, item) for place, item in enumerate(ranked, start=1)]
-    head = ["rank", "score", "spread", "P(beautiful)", "percentile", "label"]
+    head = ["rank", "score", "std", "P(beautiful)", "percentile", "label"]
     return _aligned([[*head, *names[1:], "photograph"], *rows])
 
 
@@ -105,17 +104,17 @@ def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     rows = [
         [*_cells(n, item)[:-1], str(item.group_size), _name(item)] for n, item in enumerate(best, 1)
     ]
-    head = ["rank", "score", "spread", "P(beautiful)", "percentile", "label"]
+    head = ["rank", "score", "std", "P(beautiful)", "percentile", "label"]
     return _aligned([[*head, *names[1:], "pictures", "best picture of its folder"], *rows])
 
 
 def _cells(place: int, item: Ranked) -> list[str]:
     first, *others = item.scored.opinions
-    spread = "" if first.spread is None else f"{first.spread:.2f}"
+    std = "" if first.std is None else f"{first.std:.2f}"
     return [
         str(place),
         f"{first.score:.2f}",
-        spread,
+        std,
         f"{first.p_beautiful:.2f}",
         f"{first.percentile:.1f}",
         LABELS[first.beautiful],

@@ -16,7 +16,8 @@ from heads.cli import main as cli
 from heads.cli.options import memory_size, widths
 from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.models.registry import HEADS
-from heads.runs.folder import find_runs, read_config, read_json
+from heads.runs.files import read_config, read_json
+from heads.runs.folder import find_runs
 from tests.heads.planted import Plan, keras_saves, plant
 from tests.heads.report.finished_runs import forget_metric
 

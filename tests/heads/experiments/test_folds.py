@@ -29,7 +29,7 @@ from heads.experiments.folds import (
 )
 from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.models.registry import ClosedFormSettings
-from heads.runs.folder import read_config
+from heads.runs.files import read_config
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule
 

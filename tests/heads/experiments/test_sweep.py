@@ -14,7 +14,8 @@ from heads.errors import HeadError
 from heads.experiments.sweep import Grid, Point, best, measure_points, sweep
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 from heads.models.registry import make_head
-from heads.runs.folder import find_runs, read_config
+from heads.runs.files import read_config
+from heads.runs.folder import find_runs
 from tests.heads.made import with_budget
 from tests.heads.planted import keras_saves
 

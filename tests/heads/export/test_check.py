@@ -26,9 +26,9 @@ from heads.models.base import Head
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, ClosedFormSettings, make_head, neural_heads
 from heads.models.ridge import RidgeDistHead, RidgeHead
-from heads.runs.folder import RunConfig, SplitFacts
-from heads.runs.reference import Yardstick
-from heads.scoring.scorer import LoadedRun, load_run
+from heads.runs.config import RunConfig, SplitFacts
+from heads.runs.loaded import LoadedRun, load_run
+from heads.runs.reference import Reference
 from tests.heads.made import planted
 from tests.heads.studio import Studio, picture, save_pictures
 from tests.heads.wheel import needs_wheel, wheel_spec
@@ -58,8 +58,8 @@ def loaded(folder: Path, choice: str = "center") -> LoadedRun:
         library_versions={},
     )
     head = trained(RidgeDistHead(), spec.n_features, views=1)
-    yardstick = Yardstick(Scale(1, 7), "4", np.linspace(1, 7, 13))
-    return LoadedRun(folder / "run", config, head, yardstick)
+    reference = Reference(Scale(1, 7), "4", np.linspace(1, 7, 13))
+    return LoadedRun(folder / "run", config, head, reference)
 
 
 def smooth(number: int, size: tuple[int, int]) -> Image.Image:
@@ -244,7 +244,7 @@ def test_by_default_photographs_of_test_are_taken(studio: Studio) -> None:
 def test_the_command_says_how_far_the_export_is_from_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("heads.scoring.scorer.load_run", lambda path: loaded(tmp_path))
+    monkeypatch.setattr("heads.runs.loaded.load_run", lambda path: loaded(tmp_path))
     save_pictures(tmp_path / "photos", range(2))
     words = ["export", "run", "--to", "keras", "--photos", str(tmp_path / "photos"), "--json"]
     assert main(words) == 0

@@ -14,7 +14,8 @@ from cache.types import SplitRule
 from heads.data.splits import load_splits
 from heads.experiments.train import TrainRequest, floor_of, train_run
 from heads.models.neural.settings import NetworkSettings
-from heads.runs.folder import RunConfig, read_config, write_history, write_json
+from heads.runs.config import RunConfig
+from heads.runs.files import read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
 from tests.helpers import write_cache
 

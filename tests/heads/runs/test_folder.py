@@ -23,15 +23,9 @@ from heads.experiments.train import TrainedRun, TrainRequest, sample_of, train_r
 from heads.metrics.comparison import Sample
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import make_head
-from heads.runs.folder import (
-    RunConfig,
-    find_runs,
-    load_head,
-    publishing,
-    read_config,
-    read_history,
-    read_json,
-)
+from heads.runs.config import RunConfig
+from heads.runs.files import load_head, read_config, read_history, read_json
+from heads.runs.folder import find_runs, publishing
 from heads.runs.predictions import FIRST, read_predictions
 from tests.heads.planted import Plan, keras_saves, plant
 

@@ -20,10 +20,11 @@ from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import ClosedFormSettings, make_head
 from heads.models.ridge import RidgeDistHead, RidgeHead
 from heads.photos import Unreadable, open_extractor, open_map_extractor
-from heads.runs.folder import RunConfig, SplitFacts, read_config
-from heads.runs.reference import Yardstick
+from heads.runs.config import RunConfig, SplitFacts
+from heads.runs.files import read_config
+from heads.runs.loaded import LoadedRun, Opinion, load_run
+from heads.runs.reference import Reference
 from heads.scoring.explain import Explanation, _left_out, _map_of, draw, explain, explain_map
-from heads.scoring.scorer import LoadedRun, Opinion, load_run
 from tests.heads.made import planted
 from tests.heads.studio import Studio
 from tests.heads.wheel import needs_wheel, wheel_spec
@@ -46,8 +47,8 @@ def loaded(head: Head, spec: ExtractorSpec) -> LoadedRun:
         label_note="",
         library_versions={},
     )
-    yardstick = Yardstick(Scale(1, 7), "4", np.linspace(1, 7, 13))
-    return LoadedRun(Path("runs") / head.about.name, config, head, yardstick)
+    reference = Reference(Scale(1, 7), "4", np.linspace(1, 7, 13))
+    return LoadedRun(Path("runs") / head.about.name, config, head, reference)
 
 
 def trained(head: Head) -> Head:

@@ -11,7 +11,8 @@ import pytest
 from cache.errors import StorageError
 from heads.cli.main import main
 from heads.scoring.gallery import copy_ranked, write_gallery
-from heads.scoring.ranking import Ranked, mark_near_duplicates, rank
+from heads.scoring.ranking import mark_near_duplicates, rank
+from heads.scoring.records import Ranked
 from heads.scoring.scorer import Scorer, open_scorer
 from tests.browser import find_browser, open_browser
 from tests.heads.studio import Studio, save_pictures

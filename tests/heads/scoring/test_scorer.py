@@ -16,15 +16,17 @@ from PIL import Image
 from cache.errors import FormatError, LabelError, MismatchError, StaleCacheError
 from heads.cli.main import main
 from heads.errors import RunError
+from heads.runs.loaded import Opinion
 from heads.runs.predictions import read_predictions
-from heads.runs.reference import Yardstick
+from heads.runs.reference import Reference
 from heads.scoring.ranking import group_by_folder, mark_near_duplicates, rank
-from heads.scoring.scorer import Opinion, Scored, Scorer, open_scorer
+from heads.scoring.records import Scored
+from heads.scoring.scorer import Scorer, open_scorer
 from heads.scoring.sources import Sources
 from tests.cheap import Opener
 from tests.heads.studio import Studio, picture, save_pictures
 
-FIRST = ["path", "score", "spread", "p_beautiful", "percentile", "label"]
+FIRST = ["path", "score", "std", "p_beautiful", "percentile", "label"]
 
 
 def opened(studio: Studio, *heads: str, keep: Path | None = None) -> Scorer:
@@ -55,7 +57,7 @@ def test_a_photograph_of_the_test_split_scores_as_it_did_in_the_run(
     table = opened(studio, head).frame([studio.photographs / "images" / name for name in names])
     np.testing.assert_allclose(table["score"], rows.score, rtol=1e-6)
     np.testing.assert_allclose(table["p_beautiful"], rows.p_beautiful, rtol=1e-5)
-    assert table["spread"].isna().all() == (rows.distribution is None)
+    assert table["std"].isna().all() == (rows.distribution is None)
 
 
 @pytest.mark.usefixtures("cheap_engine")
@@ -135,10 +137,10 @@ def test_scores_come_long_before_all_photographs_are_asked_for(studio: Studio) -
 
 
 def test_a_percentile_counts_equal_scores_by_half() -> None:
-    yardstick = Yardstick.from_dict(
+    reference = Reference.from_dict(
         {"scale": [1, 5], "threshold": "3", "train_scores": [1.0, 2.0, 2.0, 3.0]}
     )
-    percentiles = yardstick.percentile(np.array([0.0, 1.0, 2.0, 2.5, 9.0]))
+    percentiles = reference.percentile(np.array([0.0, 1.0, 2.0, 2.5, 9.0]))
     assert percentiles.tolist() == [0.0, 12.5, 50.0, 75.0, 100.0]
 
 
@@ -179,7 +181,7 @@ def test_a_run_whose_photographs_were_read_otherwise_is_refused(
         open_scorer(studio.run("ridge"), run, weights=studio.weights)
 
 
-def test_a_run_without_its_yardstick_is_refused(studio: Studio, tmp_path: Path) -> None:
+def test_a_run_without_its_reference_is_refused(studio: Studio, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(studio.run("ridge"), run)
     (run / "yardstick.json").unlink()
@@ -226,7 +228,7 @@ def test_a_changed_photograph_is_read_again(
 
 @pytest.mark.usefixtures("cheap_engine")
 def test_kept_features_of_another_extractor_are_refused(studio: Studio, tmp_path: Path) -> None:
-    from heads.runs.folder import read_config
+    from heads.runs.files import read_config
     from heads.scoring.kept_features import KeptFeatures
 
     spec = read_config(studio.run("ridge")).extractor
@@ -313,7 +315,7 @@ def test_jsonl_has_one_object_a_line_and_full_precision(
     assert [*rows[0]] == [*FIRST, "error"]
     table = opened(studio, "ridge").frame(paths)
     assert [row["score"] for row in rows] == table["score"].tolist()
-    assert rows[0]["spread"] is None
+    assert rows[0]["std"] is None
 
 
 @pytest.mark.usefixtures("cheap_engine")
@@ -326,7 +328,7 @@ def test_the_table_is_ranked_and_reads_a_list_on_stdin(
     assert main(words) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == [
-        *("rank", "score", "spread", "P(beautiful)", "percentile", "label", "photograph")
+        *("rank", "score", "std", "P(beautiful)", "percentile", "label", "photograph")
     ]
     table = opened(studio, "ridge").frame(paths).sort_values("score", ascending=False)
     assert [line.split()[-1] for line in lines] == table["path"].tolist()[:3]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from cache.types import ExtractorSpec
-from heads.experiments.crossval import FoldsConfig
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, Settings
-from heads.runs.folder import RunConfig, SplitFacts
+from heads.runs.config import Config, FoldsConfig, RunConfig, SplitFacts
 from tests.heads.planted import Plan, spec
 
 ONE = spec(Plan())
@@ -129,3 +128,9 @@ def test_the_identity_of_a_cross_validation_stays(
         streamed_bytes=None,
     )
     assert config.identity == digits
+
+
+@pytest.mark.parametrize("kind", [RunConfig, FoldsConfig])
+def test_every_field_decides_the_identity_or_is_only_noted(kind: type[Config]) -> None:
+    names = [field.name for field in fields(kind)]
+    assert sorted([*kind.deciding, *kind.noted]) == sorted(names)

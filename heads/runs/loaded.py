@@ -1,0 +1,65 @@
+"""A trained run, ready to say something of new features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from heads.data.distributions import distribution_std
+from heads.data.features import Float32Array
+from heads.data.predictions import called_beautiful
+from heads.models.base import Head
+from heads.runs.config import RunConfig
+from heads.runs.files import load_head, read_config
+from heads.runs.reference import Reference, read_reference
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one run says of one photograph.
+
+    `score` is on the scale of the run's data; `std` the standard deviation of the predicted
+    votes, None for a head without distributions; `p_beautiful` in [0, 1]; `percentile`, 0 to 100,
+    among the run's own scores of its training photographs; `beautiful` the label.
+    """
+
+    score: float
+    std: float | None
+    p_beautiful: float
+    percentile: float
+    beautiful: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A trained head ready to score."""
+
+    path: Path
+    config: RunConfig
+    head: Head
+    reference: Reference
+
+    def opinions(self, features: Float32Array) -> list[Opinion]:
+        """Score (n, V, D) features."""
+        prediction = self.head.predict(features)
+        stds: Sequence[float | None] = [None] * len(prediction)
+        if prediction.distribution is not None:
+            stds = distribution_std(prediction.distribution).tolist()
+        columns = (
+            prediction.score.tolist(),
+            stds,
+            prediction.p_beautiful.tolist(),
+            self.reference.percentile(prediction.score).tolist(),
+            called_beautiful(prediction, self.reference.threshold).tolist(),
+        )
+        return [Opinion(*values) for values in zip(*columns, strict=True)]
+
+
+def load_run(path: Path) -> LoadedRun:
+    """Load a run's head and what its scores are held against; no code is run from its files.
+
+    Raises:
+        RunError: no run, or a damaged one.
+    """
+    return LoadedRun(path, read_config(path), load_head(path), read_reference(path))
