@@ -2,7 +2,7 @@
 
 from cache import open_cache
 
-cache = open_cache("features/train.h5")  # cache.features (N, V, D), cache.votes, ...
+cache = open_cache("features/train.h5")  # cache.features (N, V, D), cache.labels.votes, ...
 """
 
 from __future__ import annotations

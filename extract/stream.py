@@ -1,6 +1,7 @@
 """Decoding beside inference, in order, with a bounded number of photographs in flight.
 
-Owns the threads and the account of decoding. Knows neither files' formats nor HDF5.
+Owns the threads and the account of decoding. Knows no format of images, and writes no cache: what
+it yields are blocks for `cache.writer`.
 """
 
 from __future__ import annotations

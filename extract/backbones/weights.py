@@ -27,8 +27,9 @@ CONNECT_SECONDS = 5.0
 class Weights:
     """A weights file of a backbone that was found and checked.
 
-    `scaling`, of `base.SCALINGS`, is what the weights were trained with. `origin` says in words
-    where they come from. `layout` tells how to read the file: `keras` or `torch-pickle`.
+    `scaling`, of `extract.backbones.base.SCALINGS`, is what the weights were trained with. `origin`
+    says in words where they come from. `layout` tells how to read the file: `keras` or
+    `torch-pickle`.
     """
 
     path: Path

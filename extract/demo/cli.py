@@ -1,8 +1,8 @@
 """`python -m extract.demo DIR`: a small simulated AVA, so that everything can be tried at once.
 
 Owns the folder: AVA.txt, images/, the official lists, the note about the votes. The pictures
-come from `demo_photos`, the votes from `demo_votes`; both are imported when needed, so that
-`--help` answers at once.
+come from `extract.demo.pictures`, the votes from `extract.demo.votes`; both are imported when
+needed, so that `--help` answers at once.
 """
 
 from __future__ import annotations

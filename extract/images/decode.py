@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from extract.images.opening import opened_image
 from extract.images.views import CROP, RESIZE, View
@@ -104,7 +104,7 @@ def _reasons() -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise Vanished("no such file") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Unreadable("not an image, or of a kind that is not read") from None
     except Warning as warning:
         raise Unreadable(
@@ -199,8 +199,11 @@ def _refuse_sizes(image: Image.Image, max_pixels: int) -> None:
         raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said. Decodes the image."""
+def _orientation(image: Image.Image) -> object:
+    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said. Decodes the image.
+
+    A damaged file may say anything, of any type.
+    """
     with _reasons():
         image.load()  # a TIFF turns itself upright here
         return image.getexif().get(ExifTags.Base.Orientation, 1)

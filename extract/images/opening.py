@@ -22,6 +22,7 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -69,7 +70,7 @@ def _identified(file: IO[bytes], name: str) -> Image.Image:
                 return _unguarded(reader)(file, name)
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # as Pillow does: not of this kind after all
-    raise Image.UnidentifiedImageError(f"cannot identify image file {name!r}")
+    raise UnidentifiedImageError(f"cannot identify image file {name!r}")
 
 
 class _UnguardedImage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class _Columns:
     has_split: bool
 
     @classmethod
-    def of(cls, path: Path, names: Mapping[str, object] | list[str]) -> _Columns:
+    def of(cls, path: Path, names: Sequence[str]) -> _Columns:
         keys = [name for name in ("file", "image_id") if name in names]
         if not keys:
             raise LabelError(

@@ -1,1 +1,1 @@
-"""Labels, predictions, features and splits: what heads learn from, in numpy alone."""
+"""Labels, predictions, features and splits: what heads learn from. Needs no framework."""

@@ -42,7 +42,8 @@ def emd(predicted: FloatArray, true: FloatArray, r: int) -> FloatArray:
     np.cumsum(gap, axis=1, out=gap)
     if r == 1:
         return np.asarray(np.abs(gap).mean(axis=1))
-    return np.sqrt(np.mean(gap**2, axis=1))
+    squared: FloatArray = np.mean(gap**2, axis=1)
+    return np.sqrt(squared)
 
 
 def project_onto_simplex(points: Any, xp: Any = np) -> Any:

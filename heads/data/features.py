@@ -6,6 +6,7 @@ Numpy only.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -34,7 +35,7 @@ class FeatureRows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: slice, /) -> npt.NDArray[Any]: ...
+    def __getitem__(self, index: slice | IntArray, /) -> npt.NDArray[Any]: ...
 
 
 def memory_budget(X: FeatureRows) -> int:
@@ -46,14 +47,14 @@ def memory_budget(X: FeatureRows) -> int:
     return getattr(X, "memory_bytes", None) or half
 
 
-class _Rows:
+class _Rows(ABC):
     """What both kinds of rows share; `one` is the first of n rows, or none of them."""
 
     ndim = 3
 
     def __init__(self, n: int, one: npt.NDArray[Any], memory_bytes: int | None) -> None:
-        self.shape = (n, *one.shape[1:])
-        self.dtype = one.dtype
+        self.shape: tuple[int, ...] = (n, *one.shape[1:])
+        self.dtype: np.dtype[Any] = one.dtype
         self.memory_bytes = memory_bytes
 
     @property
@@ -64,7 +65,12 @@ class _Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    @abstractmethod
+    def __getitem__(self, index: slice | IntArray, /) -> npt.NDArray[Any]: ...
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)
 
     def held(self) -> FeatureRows:
@@ -94,7 +100,7 @@ class StoredRows(_Rows):
         n = len(features) if rows is None else len(rows)
         super().__init__(n, self._features[:1, views], memory_bytes)
 
-    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[Any]:
+    def __getitem__(self, index: slice | IntArray, /) -> npt.NDArray[Any]:
         rows = index if self._rows is None else self._rows[index]
         return self._features[rows][:, self._views]
 
@@ -119,7 +125,7 @@ class JoinedRows(_Rows):
         budget = getattr(parts[0], "memory_bytes", None)
         super().__init__(len(self._rows), self._read(self._rows[:1]), budget)
 
-    def __getitem__(self, index: slice | IntArray) -> npt.NDArray[Any]:
+    def __getitem__(self, index: slice | IntArray, /) -> npt.NDArray[Any]:
         return self._read(self._rows[index])
 
     def take(self, rows: IntArray) -> JoinedRows:

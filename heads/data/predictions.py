@@ -54,8 +54,12 @@ class Prediction:
     def take(self, rows: npt.NDArray[Any] | slice) -> Prediction:
         """Return the predictions of some rows (indices, mask or slice)."""
         shares = None if self.distribution is None else self.distribution[rows]
-        columns = {"score": self.score[rows], "p_beautiful": self.p_beautiful[rows]}
-        return replace(self, distribution=shares, **columns)
+        return replace(
+            self,
+            score=self.score[rows],
+            p_beautiful=self.p_beautiful[rows],
+            distribution=shares,
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Prediction]) -> Prediction:

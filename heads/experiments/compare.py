@@ -1,7 +1,7 @@
 """Several heads on the same photographs, each beside the floor: trained once, or in folds.
 
 Owns which heads are compared and what is known of each afterwards; the table and the page are
-`heads.report`'s. Imports neither keras nor scikit-learn.
+`heads.report`'s. Imports neither keras nor scikit-learn: heads are made by name.
 """
 
 from __future__ import annotations

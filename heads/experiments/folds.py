@@ -1,7 +1,7 @@
 """Cross-validation: photographs in K folds, each predicted by a head that never saw it.
 
 Owns the pooling of splits, the folding and the joined predictions; groups stay together. The files
-are in `fold_runs`. Imports neither keras nor scikit-learn.
+are in `heads.experiments.crossval`. Imports neither keras nor scikit-learn: heads are made by name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Exporting a run as one model from 8-bit pixels to score, checked before it is published.
 
 Owns the check against the run itself on real photographs, and where exports lie. The graph is in
-`export_graph`, the formats are in `export_formats`.
+`heads.export.graph`, the formats are in `heads.export.formats`.
 """
 
 from __future__ import annotations

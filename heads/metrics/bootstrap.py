@@ -1,9 +1,10 @@
 """How far a metric may be trusted: bootstrap intervals, of a value and of a paired difference.
 
-Numpy only. Photographs are drawn with replacement; where they belong to groups (a photographer, a
-series), whole groups are drawn, since photographs of one group are not independent (Davison and
-Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). Intervals are percentiles of
-the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+Numpy and scipy only. Photographs are drawn with replacement; where they belong to groups (a
+photographer, a series), whole groups are drawn, since photographs of one group are not independent
+(Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). Intervals are
+percentiles of the draws (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
+13).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _WORDS = {
 class Bootstrap:
     """A prediction's metrics on the sample itself and on each draw.
 
-    `values` as `catalogue.evaluate` gives them; `drawn` holds (draws,) float64 for each metric, or
+    `values` as `evaluate` gives them; `drawn` holds (draws,) float64 for each metric, or
     None for what does not apply and for what is too slow to draw. Two of them are paired if they
     come from the same labels, draws and seed.
     """

@@ -1,6 +1,7 @@
 """A head's metrics with intervals, beside those of the floor, and what the difference tells.
 
-Numpy and scipy only; the metrics are in `catalogue`, their intervals in `bootstrap`.
+Numpy and scipy only; the metrics are in `heads.metrics.catalogue`, their intervals in
+`heads.metrics.bootstrap`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.types import FloatArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import Bootstrap, Difference, Verdict, bootstrap, verdict
@@ -76,10 +78,7 @@ def mean_sample(samples: Sequence[Sample]) -> Sample:
         return first
     boots = [sample.bootstrap for sample in samples]
     values = {name: _mean_value([b.values[name] for b in boots]) for name in first.bootstrap.values}
-    drawn = {
-        name: None if d is None else np.mean([b.drawn[name] for b in boots], axis=0)
-        for name, d in first.bootstrap.drawn.items()
-    }
+    drawn = {name: _mean_drawn([b.drawn[name] for b in boots]) for name in first.bootstrap.drawn}
     others = tuple(sample.prediction for sample in samples[1:])
     return Sample(first.prediction, first.labels, Bootstrap(values, drawn), others)
 
@@ -91,8 +90,14 @@ def _mean_value(values: Sequence[Value]) -> Value:
         # The rows of a confusion matrix sum to the same photographs in each of them.
         counts = np.array(values)
         first, whole = counts[:, :, 0].mean(axis=0).round().astype(int), counts[0].sum(axis=1)
-        return np.stack([first, whole - first], axis=1).tolist()  # type: ignore[no-any-return]
+        rows: list[list[int]] = np.stack([first, whole - first], axis=1).tolist()
+        return rows
     return float(np.mean(np.array(values, np.float64)))
+
+
+def _mean_drawn(columns: Sequence[FloatArray | None]) -> FloatArray | None:
+    drawn = [column for column in columns if column is not None]
+    return np.mean(drawn, axis=0) if len(drawn) == len(columns) else None
 
 
 def deviations(samples: Sequence[Sample]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from heads.errors import HeadError
 from heads.models.base import Head
 from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
 from heads.runs.loaded import LoadedRun, Opinion
+
+if TYPE_CHECKING:
+    from heads.models.neural.head import NeuralHead
 
 # Pixels of the drawing: a photograph's longer side, the legend's height, and so on.
 DRAWN_SIDE, LEAST_WIDTH, GAP = 640, 560, 8
@@ -72,7 +76,8 @@ class LinearOutput:
         arrays = head.state()[0]
         if "kernel" in arrays:
             return cls(arrays["kernel"][:, 0].astype(np.float64), float(arrays["bias"][0]))
-        if len(arrays) != 2 or head.settings.transform != "none":  # type: ignore[attr-defined]
+        network = cast("NeuralHead", head)  # a head in closed form has a kernel
+        if len(arrays) != 2 or network.settings.transform != "none":
             return None
         return cls(arrays["weight_0"][:, 0].astype(np.float64), float(arrays["weight_1"][0]))
 
@@ -159,7 +164,7 @@ def _painted(
         ..., None
     ]
     alpha = STRENGTH * np.minimum(np.abs(heat), 1.0)
-    colour = np.where(heat > 0, np.float32(LIFTS), np.float32(PULLS))
+    colour = np.where(heat > 0, np.array(LIFTS, np.float32), np.array(PULLS, np.float32))
     result = 255 + (grey - 255) * OUTSIDE
     seen = 40 + grey[top:bottom, left:right] * 0.8  # some contrast given up, so that colours show
     result[top:bottom, left:right] = seen * (1 - alpha) + colour * alpha

@@ -112,7 +112,7 @@ class KeptFeatures:
         found = self._file.execute(
             "SELECT bytes, mtime_ns FROM photographs WHERE path = ?", (key.path,)
         ).fetchone()
-        return found == (key.n_bytes, key.mtime_ns)
+        return bool(found == (key.n_bytes, key.mtime_ns))
 
     def _get(self, key: _Key) -> Extracted:
         width, height, content = self._file.execute(

@@ -88,7 +88,7 @@ class JsonlWriter:
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-WRITERS = {"csv": CsvWriter, "jsonl": JsonlWriter}
+WRITERS: dict[str, type[CsvWriter] | type[JsonlWriter]] = {"csv": CsvWriter, "jsonl": JsonlWriter}
 
 
 def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ and rounds the product and its gradients in the same way. The weights and their 
 layers, the figures of the history and every prediction are float32 (Kalamkar et al., "A Study of
 BFLOAT16 for Deep Learning Training", 2019).
 
-Owns the steps of a pass; the passes of a training are in `training`. Must not import scikit-learn.
+Owns the steps of a pass; the passes of a training are in `heads.models.neural.training`. Must not
+import scikit-learn.
 """
 
 from __future__ import annotations
@@ -85,12 +86,12 @@ def make_evaluate(network: Network) -> Evaluate:
     body = network.body
     widths = body.input_shape[-1], body.output_shape[-1]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, width), tf.float32) for width in widths])
     def evaluate(inputs: Any, targets: Any) -> tuple[Any, Any]:
         outputs = body(inputs)
         return outputs, ops.mean(network.loss(targets, outputs))
 
-    compiled: Evaluate = evaluate
+    signature = [tf.TensorSpec((None, width), tf.float32) for width in widths]
+    compiled: Evaluate = tf.function(evaluate, input_signature=signature)
     return compiled
 
 
@@ -101,7 +102,6 @@ def make_epoch(network: Network) -> Epoch:
     apply = optimizer_step(network.optimizer, variables)
     activations = [dense.activation for dense in body.layers if isinstance(dense, layers.Dense)]
 
-    @tf.function(reduce_retracing=True)
     def epoch(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
         n = tf.shape(rows)[0]
         for step in tf.range((n + size - 1) // size):
@@ -120,8 +120,8 @@ def make_epoch(network: Network) -> Epoch:
                 value += tf.add_n(body.losses) if body.losses else 0.0
             apply(tape.gradient(value, variables))
 
-    made: Epoch = epoch
-    return made
+    compiled: Epoch = tf.function(epoch, reduce_retracing=True)
+    return compiled
 
 
 def optimizer_step(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], None]:
@@ -187,7 +187,6 @@ def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
     sizes = [-1 if n is None else n for n in tensor.shape]
     before, after = sizes[:axis], sizes[axis + 1 :]
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def kept(whole: Any) -> tuple[Any, Callable[[Any], Any]]:
         cut = tf.reshape(whole, [*before, dropout.n_blocks, dropout.block, *after])
         part = tf.gather(cut, blocks, axis=axis)
@@ -201,4 +200,4 @@ def kept_units(tensor: Any, axis: int, dropout: Dropout, blocks: Any) -> Any:
 
         return tf.reshape(part, [*before, dropout.n_kept * dropout.block, *after]), put_back
 
-    return kept(tensor)
+    return tf.custom_gradient(kept)(tensor)

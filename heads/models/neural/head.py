@@ -1,7 +1,7 @@
 """The neural heads: networks with a task.
 
-Owns fitting and predicting; the networks are in `network`, the loop in `training`, the meaning of
-the outputs in `tasks`.
+Owns fitting and predicting; the networks are in `heads.models.neural.network`, the loop in
+`heads.models.neural.training`, the meaning of the outputs in `heads.models.neural.tasks`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class NeuralHead:
             "head": self.about.name,
             "n_features": int(self.model_.input_shape[-1]),
             "width": int(self.model_.output_shape[-1]),
-            "task": asdict(self.task_),  # type: ignore[call-overload]
+            "task": asdict(self.task_),
             "platt": None if self.platt_ is None else list(self.platt_),
             "precision": self.precision_,
             "best_epoch": self.best_epoch_,

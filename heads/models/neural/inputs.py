@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.types import FloatArray
-from heads.data.features import mean_of_views
+from heads.data.features import FeatureRows, mean_of_views
 from heads.errors import HeadError
 from heads.models.neural.settings import NetworkSettings
 
@@ -68,21 +68,21 @@ class Standardiser:
 class Photographs:
     """Features (n, V, D) as a network trains on them: all views, or their mean as the only one."""
 
-    X: Any
+    X: FeatureRows
     mean_only: bool
 
     def __len__(self) -> int:
-        return int(self.X.shape[0])
+        return len(self.X)
 
     @property
     def n_views(self) -> int:
         """Rows that one photograph takes in a block."""
-        return 1 if self.mean_only else int(self.X.shape[1])
+        return 1 if self.mean_only else self.X.shape[1]
 
     @property
     def nbytes(self) -> int:
         """Size of all blocks in bytes."""
-        return len(self) * self.n_views * int(self.X.shape[2]) * self.X.dtype.itemsize
+        return len(self) * self.n_views * self.X.shape[2] * self.X.dtype.itemsize
 
     def block(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return photographs start..stop as ((stop - start) * n_views, D), as stored."""

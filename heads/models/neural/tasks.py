@@ -7,7 +7,7 @@ numpy arrays in float64, with `xp` keras.ops the tensors of an exported model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import Field, dataclass, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -29,12 +29,13 @@ COLLAPSED = 1e-6
 
 
 class Task(Protocol):
-    """Target, activation and loss of a head, learned from the training labels.
+    """Target, activation and loss of a head, learned from the training labels: a dataclass.
 
     `loss` is a key of `heads.models.neural.network.LOSSES`. `linear_rate` multiplies the learning
     rate of a network without hidden layers. `blog` are the settings of the blog post.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     about: ClassVar[About]
     activation: ClassVar[str]
     loss: ClassVar[str]
@@ -90,7 +91,8 @@ class DistributionTask(Task):
 
     def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return log of the mean distribution: softmax gives that distribution back."""
-        return np.log(np.maximum(targets.mean(axis=0, dtype=np.float64), EDGE)).astype(np.float32)
+        mean: FloatArray = targets.mean(axis=0, dtype=np.float64)
+        return np.log(np.maximum(mean, EDGE)).astype(np.float32)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return the distribution and its mean."""
@@ -170,7 +172,7 @@ class SignedMeanTask(Task):
 
     def start_bias(self, targets: Float32Array) -> Float32Array:
         """Return atanh of the mean target."""
-        mean = targets.mean(axis=0, dtype=np.float64)
+        mean: FloatArray = targets.mean(axis=0, dtype=np.float64)
         return np.arctanh(np.clip(mean, EDGE - 1, 1 - EDGE)).astype(np.float32)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
@@ -274,7 +276,7 @@ def _column(values: npt.NDArray[Any]) -> Float32Array:
 
 
 def _logit(targets: Float32Array) -> Float32Array:
-    mean = np.clip(targets.mean(axis=0, dtype=np.float64), EDGE, 1 - EDGE)
+    mean: FloatArray = np.clip(targets.mean(axis=0, dtype=np.float64), EDGE, 1 - EDGE)
     return np.log(mean / (1 - mean)).astype(np.float32)
 
 
