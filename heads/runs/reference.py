@@ -1,7 +1,6 @@
 """What a run's scores are compared with: scale, threshold, and its scores of its own training set.
 
-Kept in the run as `yardstick.json`, so that new photographs are scored without any cache. Numpy
-only.
+Kept in the run as `yardstick.json`, so that new photographs are scored without any cache.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The best first: order, near-duplicates and the best picture of each item. Numpy only."""
+"""The best first: order, near-duplicates and the best picture of each item."""
 
 from __future__ import annotations
 
