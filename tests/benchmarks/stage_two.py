@@ -230,20 +230,19 @@ def compare(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Time 16 settings beside one, of a linear head and of the default."""
     from heads.data.splits import load_splits
+    from heads.experiments.sweep import Grid, measure_points
     from heads.models.neural.settings import NetworkSettings
     from heads.models.registry import load_keras
 
     load_keras()
-    from heads.experiments.sweep import Grid
-    from heads.experiments.sweep import sweep as swept
-
     data = load_splits(folder, splits=("train", "val"))
-    pair = data["train"], data["val"]
-    one = Grid((3e-4,), (0.01,), (0.2,), 1)
-    grid = Grid((1e-4, 3e-4, 1e-3, 3e-3), (0.001, 0.01, 0.1, 1.0), (0.2,), 1)
+    one = Grid((3e-4,), (0.01,), (0.2,))
+    grid = Grid((1e-4, 3e-4, 1e-3, 3e-3), (0.001, 0.01, 0.1, 1.0), (0.2,))
     for hidden in ((), NetworkSettings().hidden):
-        base = NetworkSettings(hidden=hidden, epochs=5).resolve(len(pair[0]), (1280,))
-        alone, many = (_timed(lambda b=base, g=g: swept("emd", b, g, pair, 0)) for g in (one, grid))
+        base = NetworkSettings(hidden=hidden, epochs=5)
+        alone, many = (
+            _timed(lambda b=base, g=g: measure_points("emd", data, g, b, 0)) for g in (one, grid)
+        )
         print(
             f"sweep, hidden {hidden}: one {alone:.1f} s, 16 settings {many:.1f} s "
             f"({many / alone:.1f} x)"
@@ -251,7 +250,7 @@ def sweep(folder: Path) -> None:
 
 
 def _command(title: str, *arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("heads")), *arguments]
+    command = [sys.executable, "-m", "heads", *arguments]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     took = time.perf_counter() - start
