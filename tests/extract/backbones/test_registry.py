@@ -98,5 +98,5 @@ def test_a_backbone_that_is_only_registered_extracts_verifies_and_scores(tmp_pat
     assert verify(summary.path) == []
     assert np.asarray(cache.features)[:, :, 4:].min() < 0
     scorer = open_extractor(cache.spec, weights=settings.weights, engine="keras", device="cpu")
-    again = next(iter(scorer([settings.data / str(cache.paths[0])])))
+    again = next(iter(scorer([settings.data / str(cache.labels.path[0])])))
     np.testing.assert_array_equal(again.features, cache.features[0].astype(np.float32))
