@@ -22,6 +22,7 @@ SCENARIOS = {
     "extract/run/test_scale.py": "AVA at its real size: time and memory",
     "extract/run/test_shards.py": "shards extracted apart and merged by cache.merge",
     "extract/test_without_tensorflow.py": "a whole extraction on Keras' other backend",
+    "heads/models/test_contract.py": "what every registered head must do, whichever it is",
     "heads/report/test_in_browser.py": "the page's script, run by a browser",
     "heads/runs/test_identity.py": "the identities that version 0.1.0 gave, of runs and folds",
     "heads/test_public_names.py": "the public names of heads/__init__.py",

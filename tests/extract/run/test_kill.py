@@ -229,14 +229,14 @@ def test_the_real_extraction_survives_kills(data: Path, tmp_path: Path, engine: 
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
-        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip"]
+        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "96"]
         return subprocess.Popen(
             [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True
         )
 
     with begin(tmp_path / "whole") as process:
         assert process.wait(300) == 0
-    for kill_after in (1, 100):
+    for kill_after in (1, 48):
         with begin(tmp_path / "again") as process:
             partial = partial_path(tmp_path / "again" / "train.h5")
             while process.poll() is None and done_rows(partial) < kill_after:

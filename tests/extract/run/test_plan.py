@@ -34,12 +34,12 @@ from tests.cheap import (
     settings_for,
 )
 
-N = 100
+N = 20
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A hundred photographs, all sound, all of the split train."""
+    """Twenty photographs, all sound, all of the split train."""
     make_folder(tmp_path / "data", N)
     return settings_for(tmp_path)
 
@@ -54,7 +54,7 @@ def test_no_photograph_at_all_is_an_error_that_says_where_it_looked(settings: Se
     with pytest.raises(NoPhotographsError) as caught:
         do(settings)
     assert str(caught.value) == (
-        f"None of the 100 labelled photographs was found below {settings.data} (looked for 0.jpg, "
+        f"None of the 20 labelled photographs was found below {settings.data} (looked for 0.jpg, "
         f"for one). Put them into {settings.data}/images."
     )
     assert not settings.out.exists()
@@ -78,7 +78,7 @@ def test_missing_photographs_are_counted_when_the_run_begins(
     (settings.data / "images" / "4.jpg").unlink()
     do(settings)
     assert (
-        f"{settings.data}/labels.csv: 100 labelled photographs, 99 found, 1 missing below "
+        f"{settings.data}/labels.csv: 20 labelled photographs, 19 found, 1 missing below "
         f"{settings.data}." in capsys.readouterr().err
     )
 

@@ -26,6 +26,7 @@ def test_compare_prints_one_table_and_writes_the_leaderboard(
 ) -> None:
     names = "ridge-dist,logistic,emd"
     arguments = ["compare", "--heads", names, "--features", planted7, "--out", tmp_path]
+    arguments += ["--ensemble", "1"]
     assert heads(*arguments) == 0
     first = capfd.readouterr()
     assert first.out.startswith("Note: votes are simulated.")
@@ -44,7 +45,7 @@ def test_compare_prints_one_table_and_writes_the_leaderboard(
 def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
     planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--features", planted_means, "--out", tmp_path, "--json"]
+    arguments = ["--features", planted_means, "--out", tmp_path, "--ensemble", "1", "--json"]
     assert heads("compare", *arguments) == 0
     shown = capfd.readouterr()
     of_votes = [name for name, entry in HEADS.items() if entry.about.needs_votes]
@@ -89,7 +90,8 @@ def test_compare_over_seeds_shows_mean_and_deviation(
     planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--heads", "sigmoid,ridge", "--features", planted, "--out", tmp_path]
-    assert heads("compare", *given, "--seeds", "2", "--json") == 0
+    given += ["--seeds", "2", "--ensemble", "1", "--json"]
+    assert heads("compare", *given) == 0
     rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)["heads"]}
     assert (rows["sigmoid"]["repeats"], rows["ridge"]["repeats"]) == (2, 1)
     each = [read_json(run / "metrics.json") for run in find_runs(tmp_path) if "sig" in run.name]
@@ -100,7 +102,7 @@ def test_compare_over_seeds_shows_mean_and_deviation(
     assert rows["ridge"]["deviation"] == {}
 
     stamps = [stamp(run) for run in find_runs(tmp_path)]
-    assert heads("compare", *given, "--seeds", "2", "--overwrite", "--json") == 0
+    assert heads("compare", *given, "--overwrite") == 0
     assert not {stamp(run) for run in find_runs(tmp_path) if run.name != "ridge"} & set(stamps)
     assert len(find_runs(tmp_path)) == len(stamps)
 
@@ -141,7 +143,7 @@ def test_compare_leaves_out_a_head_that_needs_both_classes(
     given = ["--features", str(features), "--out", str(tmp_path / "runs"), "--limit", "50"]
     assert cli.main(["compare", *given, "--heads", "ridge,logistic"]) == 1
     assert "The head logistic needs both classes" in capfd.readouterr().err
-    assert cli.main(["compare", *given, "--json"]) == 0
+    assert cli.main(["compare", *given, "--ensemble", "1", "--json"]) == 0
     shown = capfd.readouterr()
     assert "Left out: The head logistic needs both classes" in shown.err
     heads = {row["head"] for row in json.loads(shown.out)["heads"]}

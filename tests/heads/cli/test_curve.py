@@ -24,7 +24,7 @@ def test_a_curve_keeps_its_largest_size_in_the_heads_own_folder_and_others_runs(
     assert rows[-1]["run"] == str(tmp_path / "ridge")
     stamps = {run: stamp(run) for run in find_runs(tmp_path)}
     assert heads("curve", *given, "--sizes", "100,300", "--overwrite") == 0
-    changed = {run for run, stamp in stamps.items() if stamp(run) != stamp}
+    changed = {run for run, before in stamps.items() if stamp(run) != before}
     assert changed == {Path(rows[0]["run"])}
     assert len(find_runs(tmp_path)) == 4
 

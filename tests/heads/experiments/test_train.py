@@ -25,7 +25,7 @@ from tests.heads.planted import keras_saves
 from tests.heads.runs.training import train
 
 pytestmark = keras_saves
-QUICK = NetworkSettings(epochs=2)
+QUICK = NetworkSettings(epochs=2, ensemble=1)
 ALL_FILES = ["config.json", "history.csv", "metrics.json", "model.json", "predictions.csv"]
 
 
@@ -65,7 +65,18 @@ def test_an_equal_run_is_reused_and_says_so(
 def test_a_run_that_streamed_says_so_and_is_repeated_block_by_block(
     planted: Path, tmp_path: Path
 ) -> None:
-    flags = ["--hidden", "none", "--epochs", "3", "--batch-size", "50", "--features", str(planted)]
+    flags = [
+        "--hidden",
+        "none",
+        "--ensemble",
+        "1",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "50",
+        "--features",
+        str(planted),
+    ]
     command = ["train", "emd", *flags, "--json", "--out"]
     assert main([*command, str(tmp_path / "all")]) == 0
     assert main([*command, str(tmp_path / "all"), "--memory", "20k"]) == 0

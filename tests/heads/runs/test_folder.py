@@ -30,7 +30,7 @@ from tests.heads.planted import Plan, keras_saves, plant
 from tests.heads.runs.training import train
 
 pytestmark = keras_saves
-QUICK = NetworkSettings(epochs=2)
+QUICK = NetworkSettings(epochs=2, ensemble=1)
 
 
 @pytest.fixture(scope="module")
