@@ -37,10 +37,3 @@ def test_shards_cover_every_row_once_and_name_their_files() -> None:
     assert (parts[1].split_rule.shard, parts[1].split_rule.shards) == (2, 3)
     names = [Shard(*shard).path(Path("f"), "val").name for shard in ((1, 1), (2, 3))]
     assert names == ["val.h5", "val.shard-2-of-3.h5"]
-
-
-def test_missing_photographs_count_as_failures_only_where_asked_for() -> None:
-    statuses = Counter({Status.MISSING: 50, Status.OK: 50})
-    FailurePolicy().check(statuses, Counter(), Path("train.h5"))
-    with pytest.raises(TooManyFailuresError, match="50 of 100 photographs failed"):
-        FailurePolicy(count_missing=True).check(statuses, Counter(), Path("train.h5"))

@@ -128,14 +128,6 @@ def test_compare_makes_neural_heads_of_several_networks(
     assert settings == {NetworkSettings(), NetworkSettings(ensemble=2)}
 
 
-def test_compare_refuses_a_head_that_was_asked_for_and_cannot_be(
-    planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--heads", "emd", "--features", planted_means, "--out", tmp_path]
-    assert heads("compare", *arguments) == 1
-    assert "means only" in capfd.readouterr().err
-
-
 def test_compare_leaves_out_a_head_that_needs_both_classes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from heads.cli.main import main
@@ -41,7 +40,6 @@ def test_the_curve_trains_on_more_and_more(
         rows = list(csv.DictReader(file))
     assert [row["n_train"] for row in rows] == ["50", "200", "600"]
     assert float(rows[0]["srcc"]) < float(rows[2]["srcc"])
-    assert np.isfinite(float(rows[1]["emd_r2"] or 0))
     page = (tmp_path / "curve-ridge.html").read_text()
     assert page.count('<svg class="plot"') == 3
     said = f"srcc of ridge from {float(rows[0]['srcc']):.4g} with 50 training photographs to"
