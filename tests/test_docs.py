@@ -66,20 +66,19 @@ NOT_RUN: Mapping[str, str] = {
         "needs shards of several machines; tests/extract/run/test_shards.py"
     ),
     "heads compare": LONG + "tests/test_run_sh.py runs it",
-    "heads compare --limit 5000 --seeds 4 --out runs-5000": LONG + "tests/heads/cli/test_use.py",
+    "heads compare --limit 5000 --seeds 4 --out runs-5000": LONG
+    + "tests/heads/cli/test_compare.py",
     "heads compare --preset blog --limit 5000 --seeds 4 --out runs-blog": (
-        LONG + "tests/heads/cli/test_use.py"
+        LONG + "tests/heads/cli/test_compare.py"
     ),
-    "heads compare --folds 5 --fold-seeds 3": LONG + "tests/heads/experiments/test_folds.py",
+    "heads compare --folds 5 --fold-seeds 3": LONG + "tests/heads/cli/test_compare.py",
     "heads train emd --hidden 512,128": LONG + "the default network is run here",
-    "heads sweep emd --lr 1e-4,3e-4 --dropout 0.3,0.5": (
-        LONG + "tests/heads/experiments/test_sweep.py"
-    ),
-    "heads curve emd --sizes 1000,5000,20000,all": LONG + "tests/heads/cli/test_use.py",
+    "heads sweep emd --lr 1e-4,3e-4 --dropout 0.3,0.5": (LONG + "tests/heads/cli/test_sweep.py"),
+    "heads curve emd --sizes 1000,5000,20000,all": LONG + "tests/heads/cli/test_curve.py",
     "heads score runs/emd photos/": "the same with --gallery is run here",
     "heads score runs/ridge runs/emd photos/ --format csv": "tests/heads/scoring/test_scorer.py",
-    "heads export runs/emd --to saved-model": "takes a minute; tests/heads/export/test_check.py",
-    "heads export runs/ridge --to keras": "takes a minute; tests/heads/export/test_check.py",
+    "heads export runs/emd --to saved-model": "takes a minute; tests/heads/export/test_formats.py",
+    "heads export runs/ridge --to keras": "takes a minute; tests/heads/export/test_formats.py",
     "python tests/benchmarks/stage_one.py": BENCHMARK,
     "python tests/benchmarks/stage_two.py": BENCHMARK,
 }

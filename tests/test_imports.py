@@ -15,6 +15,7 @@ import cache.cli
 import heads.cli.main
 
 HEAVY = (
+    "numpy",
     "pandas",
     "h5py",
     "joblib",

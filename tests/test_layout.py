@@ -1,131 +1,53 @@
-"""Docstrings, comments and documents name what exists, whatever has moved since."""
+"""Tests mirror the code: every module has its test file by its name, and no test file has none."""
 
 from __future__ import annotations
 
-import ast
-import io
-import re
-import tokenize
-from functools import cache
 from pathlib import Path
 
-import pytest
+PACKAGES = ("extract", "cache", "heads")
+NO_TESTS = ("__init__.py", "__main__.py")
 
-from tests.documents import OURS, PAGES, read
+# Modules whose tests lie elsewhere, and where.
+ELSEWHERE = {
+    "extract/errors.py": "tests/cache/test_errors.py looks at the errors of all packages",
+    "heads/errors.py": "tests/cache/test_errors.py looks at the errors of all packages",
+    "heads/scoring/records.py": "plain records, made by scorer and ranking and tested there",
+}
 
-DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(OURS)})(?:\.[A-Za-z_]\w*)+")
-UNDERSCORED = re.compile(r"`([a-z]\w*_\w*)`")
-# Python's own.
-OTHERS = {"add_note"}
-
-
-@cache
-def syntax(file: Path) -> ast.Module:
-    """Return a module's syntax tree."""
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-def modules(checkout: Path, *folders: str) -> list[Path]:
-    """Return the modules in some folders."""
-    return [path for folder in folders for path in sorted((checkout / folder).rglob("*.py"))]
-
-
-def docstrings(file: Path) -> str:
-    """Return a module's docstrings."""
-    expressions = [node.value for node in ast.walk(syntax(file)) if isinstance(node, ast.Expr)]
-    return "\n".join(
-        node.value
-        for node in expressions
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+# Test files of more than one module, or of a scenario, and why they are files of their own.
+SCENARIOS = {
+    "cache/test_compat.py": "files that earlier versions wrote stay readable",
+    "cache/test_kill.py": "a writer killed at any moment",
+    "cache/test_kill_folder.py": "a folder being published, killed at any moment",
+    "extract/run/test_kill.py": "an extraction killed and interrupted at any moment",
+    "extract/run/test_scale.py": "AVA at its real size: time and memory",
+    "extract/run/test_shards.py": "shards extracted apart and merged by cache.merge",
+    "extract/test_without_tensorflow.py": "a whole extraction on Keras' other backend",
+    "heads/models/test_contract.py": "what every registered head must do, whichever it is",
+    "heads/report/test_in_browser.py": "the page's script, run by a browser",
+    "heads/test_public_names.py": "the public names of heads/__init__.py",
+}
 
 
-def comments(file: Path) -> str:
-    """Return a module's comments."""
-    tokens = tokenize.generate_tokens(io.StringIO(file.read_text(encoding="utf-8")).readline)
-    return "\n".join(token.string for token in tokens if token.type == tokenize.COMMENT)
+def wanted(checkout: Path) -> dict[str, str]:
+    """Return the test file of every module, both below their package's parent."""
+    modules = [path for name in PACKAGES for path in (checkout / name).rglob("*.py")]
+    named = [path.relative_to(checkout) for path in modules if path.name not in NO_TESTS]
+    return {str(path): str(path.with_name(f"test_{path.name}")) for path in named}
 
 
-@cache
-def names(file: Path, of: str = "") -> set[str]:
-    """Return every name that a module, or a class of it, binds somewhere."""
-    tree: ast.AST = syntax(file)
-    if of:
-        tree = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == of)
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.alias):
-            found.add(node.asname or node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            found.add(node.attr)
-    return found
+def found(checkout: Path) -> set[str]:
+    """Return the test files of all packages."""
+    tests = checkout / "tests"
+    paths = [path for name in PACKAGES for path in (tests / name).rglob("test_*.py")]
+    return {str(path.relative_to(tests)) for path in paths}
 
 
-def exists(checkout: Path, name: str) -> bool:
-    """Return whether a dotted name is that of a module or of something in one, by the files.
-
-    `cache` is also what the documents call a cache that is open.
-    """
-    place, parts = checkout, name.split(".")
-    if parts[0] == "cache" and parts[1] in names(checkout / "cache/store.py", "FeatureCache"):
-        return True
-    while parts and (place / parts[0] / "__init__.py").is_file():
-        place /= parts.pop(0)
-    file = place / "__init__.py"
-    if parts and (place / f"{parts[0]}.py").is_file():
-        file = place / f"{parts.pop(0)}.py"
-    return names(file).issuperset(parts)
+def test_every_module_has_a_test_file_of_its_name(checkout: Path) -> None:
+    files = found(checkout)
+    bare = {module for module, test in wanted(checkout).items() if test not in files}
+    assert bare == set(ELSEWHERE)
 
 
-@pytest.mark.parametrize(
-    ("name", "there"),
-    [
-        ("heads.models.neural", True),
-        ("heads.models.neural.network.LOSSES", True),
-        ("extract.stream", True),
-        ("cache.features", True),
-        ("cache.files.exclusive", True),
-        ("heads.experiments.fold_runs", False),
-        ("heads.metrics.catalogue.score", False),
-        ("cache.votes", False),
-    ],
-)
-def test_a_name_is_there_or_it_is_not(name: str, there: bool, checkout: Path) -> None:
-    assert exists(checkout, name) is there
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_dotted_name_in_a_document_exists(page: str, checkout: Path) -> None:
-    # A block of `py` shows files that a reader would write.
-    prose = re.sub(r"^```py\n.*?^```$", "", read(checkout, page), flags=re.MULTILINE | re.DOTALL)
-    assert not [name for name in DOTTED.findall(prose) if not exists(checkout, name)]
-
-
-def test_every_dotted_name_in_a_docstring_or_comment_exists(checkout: Path) -> None:
-    gone = [
-        f"{file.relative_to(checkout)}: {name}"
-        for file in modules(checkout, *OURS, "tests")
-        for name in DOTTED.findall(docstrings(file) + "\n" + comments(file))
-        if not exists(checkout, name)
-    ]
-    assert not gone
-
-
-def test_every_name_with_an_underscore_in_a_docstring_is_one_in_the_code(checkout: Path) -> None:
-    known = OTHERS.copy()
-    for file in modules(checkout, *OURS):
-        for node in ast.walk(syntax(file)):
-            known |= {str(getattr(node, field, "")) for field in ("id", "attr", "arg", "name")}
-            if isinstance(node, ast.Constant):
-                known.add(str(node.value))
-    gone = [
-        f"{file.relative_to(checkout)}: {name}"
-        for file in modules(checkout, *OURS)
-        for name in UNDERSCORED.findall(docstrings(file))
-        if name not in known
-    ]
-    assert not gone
+def test_every_test_file_has_a_module_or_says_what_it_plays(checkout: Path) -> None:
+    assert found(checkout) - set(wanted(checkout).values()) == set(SCENARIOS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from pathlib import Path
@@ -11,21 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from cache.errors import NoPhotographsError, StorageError
-from extract.demo import pictures as demo_photos
-from extract.demo import votes as demo_votes
+from cache.errors import StorageError
 from extract.demo.cli import (
     LABEL_NOTE,
     Recipe,
     _break_files,
-    _write_lists,
     main,
     make_demo,
 )
-from extract.demo.pictures import FAULTS, SCENES, Shot, jpeg_quality, load_pictures, render, window
 from extract.demo.plan import Plan, make_plan
-from extract.labels.ava import read_ava
-from extract.labels.splits import SplitSettings, assign
 
 SMALL = Recipe(photographs=300, seed=3)
 LEVELS = np.arange(1, 11)
@@ -51,11 +44,6 @@ def means(votes: np.ndarray) -> np.ndarray:
     return votes @ LEVELS / votes.sum(axis=1)
 
 
-def shot(scene: str, *faults: tuple[str, float]) -> Shot:
-    number = [s.name for s in SCENES].index(scene)
-    return Shot(number, 0, 0.9, (0.0, 0.0), 4 / 3, 480, False, faults, seed=5)
-
-
 def test_the_table_has_the_fifteen_columns_of_ava(folder: Path) -> None:
     rows = table(folder)
     assert rows.shape == (300, 15)
@@ -67,17 +55,6 @@ def test_the_table_has_the_fifteen_columns_of_ava(folder: Path) -> None:
     assert set(rows[:, 14]) == {1, 2, 3, 4}
 
 
-def test_the_marginal_of_the_votes_looks_like_avas(full_plan: Plan) -> None:
-    # AVA itself, of 87,080 rows: mean of means 5.385, variance 0.540, 70.5 % above 5, EMD 0.089.
-    mean = means(full_plan.votes)
-    assert mean.mean() == pytest.approx(5.385, abs=0.06)
-    assert mean.var() == pytest.approx(0.54, abs=0.06)
-    assert (mean > 5).mean() == pytest.approx(0.705, abs=0.03)
-    shares = full_plan.votes / full_plan.votes.sum(axis=1, keepdims=True)
-    gaps = np.cumsum(shares - shares.mean(axis=0), axis=1)
-    assert np.sqrt((gaps**2).mean(axis=1)).mean() == pytest.approx(0.0893, abs=0.004)
-
-
 def test_the_official_lists_share_no_scene(folder: Path) -> None:
     rows = table(folder)
     lists = folder / "aesthetics_image_lists"
@@ -87,39 +64,6 @@ def test_the_official_lists_share_no_scene(folder: Path) -> None:
     assert test | train == set(scene)
     assert not {scene[i] for i in test} & {scene[i] for i in train}
     assert 0.15 < len(test) / len(rows) < 0.4
-
-
-@pytest.mark.parametrize(("photographs", "seed"), [(100, 9), (300, 3), (1500, 0)])
-def test_the_default_rule_keeps_test_scenes_and_val_scenes_out_of_train(
-    photographs: int, seed: int, tmp_path: Path
-) -> None:
-    plan = make_plan(photographs, seed)
-    (tmp_path / "images").mkdir()
-    _write_lists(tmp_path, plan)
-    labels = read_ava(tmp_path)
-    names, _ = assign(labels, SplitSettings())
-    assert labels.table.image_id.tolist() == plan.image_id.astype(str).tolist()
-    wanted = np.array([SCENES[s.scene].split for s in plan.shots])
-    assert ((names == "test") == (wanted == "test")).all()
-    assert (names[wanted == "val"] == "val").all()
-    known = wanted[names == "val"] == "train"
-    assert 0.2 < known.mean() < 0.8
-    assert 0.1 < (names == "val").mean() < 0.4
-
-
-def test_both_pictures_of_the_motorcycle_are_one_scene() -> None:
-    owners = [s.name for s in SCENES for _, path in s.files if "motorcycle" in path]
-    assert owners == ["motorcycle", "motorcycle"]
-
-
-def test_every_fault_lowers_the_votes_and_taste_stays(full_plan: Plan) -> None:
-    mean = means(full_plan.votes)
-    severity = np.array([[s.severity.get(name, 0.0) for name in FAULTS] for s in full_plan.shots])
-    design = np.column_stack([severity, np.ones(len(mean))])
-    slopes, *_ = np.linalg.lstsq(design, mean, rcond=None)
-    assert (slopes[:-1] < -0.3).all()
-    explained = 1 - (mean - design @ slopes).var() / mean.var()
-    assert 0.35 < explained < 0.8
 
 
 def test_some_rows_have_no_photograph_and_some_files_are_broken(folder: Path) -> None:
@@ -250,12 +194,6 @@ def test_a_folder_inside_a_file_is_one_line(tmp_path: Path) -> None:
         make_demo(tmp_path / "file" / "photos", SMALL)
 
 
-def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_photos.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(NoPhotographsError, match=r"pip install 'aesthetic-heads\[demo\]'"):
-        demo_photos.find_pictures()
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -271,63 +209,3 @@ def test_numbers_out_of_range_are_wrong_usage(
         main([str(tmp_path), *arguments])
     assert stop.value.code == 2
     assert text in capsys.readouterr().err
-
-
-def test_a_window_stays_inside_its_picture() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(500):
-        drawn = demo_photos.draw_shot(rng)
-        left, top, right, bottom = window(451, 300, drawn)
-        assert -1e-9 <= left < right <= 451 + 1e-9
-        assert -1e-9 <= top < bottom <= 300 + 1e-9
-        assert (right - left) / (bottom - top) == pytest.approx(drawn.aspect)
-        assert set(drawn.severity) != {"under", "over"}
-
-
-@pytest.fixture(scope="module")
-def temple() -> Image.Image:
-    scene = next(s for s in SCENES if s.name == "temple")
-    return load_pictures()[scene.files[0]]
-
-
-def grey(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("L"), dtype=float)
-
-
-def test_each_fault_does_what_its_name_says(temple: Image.Image) -> None:
-    clean = render(temple, shot("temple"))
-    spoilt = {name: render(temple, shot("temple", (name, 1.0))) for name in FAULTS}
-    detail = {name: np.abs(np.diff(grey(image))).mean() for name, image in spoilt.items()}
-    plain = np.abs(np.diff(grey(clean))).mean()
-    assert detail["blur"] < 0.5 * plain
-    assert detail["noise"] > 1.5 * plain
-    assert grey(spoilt["under"]).mean() < 0.6 * grey(clean).mean()
-    assert grey(spoilt["over"]).mean() > 1.2 * grey(clean).mean()
-    assert grey(spoilt["haze"]).std() < 0.5 * grey(clean).std()
-    channels = np.asarray(spoilt["cast"], dtype=float).mean(axis=(0, 1))
-    assert np.ptp(channels) > 2 * np.ptp(np.asarray(clean, dtype=float).mean(axis=(0, 1)))
-    assert spoilt["tilt"].size == clean.size
-    assert (grey(spoilt["tilt"]) != grey(clean)).mean() > 0.5
-
-
-def test_a_tilted_photograph_has_no_black_corners() -> None:
-    white = Image.new("RGB", (800, 600), "white")
-    for aspect in (3 / 2, 1.0, 3 / 4):
-        tilted = Shot(0, 0, 1.0, (0, 0), aspect, 480, False, (("tilt", 1.0),), seed=5)
-        assert grey(render(white, tilted)).min() > 250
-
-
-def test_jpeg_blocks_come_from_a_low_quality(temple: Image.Image) -> None:
-    def size(made: Shot) -> int:
-        buffer = io.BytesIO()
-        render(temple, made).save(buffer, "JPEG", quality=jpeg_quality(made))
-        return buffer.tell()
-
-    assert size(shot("temple", ("blocks", 1.0))) < 0.3 * size(shot("temple"))
-
-
-def test_better_quality_never_gets_lower_votes_on_average() -> None:
-    rng = np.random.default_rng(0)
-    votes = demo_votes.cast_votes(np.repeat([3.0, 5.0, 7.0], 50), rng)
-    mean = means(votes).reshape(3, 50).mean(axis=1)
-    assert mean == pytest.approx([3.0, 5.0, 7.0], abs=0.2)

@@ -120,7 +120,15 @@ def _wait_for_half_a_shard(folder: Path) -> None:
     pytest.fail("no shard was ever half done")
 
 
-def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    def impatient(address: str, timeout: str, client: type = distributed.Client) -> object:
+        return client(address, timeout="1s")
+
+    monkeypatch.setattr(distributed, "Client", impatient)
     make_folder(tmp_path / "data", 8)
     with pytest.raises(EngineError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers"):
         extract_on_dask(settings_for(tmp_path), "tcp://127.0.0.1:9", 2)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,9 +13,7 @@ import pytest
 
 from cache.errors import (
     CacheLockedError,
-    LabelError,
     NoPhotographsError,
-    StaleCacheError,
     StorageError,
 )
 from cache.files import exclusive
@@ -25,20 +21,15 @@ from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
 from cache.schema import set_in_place
 from cache.store import open_cache, partial_path
-from cache.types import ExtractorSpec, Status
+from cache.types import Status
 from cache.verify import verify
 from extract import stream as pipeline
-from extract.backbones.base import Backbone
 from extract.backbones.engines import EngineSettings
-from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
-from extract.backbones.registry import BACKBONES
-from extract.backbones.weights import Weights
-from extract.errors import TooManyFailuresError, WeightsError
+from extract.errors import TooManyFailuresError
 from extract.images.decode import read_photograph
 from extract.images.views import views
 from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
-from extract.run import plan
 from extract.run.extract import extract
 from extract.run.settings import FailurePolicy, Settings
 from extract.run.summary import Summary, describe
@@ -46,7 +37,6 @@ from tests.cheap import (
     CheapEngine,
     Opener,
     make_folder,
-    make_weights,
     save_labels,
     save_photographs,
     settings_for,
@@ -380,25 +370,7 @@ def test_missing_photographs_are_no_failures_unless_counted(settings: Settings) 
         do(strict)
 
 
-def test_reasons_are_counted_and_the_commonest_shown_first() -> None:
-    reasons = Counter({"a": 1, "b": 3000, "c": 2, "d": 1, "e": 1})
-    statuses = Counter({Status.UNREADABLE: 3005, Status.OK: 10})
-    with pytest.raises(TooManyFailuresError, match=r"\(3,000 x b; 2 x c; 1 x a; 1 x d\)"):
-        FailurePolicy().check(statuses, reasons, Path("train.h5"))
-
-
 # --- nothing to read -----------------------------------------------------------------------------
-
-
-def test_no_photograph_at_all_is_an_error_that_says_where_it_looked(settings: Settings) -> None:
-    shutil.rmtree(settings.data / "images")
-    with pytest.raises(NoPhotographsError) as caught:
-        do(settings)
-    assert str(caught.value) == (
-        f"None of the 100 labelled photographs was found below {settings.data} (looked for 0.jpg, "
-        f"for one). Put them into {settings.data}/images."
-    )
-    assert not settings.out.exists()
 
 
 class VanishingEngine(CheapEngine):
@@ -450,115 +422,12 @@ def test_one_photograph_that_goes_during_the_run_is_missing(
     assert counts(do(settings)) == (N - 1, 1, 0, 0)
 
 
-def test_a_folder_without_labels_is_refused(settings: Settings) -> None:
-    (settings.data / "labels.csv").unlink()
-    with pytest.raises(LabelError, match=r"holds neither AVA\.txt"):
-        do(settings)
-
-
-def test_a_folder_with_both_labels_is_refused(settings: Settings) -> None:
-    (settings.data / "AVA.txt").write_text("1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n")
-    with pytest.raises(LabelError, match="holds both"):
-        do(settings)
-
-
-def test_missing_photographs_are_counted_when_the_run_begins(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (settings.data / "images" / "4.jpg").unlink()
-    do(settings)
-    assert (
-        f"{settings.data}/labels.csv: 100 labelled photographs, 99 found, 1 missing below "
-        f"{settings.data}." in capsys.readouterr().err
-    )
-
-
 # --- another extractor ---------------------------------------------------------------------------
-
-
-def other_weights(settings: Settings, _: pytest.MonkeyPatch) -> Settings:
-    return replace(settings, weights=make_weights(settings.out.parent / "other", b"others"))
-
-
-def constant(name: str, value: object) -> Callable[..., Settings]:
-    def change(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-        patch.setattr(plan, name, value)
-        return settings
-
-    return change
-
-
-def other_scaling(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-    real = plan.find_weights
-    patch.setattr(plan, "find_weights", lambda *a: replace(real(*a), scaling="torch"))
-    return settings
-
-
-def other_backbone(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-    patch.setitem(BACKBONES, "another", replace(MOBILENET_V2, name="another"))
-    return replace(settings, backbone="another")
-
-
-CHANGES: dict[str, Callable[..., Settings]] = {
-    "backbone": other_backbone,
-    "weights_sha256": other_weights,
-    "scaling": other_scaling,
-    "decode": constant("DECODE", "another way"),
-    "resize": constant("RESIZE", (300, 300)),
-    "crop": constant("CROP", (192, 192)),
-    "interpolation": constant("INTERPOLATION", "bicubic"),
-    "views": lambda settings, _: replace(settings, views="flip"),
-    "layers": lambda settings, _: replace(settings, engine=EngineSettings(layers="multi")),
-    "precision": lambda settings, _: replace(settings, engine=EngineSettings(precision="bfloat16")),
-    "dtype": lambda settings, _: replace(settings, dtype="float32"),
-}
-
-
-def test_every_field_of_the_fingerprint_is_tried() -> None:
-    assert set(CHANGES) == {field.name for field in fields(ExtractorSpec)}
-
-
-@pytest.mark.parametrize(
-    ("layers", "fingerprint"),
-    [
-        ("top", "111051741a871553a2af56b06b474ef09722557616c6f6dbd3fe542ca2eacdd9"),
-        ("multi", "40668fd59e77ba38a99c91069fd5710d0e4d1132bab82ebc7d601d0135fec18c"),
-    ],
-)
-def test_fingerprints_are_those_of_caches_that_exist(
-    settings: Settings, layers: str, fingerprint: str
-) -> None:
-    settings = replace(settings, engine=EngineSettings(layers=layers))
-    wheel = Weights(Path("any"), WHEEL.sha256, WHEEL.layout, WHEEL.scaling, "", MOBILENET_V2)
-    assert plan.make_spec(settings, wheel).sha256 == fingerprint
 
 
 def test_a_file_says_which_numbers_its_layers_may_hold(settings: Settings) -> None:
     cache = open_cache(do(settings).path)
     assert cache.header.provenance.value_ranges == {"top": (0.0, 6.0)}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("partial", [False, True])
-def test_another_extractor_is_refused_with_the_field_and_both_values(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, partial: bool
-) -> None:
-    path = do(settings).path
-    theirs = open_cache(path).spec.to_dict()[name]
-    if partial:
-        path.rename(partial_path(path))
-        path = partial_path(path)
-    changed = CHANGES[name](settings, monkeypatch)
-    weights = plan.find_weights(BACKBONES[changed.backbone], changed.weights)
-    mine = plan.make_spec(changed, weights).to_dict()[name]
-    content = path.read_bytes()
-    with pytest.raises(StaleCacheError) as caught:
-        do(changed)
-    assert str(caught.value) == (
-        f"{path} was made by another extractor: its {name} is {theirs!r}, this command's is "
-        f"{mine!r}. Use the same settings, choose another --out, or replace it with --overwrite."
-    )
-    assert path.read_bytes() == content
 
 
 def test_overwrite_makes_anew_with_another_extractor(settings: Settings) -> None:
@@ -582,42 +451,6 @@ def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(settings: Setti
     assert path.read_bytes() == content
     assert counts(do(anew)) == (N, 0, 0, N)
     assert_as_if_made_at_once(settings)
-
-
-def test_auto_weights_are_those_of_the_other_splits(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    do(settings)
-    asked = []
-
-    def find(backbone: Backbone, choice: str, wanted: str | None = None) -> object:
-        asked.append((choice, wanted))
-        raise WeightsError("stop here")
-
-    monkeypatch.setattr(plan, "find_weights", find)
-    own = open_cache(settings.out / "train.h5").spec.weights_sha256
-    for changed in (
-        replace(settings, weights="auto"),
-        replace(settings, weights="wheel"),
-        replace(settings, weights="auto", reuse=Reuse(overwrite=True)),
-        replace(settings, weights="auto", out=settings.out / "empty"),
-    ):
-        with pytest.raises(WeightsError, match="stop here"):
-            do(changed)
-    assert asked == [("auto", own), ("wheel", None), ("auto", None), ("auto", None)]
-
-
-@pytest.mark.parametrize("name", ["val.h5.partial", "test.shard-2-of-3.h5", "train.h5"])
-def test_auto_weights_look_at_unfinished_files_and_shards_too(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    path = do(settings).path
-    own = open_cache(path).spec.weights_sha256
-    path.rename(settings.out / name)
-    asked = []
-    monkeypatch.setattr(plan, "find_weights", lambda _, *arguments: asked.append(arguments))
-    plan.wanted_weights(replace(settings, weights="auto"))
-    assert asked == [("auto", own)]
 
 
 # --- interruptions and other processes -----------------------------------------------------------
@@ -691,28 +524,6 @@ def test_a_file_marked_incomplete_is_gone_on_with(settings: Settings) -> None:
     path.rename(partial_path(path))
     assert counts(do(settings)) == (N, 0, 0, 10)
     assert_as_if_made_at_once(settings)
-
-
-# --- what a run says -----------------------------------------------------------------------------
-
-
-def test_the_closing_line_says_how_fast_and_what_bound_it() -> None:
-    summary = Summary(Path("f/train.h5"), 1000, 0, 0, 1000, 4.0, 12.0, 1.0, 10.0, "cheap")
-    assert describe(summary, 2) == (
-        "f/train.h5: 1,000 photographs; 1,000 extracted in 10.0 s (100 img/s): decode 4.0 and "
-        "inference 12.0 core-seconds on 2 cores, write 1.0 s; bound by inference."
-    )
-    slow = replace(summary, decode=13.0, write=7.0)
-    assert describe(slow, 2).endswith("bound by write.")
-    assert describe(slow, 1).endswith("bound by decode.")
-
-
-def test_the_closing_line_of_a_gpu_tells_its_seconds_by_the_clock() -> None:
-    line = describe(Summary(Path("a.h5"), 9, 0, 0, 9, 4.0, 1.0, 0.1, 3.0, "x", 2.5, "gpu"), 2)
-    assert line.endswith(
-        "decode 4.0 core-seconds on 2 cores, inference 2.5 s on the GPU, write 0.1 s; "
-        "bound by inference."
-    )
 
 
 # --- the real sets -------------------------------------------------------------------------------

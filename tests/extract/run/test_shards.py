@@ -88,8 +88,3 @@ def test_a_shard_takes_what_the_whole_split_already_holds(settings: Settings) ->
 def test_more_shards_than_photographs_are_refused(settings: Settings) -> None:
     with pytest.raises(LabelError, match="50 photographs cannot be cut into 51 shards"):
         extract(replace(settings, shard=Shard(1, 51)), Opener())
-
-
-def test_a_shard_beyond_the_count_is_refused() -> None:
-    with pytest.raises(LabelError, match="expected i/n with 1 <= i <= n"):
-        Shard(3, 2)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -14,22 +12,17 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from cache.types import SplitKind
-from heads.cli.main import main
 from heads.data.splits import load_splits
-from heads.errors import HeadError, RunError
-from heads.experiments.crossval import write_folds
+from heads.errors import HeadError
 from heads.experiments.folds import (
     Fold,
-    Folding,
     calibrated,
     fold,
     pooled,
     predict_folds,
-    predict_ways,
 )
-from heads.models.neural.settings import BLOG, NetworkSettings
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import ClosedFormSettings
-from heads.runs.files import read_config
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule
 
@@ -180,105 +173,3 @@ def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:
     floor = predict_folds("constant", ClosedFormSettings(), pool, folds, seed=0)
     assert np.ptp(floor.score) == 0
     assert floor.score[0] == pytest.approx(pool.labels.mean.mean())
-
-
-def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path) -> None:
-    pool = pooled(load_splits(planted), None, None)
-    ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
-    folding = Folding(pool, ways, seeds=2, seed=0)
-    predictions = predict_ways("sigmoid", QUICK, folding)
-    assert len(predictions) == 4
-    assert not np.array_equal(predictions[0].score, predictions[2].score)
-    path = tmp_path / "sigmoid" / "predictions.csv"
-    path.parent.mkdir()
-    write_folds(path, folding, predictions[:2])
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 950
-    assert {row["fold"] for row in rows} == {"1.1", "1.2", "2.1", "2.2"}
-    scores = dict(zip(pool.labels.image_id, predictions[1].score, strict=True))
-    assert all(float(r["score"]) == scores[r["image_id"]] for r in rows if r["fold"][0] == "2")
-
-
-def test_compare_folds_and_tells_what_each_way_gave(
-    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--folds", "2", "--fold-seeds", "2", "--views", "center", "--heads", "ridge"]
-    given = [*flags, "--features", str(planted7), "--out", str(tmp_path)]
-    assert main(["compare", *given, "--json"]) == 0
-    shown = json.loads(capfd.readouterr().out)
-    ridge = shown["heads"][1]
-    assert (ridge["head"], ridge["repeats"], ridge["n"]) == ("ridge", 2, 948)
-    assert ridge["deviation"]["srcc"] > 0
-    assert ridge["verdict"]["srcc"] == "beats"
-    assert Path(shown["leaderboard"]) == tmp_path / "folds-2" / "leaderboard.csv"
-    assert main(["compare", *given]) == 0
-    text = capfd.readouterr().out
-    assert "(1 view, 32 features)" in text
-    assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
-    assert "Note: votes are simulated" in text
-
-
-def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
-    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    given = ["compare", "--folds", "2", "--fold-seeds", "2", "--seeds", "2", "--json"]
-    given += ["--heads", "sigmoid,ridge", "--preset", "blog", "--limit", "150"]
-    given += ["--features", str(planted), "--out", str(tmp_path)]
-
-    def run(*more: str) -> tuple[dict[str, Any], str]:
-        assert main([*given, *more]) == 0
-        out, err = capfd.readouterr()
-        return json.loads(out), err
-
-    first, err = run()
-    assert "sigmoid: trained 8 times." in err
-    folder = tmp_path / "folds-2"
-    files = ["config.json", "metrics.json", "predictions-seed-1.csv", "predictions.csv"]
-    assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
-    config = json.loads((folder / "sigmoid" / "config.json").read_text())
-    assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
-    assert config["settings"] == BLOG.to_dict()
-    metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
-    shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
-    assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
-
-    with pytest.raises(RunError, match="is a cross-validation, whose models are not kept"):
-        read_config(folder / "sigmoid")
-
-    again, err = run()
-    assert again == first
-    assert " times." not in err
-    assert err.count("this very run is already there") == 3
-
-    other, err = run("--views", "mean", "--seed", "5")
-    assert "sigmoid: trained 8 times." in err
-    places = {row["head"]: row["run"] for row in other["heads"]}
-    assert places["sigmoid"].startswith(f"{folder}/sigmoid-")
-    assert json.loads((folder / "sigmoid" / "config.json").read_text()) == config
-
-    replaced, err = run("--overwrite")
-    assert "sigmoid: trained 8 times." in err
-    assert replaced == first
-
-
-def test_predictions_of_other_photographs_are_no_folds_of_these(
-    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    given = ["compare", "--folds", "2", "--heads", "ridge"]
-    given += ["--features", str(planted), "--out", str(tmp_path)]
-    assert main(given) == 0
-    path = tmp_path / "folds-2" / "ridge" / "predictions.csv"
-    header, first, second, *rest = path.read_text().splitlines()
-    path.write_text("\n".join([header, second, first, *rest]) + "\n")
-    capfd.readouterr()
-    assert main(given) == 1
-    assert "does not hold the photographs that are folded" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "flags", [["--layers", "top"], ["--views", "center"], ["--fold-seeds", "2"]]
-)
-def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", *flags]) == 1
-    assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err

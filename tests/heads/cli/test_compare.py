@@ -1,0 +1,181 @@
+"""`heads compare`: one table of all heads, what is left out of it, seeds and folds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heads.cli import main as cli
+from heads.cli.main import main
+from heads.models.neural.settings import BLOG, NetworkSettings
+from heads.models.registry import HEADS
+from heads.runs.files import read_config, read_json
+from heads.runs.folder import find_runs
+from tests.heads.cli.command import heads, stamp
+from tests.heads.planted import Plan, keras_saves, plant
+from tests.heads.report.finished_runs import forget_metric
+
+pytestmark = keras_saves
+
+
+def test_compare_prints_one_table_and_writes_the_leaderboard(
+    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = "ridge-dist,logistic,emd"
+    arguments = ["compare", "--heads", names, "--features", planted7, "--out", tmp_path]
+    arguments += ["--ensemble", "1"]
+    assert heads(*arguments) == 0
+    first = capfd.readouterr()
+    assert first.out.startswith("Note: votes are simulated.")
+    assert "constant = floor" in first.out
+    assert "Neural heads against logistic (head minus logistic, paired)" in first.out
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["head"] == "constant"
+    assert {row["head"] for row in rows} == {"constant", *names.split(",")}
+    assert heads(*arguments) == 0
+    again = capfd.readouterr()
+    assert again.out == first.out
+    assert again.err.count("is reused") == 4
+
+
+def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
+    planted_means: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--features", planted_means, "--out", tmp_path, "--ensemble", "1", "--json"]
+    assert heads("compare", *arguments) == 0
+    shown = capfd.readouterr()
+    of_votes = [name for name, entry in HEADS.items() if entry.about.needs_votes]
+    assert f"no vote counts: {', '.join(of_votes)}." in shown.err
+    told = json.loads(shown.out)
+    assert told["leaderboard"] == str(tmp_path / "leaderboard.csv")
+    assert told["heads"][0]["head"] == "constant"
+    assert len(told["heads"]) == len(HEADS) - len(of_votes)
+    assert told["heads"][1]["verdict"]["srcc"] == "beats"
+
+
+def test_runs_that_lack_a_metric_are_used_again_and_show_a_dash(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--features", planted, "--out", tmp_path]
+    assert heads("compare", "--heads", "ridge,logistic", *given) == 0
+    leaderboard, table = (tmp_path / "leaderboard.csv").read_text(), capfd.readouterr().out
+    for run in find_runs(tmp_path):
+        forget_metric(run, "auc")
+    assert heads("train", "ridge", *given) == 0
+    shown = capfd.readouterr()
+    assert "is reused" in shown.err
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("auc"))
+    assert line.split() == ["auc", "-"]
+    assert "sharpness" not in shown.out
+    assert heads("curve", "ridge", "--sizes", "all", *given) == 0
+    row = next(csv.DictReader((tmp_path / "curve-ridge.csv").read_text().splitlines()))
+    assert [row["auc"], row["auc_lo"], row["auc_hi"]] == [""] * 3
+    assert float(row["srcc"]) > 0
+    # The comparison measures the predictions that the runs hold, so it lacks nothing.
+    assert heads("compare", "--heads", "ridge,logistic", *given) == 0
+    assert capfd.readouterr().out.endswith(table)
+    assert (tmp_path / "leaderboard.csv").read_text() == leaderboard
+    assert heads("report", tmp_path) == 0
+    assert heads("list", tmp_path) == 0
+    lines = capfd.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("  logistic") and "600 photo" in line)
+    assert line.split()[6] == "-"
+
+
+def test_compare_over_seeds_shows_mean_and_deviation(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "sigmoid,ridge", "--features", planted, "--out", tmp_path]
+    given += ["--seeds", "2", "--ensemble", "1", "--json"]
+    assert heads("compare", *given) == 0
+    rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)["heads"]}
+    assert (rows["sigmoid"]["repeats"], rows["ridge"]["repeats"]) == (2, 1)
+    each = [read_json(run / "metrics.json") for run in find_runs(tmp_path) if "sig" in run.name]
+    values = [metrics["srcc"] for metrics in each]
+    assert len(set(values)) == 2
+    assert rows["sigmoid"]["srcc"] == pytest.approx(np.mean(values))
+    assert rows["sigmoid"]["deviation"]["srcc"] == pytest.approx(np.std(values, ddof=1))
+    assert rows["ridge"]["deviation"] == {}
+
+    stamps = [stamp(run) for run in find_runs(tmp_path)]
+    assert heads("compare", *given, "--overwrite") == 0
+    assert not {stamp(run) for run in find_runs(tmp_path) if run.name != "ridge"} & set(stamps)
+    assert len(find_runs(tmp_path)) == len(stamps)
+
+
+def test_compare_with_the_blogs_settings_shows_what_they_do(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "emd", "--features", planted, "--out", tmp_path, "--limit", "100"]
+    assert heads("compare", "--preset", "blog", *given) == 0
+    assert "Neural heads" not in capfd.readouterr().out
+    settings = read_config(tmp_path / "emd").settings
+    assert settings == BLOG
+
+
+def test_compare_makes_neural_heads_of_several_networks(
+    planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--heads", "ridge,sigmoid", "--features", planted, "--out", tmp_path]
+    assert heads("compare", *given) == 0
+    assert heads("compare", *given, "--ensemble", "2") == 0
+    assert f"{tmp_path / 'ridge'}: this very run" in capfd.readouterr().err
+    settings = {read_config(run).settings for run in find_runs(tmp_path) if "sig" in run.name}
+    assert settings == {NetworkSettings(), NetworkSettings(ensemble=2)}
+
+
+def test_compare_leaves_out_a_head_that_needs_both_classes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features = plant(tmp_path / "features", Plan(threshold="1"))
+    given = ["--features", str(features), "--out", str(tmp_path / "runs"), "--limit", "50"]
+    assert cli.main(["compare", *given, "--heads", "ridge,logistic"]) == 1
+    assert "The head logistic needs both classes" in capfd.readouterr().err
+    assert cli.main(["compare", *given, "--ensemble", "1", "--json"]) == 0
+    shown = capfd.readouterr()
+    assert "Left out: The head logistic needs both classes" in shown.err
+    heads = {row["head"] for row in json.loads(shown.out)["heads"]}
+    assert heads == set(HEADS) - {"logistic"}
+
+
+def test_one_vote_a_photograph_is_compared_and_reported_without_a_ceiling(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features = plant(tmp_path / "features", Plan(votes=1))
+    given = ["--features", str(features), "--out", str(tmp_path / "runs")]
+    assert cli.main(["compare", *given, "--heads", "ridge"]) == 0
+    assert "Ceiling" not in capfd.readouterr().out
+    page = (tmp_path / "runs" / "report.html").read_text()
+    assert "The labels have too few votes, so how far people agree is not known." in page
+
+
+def test_compare_folds_and_tells_what_each_way_gave(
+    planted7: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--folds", "2", "--fold-seeds", "2", "--views", "center", "--heads", "ridge"]
+    given = [*flags, "--features", str(planted7), "--out", str(tmp_path)]
+    assert main(["compare", *given, "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    ridge = shown["heads"][1]
+    assert (ridge["head"], ridge["repeats"], ridge["n"]) == ("ridge", 2, 948)
+    assert ridge["deviation"]["srcc"] > 0
+    assert ridge["verdict"]["srcc"] == "beats"
+    assert Path(shown["leaderboard"]) == tmp_path / "folds-2" / "leaderboard.csv"
+    assert main(["compare", *given]) == 0
+    text = capfd.readouterr().out
+    assert "(1 view, 32 features)" in text
+    assert "Mean and standard deviation over runs:\n  ridge, 2 runs: srcc" in text
+    assert "Note: votes are simulated" in text
+
+
+@pytest.mark.parametrize(
+    "flags", [["--layers", "top"], ["--views", "center"], ["--fold-seeds", "2"]]
+)
+def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *flags]) == 1
+    assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err

@@ -1,0 +1,46 @@
+"""`heads explain`: what it says and the drawing beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from heads.cli.main import main
+from tests.heads.studio import Studio
+
+BOX = (0.0625, 0.0625, 0.9375, 0.9375)
+
+
+class CheapMap:
+    """Stands in for the map extractor."""
+
+    class view:
+        box = BOX
+
+    def __call__(self, photograph: Path) -> tuple[np.ndarray, None]:
+        return np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32), None
+
+
+def test_the_command_draws_beside_what_it_says(
+    studio: Studio,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def cheap_map(*_: object, **__: object) -> CheapMap:
+        return CheapMap()
+
+    monkeypatch.setattr("heads.scoring.explain.open_map_extractor", cheap_map)
+    out = tmp_path / "why.png"
+    words = ["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]
+    assert main(words) == 0
+    assert "Exact: the score before it is clipped" in capsys.readouterr().out
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+    assert main([*words, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert np.mean(values["cells"]) == pytest.approx(values["output"])

@@ -1,0 +1,109 @@
+"""`heads score`: what it prints in each format, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from heads.cli.main import main
+from tests.heads.scoring.opened import FIRST, mixed, opened
+from tests.heads.studio import Studio, save_pictures
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_the_command_prints_results_and_fails_if_a_photograph_did(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed(tmp_path)
+    words = ["score", str(studio.run()), "--format", "csv", str(tmp_path)]
+    assert main([*words, "--weights", studio.weights]) == 1
+    out, err = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert list(rows[0]) == [*FIRST, "error"]
+    assert [Path(row["path"]).name for row in rows] == [
+        *("1.jpg", "2.jpg", "cut.jpg", "empty.png", "rubbish.jpg")
+    ]
+    assert [bool(row["score"]) for row in rows] == [True, True, False, False, False]
+    assert "rubbish.jpg: not an image" in err
+    assert "2 photographs scored; 3 could not be read." in err
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_jsonl_has_one_object_a_line_and_full_precision(
+    studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(studio.path(number)) for number in (80, 81)]
+    words = ["score", str(studio.run()), *paths, "--format", "jsonl"]
+    assert main([*words, "--weights", studio.weights]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [*rows[0]] == [*FIRST, "error"]
+    table = opened(studio, "ridge").frame(paths)
+    assert [row["score"] for row in rows] == table["score"].tolist()
+    assert rows[0]["std"] is None
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_the_table_is_ranked_and_reads_a_list_on_stdin(
+    studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(studio.path(number)) for number in range(80, 90)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(paths)))
+    words = ["score", str(studio.run()), "-", "--top", "3", "--weights", studio.weights]
+    assert main(words) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        *("rank", "score", "std", "P(beautiful)", "percentile", "label", "photograph")
+    ]
+    table = opened(studio, "ridge").frame(paths).sort_values("score", ascending=False)
+    assert [line.split()[-1] for line in lines] == table["path"].tolist()[:3]
+
+
+def test_the_command_says_what_is_missing(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(studio.path(1)), str(tmp_path)]) == 1
+    assert "1.jpg is no run: there is no" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(studio.run())])
+    assert stop.value.code == 2
+    assert "name photographs or folders after the runs" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["score", str(studio.run()), str(tmp_path), "--no-such-option"])
+    assert "unrecognized arguments: --no-such-option" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_folder_without_photographs_is_an_error(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    words = ["score", str(studio.run()), str(tmp_path), "--weights", studio.weights]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "There is no photograph in" in error
+    assert "1 .txt" in error
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_items_are_printed_with_their_best_picture(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for item, numbers in {"chair": [1, 2, 3], "table": [4, 5]}.items():
+        save_pictures(tmp_path / item, numbers)
+    words = ["score", str(studio.run()), str(tmp_path), "--group-by", "folder"]
+    words += ["--weights", studio.weights]
+    assert main(words) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert main([*words, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    best = {row["group"]: row["path"] for row in rows if row["best_of_group"] == "1"}
+    assert len(rows) == 5
+    assert sorted(best.values()) == sorted(line.split()[-1] for line in lines)
+    for folder, path in best.items():
+        scores = [float(row["score"]) for row in rows if row["group"] == folder]
+        assert float(next(r["score"] for r in rows if r["path"] == path)) == max(scores)

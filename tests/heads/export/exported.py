@@ -1,0 +1,48 @@
+"""Runs to be exported, trained in a moment, and photographs without sharp edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cache.types import Scale
+from heads.models.base import Head
+from heads.models.registry import ClosedFormSettings
+from heads.models.ridge import RidgeDistHead
+from heads.runs.config import RunConfig, SplitFacts
+from heads.runs.loaded import LoadedRun
+from heads.runs.reference import Reference
+from tests.heads.made import planted
+from tests.heads.studio import picture
+from tests.wheel import wheel_spec
+
+
+def trained(head: Head, width: int = 12, views: int = 2) -> Head:
+    data = planted(260, width, views)
+    head.fit(*data.part(0, 200), *data.part(200, 260), seed=0)
+    return head
+
+
+def loaded(folder: Path, choice: str = "center") -> LoadedRun:
+    """A run of ridge-dist on features of the real width, on the scale 1..7."""
+    spec = wheel_spec(choice=choice)
+    config = RunConfig(
+        head="ridge-dist",
+        settings=ClosedFormSettings(),
+        seed=0,
+        limit=None,
+        extractor=spec,
+        splits={"train": SplitFacts("", "", 200)},
+        features_dir=str(folder / "no features"),
+        label_note="",
+        library_versions={},
+    )
+    head = trained(RidgeDistHead(), spec.n_features, views=1)
+    reference = Reference(Scale(1, 7), "4", np.linspace(1, 7, 13))
+    return LoadedRun(folder / "run", config, head, reference)
+
+
+def smooth(number: int, size: tuple[int, int]) -> Image.Image:
+    return picture(number).resize(size, Image.Resampling.BICUBIC)

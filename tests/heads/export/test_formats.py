@@ -1,0 +1,76 @@
+"""Every format gives the run's scores, read back by its own runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heads.export import check as exporting
+from heads.export.check import FORMATS, export
+from tests.heads.export.exported import loaded, smooth
+from tests.heads.studio import save_pictures
+from tests.wheel import needs_wheel
+
+FRESH = """
+import json, sys
+import tensorflow as tf
+folder, photograph = sys.argv[1:]
+model = tf.saved_model.load(folder)
+content = open(photograph, "rb").read()
+answers = model.signatures["serving_default"](image_bytes=tf.constant([content, content]))
+print(json.dumps({name: value.numpy().tolist() for name, value in answers.items()}))
+"""
+
+
+@needs_wheel
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["keras", "tflite"])
+def test_an_export_is_checked_and_put_in_its_place(to: str, tmp_path: Path) -> None:
+    run = loaded(tmp_path)
+    done = export(run, to, save_pictures(tmp_path / "photos", range(3)), None)
+    assert done.path == tmp_path / "run" / "export" / FORMATS[to].file
+    assert done.photographs == 3
+    assert done.score_difference < 0.01
+    assert done.allowed == pytest.approx(0.12)
+    assert [p.name for p in done.path.parent.iterdir()] == [FORMATS[to].file]
+
+
+@needs_wheel
+@pytest.mark.slow
+def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(tmp_path: Path) -> None:
+    run = loaded(tmp_path)
+    photograph = tmp_path / "photo.jpg"
+    smooth(3, (500, 380)).save(photograph)
+    first = export(run, "saved-model", [photograph], tmp_path / "served").path
+    assert first == tmp_path / "served" / "1"
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(first), str(photograph)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    answers = json.loads(done.stdout)
+    expected = run.head.predict(exporting._expected_features(run, [photograph], "wheel"))
+    np.testing.assert_allclose(answers["score"], expected.score[[0, 0]], atol=0.01)
+    np.testing.assert_allclose(answers["distribution"][1], expected.distribution[0], atol=0.01)
+
+
+@needs_wheel
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in FORMATS["onnx"].packages),
+    reason="no ONNX: extra [export]",
+)
+def test_onnx_takes_photographs_of_any_size(tmp_path: Path) -> None:
+    photographs = save_pictures(tmp_path / "photos", [1])
+    smooth(2, (300, 500)).save(tmp_path / "tall.jpg")
+    done = export(loaded(tmp_path), "onnx", [*photographs, tmp_path / "tall.jpg"], None)
+    assert done.photographs == 2
+    assert done.score_difference < 0.01

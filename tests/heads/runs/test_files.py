@@ -1,0 +1,156 @@
+"""A run's files are read back as they were written, and damage is said with a remedy."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heads.data.splits import SplitData, load_splits
+from heads.errors import RunError
+from heads.models.neural.settings import NetworkSettings
+from heads.runs.config import RunConfig
+from heads.runs.files import load_head, read_config, read_history
+from heads.runs.predictions import read_predictions
+from tests.heads.planted import keras_saves
+from tests.heads.runs.training import train
+
+pytestmark = keras_saves
+QUICK = NetworkSettings(epochs=2, ensemble=1)
+
+
+@pytest.fixture(scope="module")
+def data(planted: Path) -> dict[str, SplitData]:
+    return load_splits(planted)
+
+
+@pytest.mark.parametrize("head", ["constant", "ridge-dist", "logistic", "emd", "tanh"])
+def test_a_loaded_head_predicts_what_the_run_has_written(
+    data: dict[str, SplitData], tmp_path: Path, head: str
+) -> None:
+    settings = QUICK if head in ("emd", "tanh") else None
+    run = train(data, tmp_path, head, settings=settings)
+    prediction = load_head(run.path).predict(data["test"].X)
+    stored = read_predictions(run.path)
+    rows = stored.split == "test"
+    np.testing.assert_array_equal(stored.score[rows], prediction.score)
+    np.testing.assert_array_equal(stored.p_beautiful[rows], prediction.p_beautiful)
+    if prediction.distribution is None:
+        assert stored.distribution is None
+    else:
+        np.testing.assert_array_equal(stored.distribution[rows], prediction.distribution)
+
+
+def test_a_config_repeats_the_run(data: dict[str, SplitData], tmp_path: Path) -> None:
+    settings = replace(QUICK, hidden=(4,), lr=0.003)
+    run = train(data, tmp_path, "emd", settings=settings, seed=7)
+    config = read_config(run.path)
+    assert (config.head, config.settings, config.seed) == ("emd", settings, 7)
+    assert config.extractor == data["train"].cache.spec
+    assert config.splits["val"].n == 150
+    assert config.library_versions["keras"][0].isdigit()
+    again = train(data, tmp_path / "again", config.head, settings=config.settings, seed=7)
+    assert read_history(again.path) == read_history(run.path)
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))).identity == config.identity
+
+
+# --- the same run, another run --------------------------------------------------------------------
+
+
+def test_no_run_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no finished run.*heads train HEAD"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", r"cannot be read.*--overwrite"),
+        ("[]", "holds no JSON object"),
+        ('{"format": "other", "version": 1}', r"has the format 'other' version 1; this program"),
+        ('{"format": "aesthetic-run", "version": 9}', r"version 9; this program reads"),
+        ('{"format": "aesthetic-run", "version": 1, "settings": null}', r"is damaged: KeyError"),
+    ],
+)
+def test_a_damaged_or_foreign_config_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(RunError, match=said):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ranking_only": None, "n": None}, "n, ranking_only"),
+        ({"intervals": 7}, "intervals"),
+        ({"verdict": ["srcc"]}, "verdict"),
+    ],
+)
+def test_damaged_metrics_are_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    path = train(data, tmp_path).path / "metrics.json"
+    values = json.loads(path.read_text()) | changes
+    kept = {name: value for name, value in values.items() if changes.get(name, 0) is not None}
+    path.write_text(json.dumps(kept))
+    words = f"metrics.json is damaged: {said} cannot be read. Train the head again with --overwrite"
+    with pytest.raises(RunError, match=words):
+        train(data, tmp_path)
+
+
+def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    for head, model in (("ridge", "npz"), ("emd", "keras")):
+        run = train(data, tmp_path, head, settings=QUICK if head == "emd" else None).path
+        values = json.loads((run / "model.json").read_text())
+        del values["note"]
+        (run / "model.json").write_text(json.dumps(values))
+        words = rf"model\.{model} cannot be loaded with model\.json: KeyError\('note'\)\. Train"
+        with pytest.raises(RunError, match=words):
+            load_head(run)
+
+
+def test_a_damaged_model_is_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path).path
+    (run / "model.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(RunError, match=r"model\.npz cannot be loaded.*--overwrite"):
+        load_head(run)
+
+
+def test_a_model_that_carries_a_pickle_is_not_opened(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path).path
+    objects = np.array([{"code": 1}], dtype=object)
+    np.savez(run / "model.npz", kernel=objects, bias=np.zeros(1))
+    with pytest.raises(RunError, match=r"cannot be loaded.*allow_pickle"):
+        load_head(run)
+    assert zipfile.is_zipfile(run / "model.npz")
+
+
+@pytest.mark.parametrize(("name", "read"), [("history", read_history), ("predictions", None)])
+def test_a_damaged_table_is_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path, name: str, read: Any
+) -> None:
+    run = train(data, tmp_path).path
+    (run / f"{name}.csv").write_text("epoch,loss\n1\n")
+    with pytest.raises(RunError, match=rf"{name}\.csv cannot be read.*--overwrite"):
+        (read or read_predictions)(run)
+
+
+def test_a_run_of_a_head_that_is_not_registered_is_named(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path).path
+    values = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
+    with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):
+        read_config(run)

@@ -1,0 +1,33 @@
+"""A trained run says of new features what it said when it was trained, and where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heads import load_splits, train
+from heads.runs.loaded import load_run
+from heads.runs.predictions import read_predictions
+
+
+@pytest.mark.parametrize("head", ["ridge", "ridge-dist", "constant"])
+def test_a_loaded_run_says_what_it_said_when_it_was_trained(
+    planted: Path, tmp_path: Path, head: str
+) -> None:
+    data = load_splits(planted)
+    path = train(head, data, tmp_path).path
+    opinions = load_run(path).opinions(np.asarray(data["test"].X[:], np.float32))
+    stored = read_predictions(path).prediction("test", ranking_only=False, label_by_p=False)
+    assert [o.score for o in opinions] == stored.score.tolist()
+    assert [o.p_beautiful for o in opinions] == stored.p_beautiful.tolist()
+    assert all((o.std is None) == (head == "ridge") for o in opinions)
+
+
+def test_training_photographs_stand_evenly_among_themselves(planted: Path, tmp_path: Path) -> None:
+    data = load_splits(planted)
+    loaded = load_run(train("ridge", data, tmp_path).path)
+    opinions = loaded.opinions(np.asarray(data["train"].X[:], np.float32))
+    percentiles = np.sort([opinion.percentile for opinion in opinions])
+    np.testing.assert_allclose(percentiles, 100 * (np.arange(600) + 0.5) / 600, atol=0.2)

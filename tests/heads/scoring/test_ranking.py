@@ -1,0 +1,54 @@
+"""The best first, near-duplicates behind the better one, items with their best picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heads.runs.loaded import Opinion
+from heads.scoring.ranking import group_by_folder, mark_near_duplicates, rank
+from heads.scoring.records import Scored
+
+
+def scored(path: str, score: float, *features: float) -> Scored:
+    opinion = Opinion(score, None, score / 10, 50.0, beautiful=True)
+    return Scored(path, (opinion,), "", np.array(features or (1.0, 0.0), np.float32))
+
+
+def test_the_best_stand_first_and_failures_nowhere() -> None:
+    failed = Scored("bad", (), "empty", None)
+    ranked = rank([scored("b", 2), failed, scored("a", 3), scored("c", 2)])
+    assert [item.scored.path for item in ranked] == ["a", "b", "c"]
+
+
+def test_a_near_duplicate_names_the_better_photograph() -> None:
+    photographs = [
+        scored("copy", 2, 1.0, 0.1),
+        scored("best", 3, 1.0, 0.0),
+        scored("other", 1, 0.0, 1.0),
+        scored("worse copy", 0, 1.0, 0.2),
+    ]
+    marked = mark_near_duplicates(rank(photographs))
+    assert {item.scored.path: item.duplicate_of for item in marked} == {
+        **{"best": "", "copy": "best", "other": "", "worse copy": "best"}
+    }
+    assert mark_near_duplicates([]) == []
+
+
+def test_near_duplicates_are_found_across_blocks() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((1500, 64))
+    photographs = [scored(f"p{i}", -float(i), *vector) for i, vector in enumerate(vectors)]
+    photographs.append(scored("copy", -9999.0, *(vectors[3] + 0.01)))
+    marked = mark_near_duplicates(rank(photographs))
+    assert [item.scored.path for item in marked if item.duplicate_of] == ["copy"]
+    assert marked[-1].duplicate_of == "p3"
+
+
+def test_each_folder_names_its_best_picture() -> None:
+    photographs = [scored("x/1.jpg", 1), scored("x/2.jpg", 2), scored("y/3.jpg", 0)]
+    grouped = group_by_folder(rank(photographs))
+    assert [(item.scored.path, item.group, item.group_size, item.best) for item in grouped] == [
+        ("x/2.jpg", "x", 2, True),
+        ("x/1.jpg", "x", 2, False),
+        ("y/3.jpg", "y", 1, True),
+    ]
