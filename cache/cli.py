@@ -31,8 +31,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="what a file holds and how it was made",
         description="Say what a cache holds and how it was made. Unfinished files are shown too.",
     )
-    info.add_argument("files", nargs="+", type=Path, metavar="FILE", help="features/train.h5, ...")
-    info.add_argument("--json", action="store_true", help="print one JSON object a file")
     info.set_defaults(command=_info)
     verify = commands.add_parser(
         "verify",
@@ -41,11 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
         "within the backbone's range, ids that stand once, no row left out. Exit code 1 if not. "
         "A file of 235,000 photographs (600 MB) takes some seconds.",
     )
-    verify.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="features/train.h5, ..."
-    )
-    verify.add_argument("--json", action="store_true", help="print one JSON object a file")
     verify.set_defaults(command=_verify)
+    for each in (info, verify):
+        each.add_argument(
+            "files", nargs="+", type=Path, metavar="FILE", help="features/train.h5, ..."
+        )
+        each.add_argument("--json", action="store_true", help="print one JSON object a file")
     merge = commands.add_parser(
         "merge",
         help="put the shards of a split together",

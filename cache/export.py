@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +30,16 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     with storage_errors(out), replacing(out) as temporary:
         if to == "npz":
             columns["features"] = cache.features[cache.ok_rows]
-            _write_npz(temporary, columns)
+            with temporary.open("wb") as file:  # to a name, numpy would add an ending
+                np.savez(file, **columns)
         else:
             _write_frame(temporary, to, columns, cache.features[cache.ok_rows])
     return len(cache.ok_rows)
 
 
-def _write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays as `numpy.savez` does; image ids and paths stay plain text arrays."""
-    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def _columns(cache: FeatureCache) -> dict[str, npt.NDArray[Any]]:
+def _columns(cache: FeatureCache) -> dict[str, Any]:
     labels = cache.labels.take(cache.ok_rows)
-    columns: dict[str, npt.NDArray[Any]] = {
+    columns = {
         "image_id": labels.image_id,
         "path": labels.path,
         "group": labels.group,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -148,23 +149,19 @@ class Manifest:
         """Return some rows, chosen by `split_rule`."""
         return Manifest(self.labels.take(rows), split_rule)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 over all rows and labels: another photograph or label gives another value."""
         labels = self.labels
         scale = [float(labels.scale.lo), float(labels.scale.hi)]
         head = [*scale, labels.threshold, self.split_rule.to_dict()]
         digest = hashlib.sha256(canonical_json(head).encode())
-        present = labels.columns()
-        for column in COLUMNS:
-            if column.name not in present:
-                continue
-            values = present[column.name]
-            if column.stored == TEXT:
-                digest.update(f"\n{column.name}\n".encode() + "\n".join(values.tolist()).encode())
+        stored = {column.name: column.stored for column in COLUMNS}
+        for name, values in labels.columns().items():
+            if stored[name] == TEXT:
+                digest.update(f"\n{name}\n".encode() + "\n".join(values.tolist()).encode())
             else:
-                stored = np.ascontiguousarray(values, dtype=column.stored)
-                digest.update(column.name.encode() + stored.tobytes())
+                digest.update(name.encode() + values.astype(stored[name]).tobytes())
         return digest.hexdigest()
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import FormatError, MismatchError, StorageError
 from cache.files import exclusive, storage_errors
@@ -21,8 +23,6 @@ from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray, Status
 from cache.writer import Block, CacheWriter, now
-
-BLOCK_ROWS = 2048
 
 
 def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> FeatureCache:
@@ -106,15 +106,19 @@ def _copy(writer: CacheWriter, caches: Sequence[FeatureCache]) -> None:
         for engine in cache.header.provenance.engine.split("; "):
             writer.record_engine(engine)
         reasons = read_rejects(cache.path)
-        for start in range(0, cache.n_rows, BLOCK_ROWS):
-            rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows), dtype=np.int64)
-            writer.write(_block(cache, rows, offset, reasons))
+        for rows, features in cache.blocks():
+            writer.write(_block(cache, rows, features, offset, reasons))
         offset += cache.n_rows
 
 
-def _block(cache: FeatureCache, rows: IntArray, offset: int, reasons: dict[str, str]) -> Block:
-    features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
-    wrong = rows[cache.checksums(rows, features) != cache.crc32[rows]]
+def _block(
+    cache: FeatureCache,
+    rows: IntArray,
+    features: npt.NDArray[Any],
+    offset: int,
+    reasons: dict[str, str],
+) -> Block:
+    wrong = cache.wrong_rows(rows, features)
     if len(wrong):
         raise FormatError(
             f"{cache.path} is damaged: row {wrong[0]} has a wrong checksum. Extract this shard "

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -64,17 +65,17 @@ def open_writer(
         if reuse.overwrite:
             partial.unlink(missing_ok=True)
             journal_path(path).unlink(missing_ok=True)
+        elif is_current(path, manifest, spec, facts, reuse):
+            return None
         else:
             found = _earlier(path, manifest, spec)
-            if found and found[0].path == path and _is_current(found[0], manifest, facts, reuse):
-                return None
             if found and found[0].path == partial and _same_rows(found[0], manifest):
                 outdated = _outdated(found[0], facts, reuse)
                 writer = CacheWriter(path, manifest, spec)
                 writer.adopt(facts, outdated)
                 return writer
             found += _donors(path, spec, reuse)
-        _make(path, manifest, spec, facts, origin, _Kept.of(found, manifest, facts, reuse))
+        _make(path, manifest, spec, facts, origin, _kept(found, manifest, facts, reuse))
         return CacheWriter(path, manifest, spec)
 
 
@@ -88,7 +89,12 @@ def is_current(
     """
     if reuse.overwrite or partial_path(path).exists() or not path.exists():
         return False
-    return _is_current(_compatible(path, spec), manifest, facts, reuse)
+    earlier = _compatible(path, spec)
+    return (
+        earlier.header.complete
+        and _same_rows(earlier, manifest)
+        and not _outdated(earlier, facts, reuse).any()
+    )
 
 
 def count_pending(
@@ -104,7 +110,7 @@ def count_pending(
         to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
         return int((to_do & ~facts.missing).sum())
     found += [] if reuse.overwrite else _donors(path, spec, reuse)
-    kept = sum(len(new) for _, _, new in _Kept.of(found, manifest, facts, reuse).sources)
+    kept = sum(len(part.new) for part in _kept(found, manifest, facts, reuse))
     return int((~facts.missing).sum()) - kept
 
 
@@ -158,51 +164,36 @@ def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDAr
     return outdated
 
 
-def _is_current(earlier: FeatureCache, manifest: Manifest, facts: FileFacts, reuse: Reuse) -> bool:
-    return (
-        earlier.header.complete
-        and _same_rows(earlier, manifest)
-        and not _outdated(earlier, facts, reuse).any()
-    )
+class _Kept(NamedTuple):
+    """Rows of an earlier file that are still right: `old` in that file, `new` in the new one."""
+
+    earlier: FeatureCache
+    old: IntArray
+    new: IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """Rows of earlier files that are still right: (file, its rows, rows of the new file)."""
-
-    sources: Sequence[tuple[FeatureCache, IntArray, IntArray]]
-
-    @property
-    def engines(self) -> str:
-        """What computed the kept rows, as `CacheWriter.record_engine` notes it."""
-        noted = [each.header.provenance.engine for each, rows, _ in self.sources if len(rows)]
-        names = dict.fromkeys(name for text in noted for name in text.split("; ") if name)
-        return "; ".join(names)
-
-    @classmethod
-    def of(
-        cls, found: Sequence[FeatureCache], manifest: Manifest, facts: FileFacts, reuse: Reuse
-    ) -> _Kept:
-        keep = [Status.OK] if reuse.retry_failed else [Status.OK, Status.UNREADABLE]
-        ids = manifest.labels.image_id.tolist()
-        open_rows = {image_id: row for row, image_id in enumerate(ids)}
-        sources = []
-        for earlier in found:
-            before = earlier.facts
-            pairs = []
-            for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
-                new = open_rows.get(str(earlier.labels.image_id[old]))
-                if (
-                    new is not None
-                    and before.size_bytes[old] == facts.size_bytes[new]
-                    and before.mtime_ns[old] == facts.mtime_ns[new]
-                ):
-                    pairs.append((old, new))
-                    del open_rows[str(earlier.labels.image_id[old])]
-            both = np.array(pairs, np.int64).reshape(-1, 2)
-            both = both[np.argsort(both[:, 1])]
-            sources.append((earlier, both[:, 0], both[:, 1]))
-        return cls(sources)
+def _kept(
+    found: Sequence[FeatureCache], manifest: Manifest, facts: FileFacts, reuse: Reuse
+) -> list[_Kept]:
+    keep = [Status.OK] if reuse.retry_failed else [Status.OK, Status.UNREADABLE]
+    open_rows = {image_id: row for row, image_id in enumerate(manifest.labels.image_id.tolist())}
+    kept = []
+    for earlier in found:
+        before, ids = earlier.facts, earlier.labels.image_id.tolist()
+        pairs = []
+        for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
+            new = open_rows.get(ids[old])
+            if (
+                new is not None
+                and before.size_bytes[old] == facts.size_bytes[new]
+                and before.mtime_ns[old] == facts.mtime_ns[new]
+            ):
+                pairs.append((old, new))
+                del open_rows[ids[old]]
+        both = np.array(pairs, np.int64).reshape(-1, 2)
+        both = both[np.argsort(both[:, 1])]
+        kept.append(_Kept(earlier, both[:, 0], both[:, 1]))
+    return kept
 
 
 def _make(
@@ -211,36 +202,35 @@ def _make(
     spec: ExtractorSpec,
     facts: FileFacts,
     origin: Provenance,
-    kept: _Kept,
+    kept: Sequence[_Kept],
 ) -> None:
     """Make a new partial file, with the kept rows in it, in one step."""
+    noted = [part.earlier.header.provenance.engine for part in kept if len(part.old)]
+    # As `CacheWriter.record_engine` notes them.
+    engines = dict.fromkeys(name for text in noted for name in text.split("; ") if name)
+    origin = replace(origin, engine="; ".join(engines))
     for written in (partial_path(path), journal_path(path)):
         remove_leftovers(written)
     with replacing(partial_path(path)) as temporary:
-        schema.create(temporary, manifest, spec, facts, replace(origin, engine=kept.engines))
-        _reserve(temporary)
+        schema.create(temporary, manifest, spec, facts, origin)
+        # Takes the whole room now, so that a full disk shows before the work, not after it.
+        with temporary.open("r+b") as room:
+            os.posix_fallocate(room.fileno(), 0, temporary.stat().st_size)
         with open_hdf5(temporary, "r+") as file:
-            for earlier, old, new in kept.sources:
-                _copy_rows(file, earlier, old, new, manifest)
+            for part in kept:
+                _copy_rows(file, part, manifest)
             mark_missing(file, manifest, facts)
         _carry_reasons(path, kept)
 
 
-def _reserve(path: Path) -> None:
-    """Take the file's whole room now, so that a full disk shows before the work, not after it."""
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _copy_rows(
-    file: h5py.File, earlier: FeatureCache, old: IntArray, new: IntArray, manifest: Manifest
-) -> None:
+def _copy_rows(file: h5py.File, kept: _Kept, manifest: Manifest) -> None:
+    earlier, old, new = kept
     status, size, sums = file["status"][:], file["size"][:], file["crc32"][:]
     status[new], size[new] = earlier.status[old], earlier.size[old]
     for start in range(0, len(new), COPY_ROWS):
         rows, source = new[start : start + COPY_ROWS], old[start : start + COPY_ROWS]
         features = earlier.features[source]
-        wrong = source[earlier.checksums(source, features) != earlier.crc32[source]]
+        wrong = earlier.wrong_rows(source, features)
         if len(wrong):
             raise FormatError(
                 f"{earlier.path} is damaged: {len(wrong)} rows from row {wrong[0]} on have a wrong "
@@ -249,16 +239,14 @@ def _copy_rows(
         ok = status[rows] == Status.OK
         for span, part in spans_of(rows, ok):
             file["features"][span] = features[part]
-        for i, row in enumerate(rows.tolist()):
-            labels = schema.label_bytes(manifest.labels, row)
-            sums[row] = schema.row_crc32(features[i] if ok[i] else None, labels)
+        sums[rows] = schema.checksums(manifest.labels, rows, features, ok)
     file["status"][:], file["size"][:], file["crc32"][:] = status, size, sums
 
 
-def _carry_reasons(path: Path, kept: _Kept) -> None:
+def _carry_reasons(path: Path, kept: Sequence[_Kept]) -> None:
     """Start the journal of reasons with those of kept rows that were rejected earlier."""
     reasons: dict[str, str] = {}
-    for earlier, _, _ in kept.sources:
+    for earlier, _, _ in kept:
         reasons |= read_rejects(earlier.path)
     reasons |= read_rejects(path) | read_journal(journal_path(path))
     with (
@@ -266,7 +254,7 @@ def _carry_reasons(path: Path, kept: _Kept) -> None:
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         lines = csv.writer(file, lineterminator="\n")
-        for earlier, old, _ in kept.sources:
+        for earlier, old, _ in kept:
             for row in old[earlier.status[old] == Status.UNREADABLE].tolist():
                 image_id = str(earlier.labels.image_id[row])
                 lines.writerow([image_id, reasons.get(image_id, REASON_LOST)])

@@ -79,11 +79,15 @@ def create(
                 _store(file, column, present[column.name])
         file["file_bytes"] = facts.size_bytes.astype("<i8")
         file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
-        _allocated(file, "status", (n,), "u1", fill=True)
-        _allocated(file, "size", (n, 2), "<i4", fill=True)
-        _allocated(file, "crc32", (n,), "<u4", fill=True)
-        shape = (n, len(spec.views), spec.n_features)
-        _allocated(file, "features", shape, np.dtype(spec.dtype).newbyteorder("<"), fill=False)
+        file.create_dataset("status", (n,), "u1", fill_time="never")[...] = 0
+        file.create_dataset("size", (n, 2), "<i4", fill_time="never")[...] = 0
+        file.create_dataset("crc32", (n,), "<u4", fill_time="never")[...] = 0
+        shape, dtype = (n, len(spec.views), spec.n_features), np.dtype(spec.dtype).newbyteorder("<")
+        features = file.create_dataset("features", shape, dtype, fill_time="never")
+        # HDF5 gives a dataset its place at the first write: one number at the very end, so that
+        # the file has its full length and structure from the start.
+        if n:
+            features[-1, -1, -1] = 0
         _attributes(file, manifest, spec, origin)
 
 
@@ -96,21 +100,6 @@ def _store(file: h5py.File, column: Column, values: npt.NDArray[Any]) -> None:
     width = max((len(value) for value in encoded), default=1) or 1
     dtype = h5py.string_dtype("utf-8", width)
     file.create_dataset(column.name, data=np.array(encoded, dtype), dtype=dtype)
-
-
-def _allocated(
-    file: h5py.File, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, *, fill: bool
-) -> None:
-    file.create_dataset(name, shape, dtype, fill_time="never")
-    properties = file[name].id.get_create_plist()
-    if properties.get_layout() != h5py.h5d.CONTIGUOUS:
-        raise FormatError(f"The dataset {name} was not laid out contiguously.")
-    # HDF5 gives a dataset its place at the first write: all zeros, or one number at the very end,
-    # so that the file has its full length and structure from the start.
-    if fill:
-        file[name][...] = 0
-    elif shape[0]:
-        file[name][(-1,) * len(shape)] = 0
 
 
 def _attributes(
@@ -235,14 +224,22 @@ def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:
     return replace(rule, kind=SplitKind.of_words(rule.rule))
 
 
-def label_bytes(labels: LabelTable, row: int) -> bytes:
-    """Return the bytes of a row's labels that enter its checksum: id, votes, mean."""
-    counts = b"" if labels.votes is None else np.asarray(labels.votes[row], COUNT).tobytes()
-    image_id = str(labels.image_id[row]).encode("utf-8")
-    return image_id + counts + np.array(labels.mean[row], FLOAT).tobytes()
+def checksums(
+    labels: LabelTable,
+    rows: npt.NDArray[np.int64],
+    features: npt.NDArray[Any] | None = None,
+    ok: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.uint32]:
+    """Return CRC-32 of rows (n,): of their stored features, then of id, votes and mean.
 
-
-def row_crc32(features: npt.NDArray[Any] | None, labels: bytes) -> int:
-    """Return CRC-32 over a row's stored features (V x D, little-endian; none if absent), labels."""
-    start = 0 if features is None else zlib.crc32(np.ascontiguousarray(features).data)
-    return zlib.crc32(labels, start)
+    `features` (n, V, D), little-endian, count where `ok` (n,); without them no row has any.
+    """
+    sums = np.zeros(len(rows), np.uint32)
+    for i, row in enumerate(rows.tolist()):
+        start = 0
+        if features is not None and ok is not None and ok[i]:
+            start = zlib.crc32(np.ascontiguousarray(features[i]).data)
+        counts = b"" if labels.votes is None else np.asarray(labels.votes[row], COUNT).tobytes()
+        mean = np.array(labels.mean[row], FLOAT).tobytes()
+        sums[i] = zlib.crc32(str(labels.image_id[row]).encode() + counts + mean, start)
+    return sums

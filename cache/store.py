@@ -19,10 +19,11 @@ import numpy.typing as npt
 from cache import schema
 from cache.errors import FormatError, IncompleteCacheError
 from cache.labels import COLUMNS, TEXT, LabelTable, Manifest
-from cache.types import ExtractorSpec, IntArray, Scale, SplitRule, Status, TextArray
+from cache.types import IntArray, Status, TextArray
 
 Features = np.memmap[Any, np.dtype[np.floating[Any]]] | npt.NDArray[np.floating[Any]]
 PARTIAL = ".partial"
+BLOCK_ROWS = 2048
 
 
 def partial_path(path: Path) -> Path:
@@ -95,17 +96,28 @@ class FeatureCache:
     """One split's features and labels, read-only.
 
     `features` is (N, V, D), float16 or float32, mapped into memory; rows whose `status` is not OK
-    hold no features. Labels are read when first asked for. `header` holds all attributes.
+    hold no features. Labels are read when first asked for. `header` holds all attributes; of these,
+    `spec` is what made the features, `split` train, val or test and `split_rule` how it was chosen,
+    `scale` the range of mean scores, `threshold` a decimal number that beautiful means lie strictly
+    above, `manifest_sha256` that of the rows and their labels, `data_root` the folder that paths
+    are relative to, `label_note` a remark to be shown wherever results are, or '', and
+    `library_versions` those of the libraries that made the file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_hdf5(path, "r") as file, damage(path):
-            self.header = schema.read_header(file, path)
+            header = self.header = schema.read_header(file, path)
+            self.spec, self.manifest_sha256 = header.spec, header.manifest_sha256
+            self.split, self.split_rule = header.split, header.split_rule
+            self.scale, self.threshold = header.scale, header.threshold
+            self.data_root = Path(header.provenance.data_root)
+            self.label_note = header.provenance.label_note
+            self.library_versions = header.provenance.library_versions
             self._read_layout(file)
 
     def _read_layout(self, file: h5py.File) -> None:
-        spec = self.header.spec
+        spec = self.spec
         dataset = file["features"]
         self.n_rows = len(file["image_id"])
         self._offset = dataset.id.get_offset()
@@ -124,7 +136,7 @@ class FeatureCache:
     @cached_property
     def features(self) -> Features:
         """(N, V, D), float16 or float32, mapped read-only."""
-        shape = (self.n_rows, len(self.header.spec.views), self.header.spec.n_features)
+        shape = (self.n_rows, len(self.spec.views), self.spec.n_features)
         return np.memmap(self.path, self._dtype, "r", self._offset, shape)
 
     def _needed(self, name: str) -> npt.NDArray[Any]:
@@ -170,7 +182,7 @@ class FeatureCache:
 
     @cached_property
     def crc32(self) -> npt.NDArray[np.uint32]:
-        """(N,) checksums, as `schema.row_crc32` computes them."""
+        """(N,) checksums, as `schema.checksums` computes them."""
         return self._needed("crc32")
 
     @cached_property
@@ -178,19 +190,18 @@ class FeatureCache:
         """Bytes and times of the photographs' files when they were read."""
         return schema.FileFacts(self._needed("file_bytes"), self._needed("file_mtime_ns"))
 
-    def checksums(
-        self, rows: IntArray, features: npt.NDArray[np.floating[Any]]
-    ) -> npt.NDArray[np.uint32]:
-        """Return CRC-32 of rows (n,) as they are stored now; a sound row has its `crc32`.
+    def blocks(self) -> Iterator[tuple[IntArray, npt.NDArray[Any]]]:
+        """Yield all rows' numbers (n,) and features (n, V, D), some at a time."""
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            features = np.asarray(self.features[start : start + BLOCK_ROWS])
+            yield np.arange(start, start + len(features)), features
 
-        `features` are those of the rows, (n, V, D); they count where a row's status is OK.
-        """
-        sums = np.empty(len(rows), np.uint32)
-        for i, row in enumerate(rows.tolist()):
-            ok = self.status[row] == Status.OK
-            labels = schema.label_bytes(self.labels, row)
-            sums[i] = schema.row_crc32(features[i] if ok else None, labels)
-        return sums
+    def wrong_rows(self, rows: IntArray, features: npt.NDArray[Any]) -> IntArray:
+        """Return those of rows (n,), whose features are (n, V, D), that have a wrong checksum."""
+        ok = self.status[rows] == Status.OK
+        sums = schema.checksums(self.labels, rows, features, ok)
+        wrong: IntArray = rows[sums != self.crc32[rows]]
+        return wrong
 
     def manifest(self) -> Manifest:
         """Return the rows and their labels, as they are stored now.
@@ -199,51 +210,6 @@ class FeatureCache:
             LabelError: they contradict themselves, so the file is damaged.
         """
         return Manifest(self.labels, self.split_rule)
-
-    @property
-    def spec(self) -> ExtractorSpec:
-        """What made the features."""
-        return self.header.spec
-
-    @property
-    def split(self) -> str:
-        """train, val or test."""
-        return self.header.split
-
-    @property
-    def split_rule(self) -> SplitRule:
-        """How this split was chosen."""
-        return self.header.split_rule
-
-    @property
-    def scale(self) -> Scale:
-        """The range of mean scores."""
-        return self.header.scale
-
-    @property
-    def threshold(self) -> str:
-        """Beautiful means a mean strictly above this decimal number."""
-        return self.header.threshold
-
-    @property
-    def manifest_sha256(self) -> str:
-        """SHA-256 of the rows and their labels."""
-        return self.header.manifest_sha256
-
-    @property
-    def data_root(self) -> Path:
-        """The folder that the labels' paths are relative to."""
-        return Path(self.header.provenance.data_root)
-
-    @property
-    def label_note(self) -> str:
-        """A remark on the labels to be shown wherever results are, or ''."""
-        return self.header.provenance.label_note
-
-    @property
-    def library_versions(self) -> dict[str, str]:
-        """Versions of the libraries that made the file."""
-        return self.header.provenance.library_versions
 
 
 def _texts(stored: npt.NDArray[Any]) -> TextArray:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cache.errors import AestheticError, LabelError
 from cache.store import FeatureCache, open_cache
-from cache.types import Status
+from cache.types import IntArray, Status
 
-BLOCK_ROWS = 2048
 SHOWN = 5
 
 
@@ -85,10 +84,9 @@ def verify(path: Path) -> list[Finding]:
     """
     cache = open_cache(path)
     found: dict[str, list[int]] = {}
-    for problem, row in _row_problems(cache):
-        found.setdefault(problem, []).append(row)
-    for problem, rows in _bookkeeping(cache):
-        found.setdefault(problem, []).extend(rows)
+    for problem, rows in chain(_row_problems(cache), _bookkeeping(cache)):
+        if len(rows):
+            found.setdefault(problem, []).extend(rows.tolist())
     findings = [Finding(name, len(rows), tuple(rows[:SHOWN])) for name, rows in found.items()]
     return findings or _label_problems(cache)
 
@@ -105,45 +103,26 @@ def _label_problems(cache: FeatureCache) -> list[Finding]:
     return [Finding(problem, cache.n_rows, ())]
 
 
-def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, list[int]]]:
+def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, IntArray]]:
     _, first = np.unique(cache.labels.image_id, return_index=True)
-    if len(first) != cache.n_rows:
-        yield "duplicated ids", np.setdiff1d(np.arange(cache.n_rows), first).tolist()
+    yield "duplicated ids", np.setdiff1d(np.arange(cache.n_rows), first)
     pending = np.flatnonzero(cache.status == Status.PENDING)
-    if len(pending):
-        yield "rows that are still pending in a file marked complete", pending.tolist()
-    unknown = np.flatnonzero(cache.status > max(Status))
-    if len(unknown):
-        yield "rows of unknown status", unknown.tolist()
+    yield "rows that are still pending in a file marked complete", pending
+    yield "rows of unknown status", np.flatnonzero(cache.status > max(Status))
     votes = cache.labels.votes
     if votes is not None:
-        empty = np.flatnonzero(votes.sum(axis=1) < 1)
-        if len(empty):
-            yield "rows without votes", empty.tolist()
+        yield "rows without votes", np.flatnonzero(votes.sum(axis=1) < 1)
 
 
-def _row_problems(cache: FeatureCache) -> Iterator[tuple[str, int]]:
-    for start in range(0, cache.n_rows, BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, cache.n_rows))
-        features = np.asarray(cache.features[rows[0] : rows[-1] + 1])
-        wrong = cache.checksums(rows, features) != cache.crc32[rows]
-        for row in rows[wrong & (cache.status[rows] != Status.PENDING)].tolist():
-            yield "a wrong checksum", row
-        yield from _value_problems(cache, rows, features)
-
-
-def _value_problems(
-    cache: FeatureCache, rows: npt.NDArray[Any], features: npt.NDArray[Any]
-) -> Iterator[tuple[str, int]]:
-    ok = cache.status[rows] == Status.OK
-    flat = features.reshape(len(rows), -1)
-    finite = np.isfinite(flat).all(axis=1)
-    for row in rows[ok & ~finite].tolist():
-        yield "NaN or infinite features", row
-    for name, (lo, hi) in cache.header.provenance.value_ranges.items():
-        part = features[:, :, cache.spec.layer_slice(name)].reshape(len(rows), -1)
-        inside = ((part >= lo) & (part <= hi)).all(axis=1)
-        for row in rows[ok & finite & ~inside].tolist():
-            yield f"{name} features outside {lo:g}..{hi:g}", row
-    for row in rows[ok & ~flat.any(axis=1)].tolist():
-        yield "marked ok but without features", row
+def _row_problems(cache: FeatureCache) -> Iterator[tuple[str, IntArray]]:
+    for rows, features in cache.blocks():
+        wrong = cache.wrong_rows(rows, features)
+        yield "a wrong checksum", wrong[cache.status[wrong] != Status.PENDING]
+        ok = cache.status[rows] == Status.OK
+        finite = np.isfinite(features).all(axis=(1, 2))
+        yield "NaN or infinite features", rows[ok & ~finite]
+        for name, (lo, hi) in cache.header.provenance.value_ranges.items():
+            part = features[:, :, cache.spec.layer_slice(name)]
+            inside = ((part >= lo) & (part <= hi)).all(axis=(1, 2))
+            yield f"{name} features outside {lo:g}..{hi:g}", rows[ok & finite & ~inside]
+        yield "marked ok but without features", rows[ok & ~features.any(axis=(1, 2))]

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -69,12 +68,7 @@ class CacheWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -83,8 +77,7 @@ class CacheWriter:
             try:
                 self._journal.close()
             finally:
-                if self._file:
-                    self._file.close()
+                self._file.close()
 
     @property
     def status(self) -> npt.NDArray[np.uint8]:
@@ -113,30 +106,17 @@ class CacheWriter:
             self._write_reasons(block)
             ok = block.status == Status.OK
             stored = np.asarray(block.features, self.spec.dtype)
-            sums = self._checksums(block.rows, stored, ok)
+            sums = schema.checksums(self.manifest.labels, block.rows, stored, ok)
             for span, part in spans_of(block.rows, ok):
                 self._file["features"][span] = stored[part]
-            everything = np.ones(len(block.rows), bool)
-            for span, part in spans_of(block.rows, everything):
+            for span, part in spans_of(block.rows):
                 self._file["size"][span] = block.size[part]
                 self._file["crc32"][span] = sums[part]
             self._file.flush()
-            for span, part in spans_of(block.rows, everything):
+            for span, part in spans_of(block.rows):
                 self._file["status"][span] = block.status[part]
             self._file.flush()
         self._status[block.rows] = block.status
-
-    def _checksums(
-        self, rows: IntArray, stored: npt.NDArray[Any], ok: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.uint32]:
-        labels = self.manifest.labels
-        return np.array(
-            [
-                schema.row_crc32(stored[i] if ok[i] else None, schema.label_bytes(labels, row))
-                for i, row in enumerate(rows.tolist())
-            ],
-            np.uint32,
-        )
 
     def _write_reasons(self, block: Block) -> None:
         lines = csv.writer(self._journal, lineterminator="\n")
@@ -158,7 +138,7 @@ class CacheWriter:
             schema.set_in_place(self._file, "complete", 0)
             self._file["status"][:] = self._status
             self._file.flush()
-            for span, _ in spans_of(rows, np.ones(len(rows), bool)):
+            for span, _ in spans_of(rows):
                 for name in ("features", "size", "crc32"):
                     self._file[name][span] = 0
             self._file["file_bytes"][:] = facts.size_bytes
@@ -182,8 +162,9 @@ class CacheWriter:
             StorageError: the disk refuses; the partial file is kept.
         """
         with storage_errors(self.path):
-            for name, status in _COUNTED.items():
-                schema.set_in_place(self._file, name, int((self._status == status).sum()))
+            for status in (Status.OK, Status.MISSING, Status.UNREADABLE):
+                count = int((self._status == status).sum())
+                schema.set_in_place(self._file, f"n_{status.name.lower()}", count)
             schema.set_in_place(self._file, "finished", now().encode())
             schema.set_in_place(self._file, "complete", 1)
             self._file.flush()
@@ -208,21 +189,20 @@ class CacheWriter:
             for row in rejected.tolist():
                 image_id = str(labels.image_id[row])
                 status = Status(int(self._status[row]))
-                lost = REASON_MISSING if status is Status.MISSING else REASON_LOST
-                reason = lost if status is Status.MISSING else reasons.get(image_id, lost)
+                reason = REASON_MISSING
+                if status is Status.UNREADABLE:
+                    reason = reasons.get(image_id, REASON_LOST)
                 lines.writerow([image_id, labels.path[row], status.name.lower(), reason])
 
 
-_COUNTED = {
-    "n_ok": Status.OK,
-    "n_missing": Status.MISSING,
-    "n_unreadable": Status.UNREADABLE,
-}
+def spans_of(
+    rows: IntArray, chosen: npt.NDArray[np.bool_] | None = None
+) -> list[tuple[slice, slice]]:
+    """Pair each run of consecutive chosen rows: (slice of the file, slice of the block).
 
-
-def spans_of(rows: IntArray, chosen: npt.NDArray[np.bool_]) -> list[tuple[slice, slice]]:
-    """Pair each run of consecutive chosen rows: (slice of the file, slice of the block)."""
-    picked = np.flatnonzero(chosen)
+    All rows are chosen where nothing is said.
+    """
+    picked = np.arange(len(rows)) if chosen is None else np.flatnonzero(chosen)
     if not len(picked):
         return []
     breaks = np.flatnonzero((np.diff(picked) != 1) | (np.diff(rows[picked]) != 1)) + 1
@@ -237,8 +217,7 @@ def mark_missing(file: h5py.File, manifest: Manifest, facts: FileFacts) -> None:
     status, sums = file["status"][:], file["crc32"][:]
     absent = np.flatnonzero(facts.missing)
     status[absent] = Status.MISSING
-    for row in absent.tolist():
-        sums[row] = schema.row_crc32(None, schema.label_bytes(manifest.labels, row))
+    sums[absent] = schema.checksums(manifest.labels, absent)
     file["crc32"][:] = sums
     file.flush()
     file["status"][:] = status

@@ -27,7 +27,7 @@ from extract.images.decode import (
     thumbnail_jpeg,
     upright_pixels,
 )
-from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, View, views
+from extract.images.views import PREPROCESSING, View, views
 from extract.stream import Account, Cutting, PhotographSource, stream
 
 __all__ = [
@@ -60,16 +60,14 @@ class Extracted:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
 class Extractor:
     """Features of photographs exactly as a cache holds them; made by `open_extractor`."""
 
-    def __init__(
-        self, spec: ExtractorSpec, weights: Weights, engine: Engine, cutting: Cutting
-    ) -> None:
-        self.spec = spec
-        self.weights = weights
-        self._engine = engine
-        self._cutting = cutting
+    spec: ExtractorSpec
+    weights: Weights
+    engine: Engine
+    cutting: Cutting
 
     def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
         """Yield each photograph's features in order, in constant memory.
@@ -77,7 +75,7 @@ class Extractor:
         Args:
             sources: paths, or PIL images. Those that cannot be read give a reason.
         """
-        for computed in stream(sources, self._cutting, self._engine, Account()):
+        for computed in stream(sources, self.cutting, self.engine, Account()):
             # As the cache rounds them, so that scores do not depend on where features come from.
             rounded = computed.features.astype(self.spec.dtype).astype(np.float32)
             features = iter(rounded)
@@ -127,13 +125,7 @@ def open_extractor(
 
 
 def _check_preprocessing(spec: ExtractorSpec) -> None:
-    expected = {
-        "decode": DECODE,
-        "resize": RESIZE,
-        "crop": CROP,
-        "interpolation": INTERPOLATION,
-    }
-    for name, mine in expected.items():
+    for name, mine in PREPROCESSING.items():
         theirs = getattr(spec, name)
         if theirs != mine:
             raise MismatchError(

@@ -244,7 +244,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     from cache.resume import Reuse
-    from extract.backbones.engines import EngineSettings, resolved_precision
+    from extract.backbones.engines import EngineSettings
     from extract.labels.records import SPLITS
     from extract.labels.splits import SplitSettings
     from extract.run.settings import FailurePolicy, Settings, Shard
@@ -263,7 +263,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         engine=EngineSettings(
             engine=options.engine,
             device=options.device,
-            precision=resolved_precision(options.precision),
+            precision="float32" if options.precision == "auto" else options.precision,
             layers=options.layers,
             cores=options.jobs or len(os.sched_getaffinity(0)),
         ),

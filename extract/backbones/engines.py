@@ -75,11 +75,6 @@ def full_batch(engine: Engine, pixels_u8: Pixels) -> FeatureBatch:
     return engine.features(pixels_u8)[:n]
 
 
-def resolved_precision(precision: str) -> str:
-    """Return the precision that `auto` stands for: float32."""
-    return "float32" if precision == "auto" else precision
-
-
 def open_engine(settings: EngineSettings, weights: Weights) -> Engine:
     """Open the engine that was asked for; `auto` takes OpenVINO on a processor where it is there.
 
@@ -282,32 +277,25 @@ def _converted(settings: EngineSettings, weights: Weights) -> Path:
     versions = [importlib.metadata.version(name) for name in ("keras", "openvino")]
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    folder = _user_cache() / "openvino"
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = user_cache / "aesthetic-heads" / "openvino"
     final = folder / f"{weights.backbone.name}_{settings.layers}_{key}.xml"
     if not final.exists() or not final.with_suffix(".bin").exists():
         _convert(settings, weights, final)
     return final
 
 
-def _user_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "aesthetic-heads"
-
-
-def _scratch_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=parent)
-    except OSError as error:
-        raise EngineError(
-            f"OpenVINO's converted model cannot be kept in {parent} ({error.strerror}). Set "
-            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
-        ) from None
-
-
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     openvino = import_openvino()
-    with _scratch_folder(final.parent) as folder:
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=final.parent)
+    except OSError as error:
+        raise EngineError(
+            f"OpenVINO's converted model cannot be kept in {final.parent} ({error.strerror}). Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from None
+    with scratch as folder:
         exported = Path(folder) / final.name
         with quiet_stderr():
             from extract.backbones.graph import build_extractor

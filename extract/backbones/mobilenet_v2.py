@@ -46,18 +46,13 @@ def build(scaled: Any) -> tuple[Any, list[Any]]:
     import keras
 
     model = keras.applications.MobileNetV2(input_tensor=scaled, weights=None, include_top=False)
-    blocks = [model.get_layer(name).output for name in _block_ends(model)]
-    return model, [*blocks, model.output]
-
-
-def _block_ends(model: Any) -> list[str]:
-    """Name the layer that ends each of the 17 blocks: its sum, else its projection's norm."""
     names = {layer.name for layer in model.layers}
     ends = ["expanded_conv_project_BN"]
     for block in range(1, len(BLOCK_CHANNELS)):
+        # A block ends with its sum, else with its projection's norm.
         add = f"block_{block}_add"
         ends.append(add if add in names else f"block_{block}_project_BN")
-    return ends
+    return model, [*(model.get_layer(name).output for name in ends), model.output]
 
 
 def load_torch(model: Any, path: Path) -> None:

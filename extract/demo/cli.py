@@ -85,15 +85,11 @@ def make_demo(folder: Path, recipe: Recipe) -> bool:
         with replacing_folder(folder) as draft:
             _fill(draft, recipe)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise StorageError(
+            f"The demo set cannot be written to {folder}: {error.strerror or error}. It needs "
+            "about 60 MB in a folder that you may write to; free some, or name another folder."
+        ) from error
     return True
-
-
-def _cannot_write(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"The demo set cannot be written to {folder}: {error.strerror or error}. It needs about "
-        "60 MB in a folder that you may write to; free some, or name another folder."
-    )
 
 
 def _already_made(folder: Path, recipe: Recipe) -> bool:

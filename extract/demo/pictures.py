@@ -51,15 +51,13 @@ def _sklearn(name: str) -> tuple[tuple[str, str], ...]:
     return (("sklearn", f"datasets/images/{name}"),)
 
 
-MOTORCYCLE = _skimage("motorcycle_left.png", "motorcycle_right.png")
-
 SCENES = (
     Scene("astronaut", _skimage("astronaut.png"), 0.15, (0.45, 0.35)),
     Scene("cat", _skimage("chelsea.png"), 0.25, (0.5, 0.45)),
     Scene("dahlia", _sklearn("flower.jpg"), 0.3, (0.5, 0.5)),
     Scene("rocket", _skimage("rocket.jpg"), 0.25, (0.52, 0.55)),
     Scene("galaxies", _skimage("hubble_deep_field.jpg"), 0.15, (0.5, 0.5)),
-    Scene("motorcycle", MOTORCYCLE, 0.0, (0.5, 0.55)),
+    Scene("motorcycle", _skimage("motorcycle_left.png", "motorcycle_right.png"), 0.0, (0.5, 0.55)),
     Scene("tissue", _skimage("ihc.png"), -0.1, (0.5, 0.5), 0.5),
     Scene("eye", _skimage("retina.jpg"), -0.1, (0.4, 0.5), 0.5),
     Scene("moon", _skimage("moon.png"), -0.05, (0.5, 0.5), 0.6, grey=True),
@@ -173,7 +171,8 @@ def window(width: int, height: int, shot: Shot) -> tuple[float, float, float, fl
 
 def render(picture: Image.Image, shot: Shot) -> Image.Image:
     """Cut the shot's window out of an RGB picture and spoil it; JPEG blocks come with saving."""
-    size = _output_size(shot)
+    edge, aspect = shot.long_edge, shot.aspect
+    size = (edge, round(edge / aspect)) if aspect >= 1 else (round(edge * aspect), edge)
     box = window(*picture.size, shot)
     image = picture.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
     if shot.mirrored:
@@ -195,12 +194,6 @@ def jpeg_quality(shot: Shot) -> int:
     """Return the quality to save a shot with; low enough to show blocks where that is its fault."""
     blocks = shot.severity.get("blocks")
     return CLEAN_QUALITY if blocks is None else round(24 - 20 * blocks)
-
-
-def _output_size(shot: Shot) -> tuple[int, int]:
-    if shot.aspect >= 1:
-        return shot.long_edge, round(shot.long_edge / shot.aspect)
-    return round(shot.long_edge * shot.aspect), shot.long_edge
 
 
 def _tilted(image: Image.Image, severity: float, seed: int) -> Image.Image:

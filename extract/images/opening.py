@@ -11,33 +11,19 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import FunctionType
 from typing import IO, Any
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, UnidentifiedImageError
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
 # reads the multi-picture files of phones (MPO) too. They are tried in this order.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# Importing them enters their readers in `Image.OPEN`.
-PLUGINS = (
-    BmpImagePlugin,
-    GifImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+# Importing a plugin enters its reader in `Image.OPEN`.
+for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff"):
+    import_module(f"PIL.{plugin}ImagePlugin")
 PREFIX_BYTES = 16  # what `Image.open` shows to a plugin's `accept`
 GUARD = "_decompression_bomb_check"
 

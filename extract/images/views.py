@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 RESIZE = (256, 256)
 CROP = (224, 224)
-INTERPOLATION = "bilinear"
 # Says how pixels are made; a change here makes old caches stale.
-DECODE = "pillow: exif-rotated, alpha on white, 16 bit to 8, first frame, jpeg scaled to >= 512"
+PREPROCESSING: dict[str, Any] = {
+    "decode": "pillow: exif-rotated, alpha on white, 16 bit to 8, first frame, "
+    "jpeg scaled to >= 512",
+    "resize": RESIZE,
+    "crop": CROP,
+    "interpolation": "bilinear",
+}
 VIEWS = "center, flip, ten, random:N or whole"
 RANDOM_VIEW_SEED = 0
 MAX_RANDOM_VIEWS = 64

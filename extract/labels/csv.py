@@ -48,7 +48,6 @@ class _Columns:
 
     key: str
     ratings: tuple[str, ...]
-    has_group: bool
     has_split: bool
 
     @classmethod
@@ -69,7 +68,7 @@ class _Columns:
             raise LabelError(
                 f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`."
             )
-        return cls(keys[0], ratings, "group" in names, "split" in names)
+        return cls(keys[0], ratings, "split" in names)
 
 
 class _Places:
@@ -139,7 +138,7 @@ def _parse(values: Mapping[str, str | None], columns: _Columns, places: _Places)
     split = (values["split"] or "").strip() if columns.has_split else ""
     if columns.has_split and split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected train, val or test")
-    group = (values["group"] or "").strip() if columns.has_group else ""
+    group = (values.get("group") or "").strip()
     if columns.ratings:
         votes = tuple(_count(name, values[name]) for name in columns.ratings)
         if not any(votes):

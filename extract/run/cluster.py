@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import chain
 from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
 
 from cache.console import note
 from cache.errors import EngineError
@@ -17,10 +20,9 @@ from cache.merge import merge
 from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
-from cache.types import Status
 from extract.run.extract import extract
 from extract.run.plan import Plan, plan
-from extract.run.settings import Settings, Shard, whole_name
+from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
 
 SHARDS_A_WORKER = 4
@@ -49,17 +51,17 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
         count = shards or SHARDS_A_WORKER * len(threads)
         planned = plan(here)
         note(f"Dask: {len(threads)} workers, {count} shards a split.")
-        results = _run_shards(_tasks(here, planned, count))
+        with parallel_config(backend="dask"):
+            tasks = [delayed(extract)(task) for task in _tasks(here, planned, count)]
+            results = list(chain.from_iterable(Parallel(batch_size=1)(tasks)))
     extracted = sum(result.extracted for result in results)
     rate = extracted / (time.perf_counter() - started)
-    return [
-        _merged(here, manifest, [r for r in results if _is_part(r, manifest)], rate)
-        for manifest, _ in planned.splits
-    ]
-
-
-def _is_part(result: Summary, manifest: Manifest) -> bool:
-    return result.path.name.startswith(f"{manifest.split_rule.split}.shard-")
+    summaries = []
+    for manifest, _ in planned.splits:
+        name = f"{manifest.split_rule.split}.shard-"
+        parts = [result for result in results if result.path.name.startswith(name)]
+        summaries.append(_merged(here, manifest, parts, rate))
+    return summaries
 
 
 def _client(address: str) -> Any:
@@ -79,7 +81,7 @@ def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     """One task a shard of every split that is not complete already."""
     tasks = []
     for manifest, facts in planned.splits:
-        path = settings.out / whole_name(manifest)
+        path = Shard().path(settings.out, manifest.split_rule.split)
         if is_current(path, manifest, planned.spec, facts, settings.reuse):
             continue
         parts = min(count, len(manifest))
@@ -90,35 +92,21 @@ def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     return tasks
 
 
-def _run_shards(tasks: list[Settings]) -> list[Summary]:
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config(backend="dask"):
-        batches = Parallel(batch_size=1)(delayed(extract)(task) for task in tasks)
-    return [summary for batch in batches for summary in batch]
-
-
 def _merged(settings: Settings, manifest: Manifest, parts: list[Summary], rate: float) -> Summary:
     """Merge a split's shards, if there was work, and sum up; `rate` is the cluster's, by clock."""
-    out = settings.out / whole_name(manifest)
+    out = Shard().path(settings.out, manifest.split_rule.split)
     if parts:
         merge(out, [part.path for part in parts], overwrite=True)
     for part in parts:
         part.path.unlink()
         rejects_path(part.path).unlink(missing_ok=True)
-    cache = open_cache(out)
-    extracted = sum(part.extracted for part in parts)
-    return Summary(
-        path=out,
-        ok=cache.counts[Status.OK],
-        missing=cache.counts[Status.MISSING],
-        unreadable=cache.counts[Status.UNREADABLE],
-        extracted=extracted,
-        decode=sum(part.decode for part in parts),
-        inference=sum(part.inference for part in parts),
-        write=sum(part.write for part in parts),
-        wall=extracted / rate if rate else 0.0,
-        engine=parts[0].engine if parts else "none needed",
-        engine_busy=sum(part.engine_busy for part in parts),
-        device=parts[0].device if parts else "cpu",
-    )
+    whole = Summary(out).count(open_cache(out).counts)
+    for part in parts:
+        whole.engine, whole.device = part.engine, part.device
+        whole.extracted += part.extracted
+        whole.decode += part.decode
+        whole.inference += part.inference
+        whole.write += part.write
+        whole.engine_busy += part.engine_busy
+    whole.wall = whole.extracted / rate if rate else 0.0
+    return whole

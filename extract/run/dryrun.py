@@ -9,7 +9,6 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -43,7 +42,9 @@ def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple
     splits = [_split_plan(settings, planned.spec, *each) for each in planned.splits]
     pending = sum(split.to_extract for split in splits)
     rate = _measured_rate(settings, planned, open_engine_) if pending else 0.0
-    free = shutil.disk_usage(_existing(settings.out)).free
+    out = settings.out.resolve()
+    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
+    free = shutil.disk_usage(nearest).free
     seconds = pending / rate if rate else 0.0
     facts = {
         "splits": [split.__dict__ for split in splits],
@@ -88,14 +89,6 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     start = time.perf_counter()
     run(rows)
     return len(rows) / (time.perf_counter() - start)
-
-
-def _existing(path: Path) -> Path:
-    """Return the path itself or the nearest folder above it that is there."""
-    path = path.resolve()
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def _lines(splits: list[SplitPlan], pending: int, rate: float, seconds: float, free: int) -> str:

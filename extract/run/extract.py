@@ -6,6 +6,7 @@ failures on the way, say where the time went.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import time
 from collections import Counter
@@ -28,8 +29,8 @@ from extract.backbones.weights import Weights
 from extract.images.views import views
 from extract.labels.records import read_note
 from extract.run.plan import plan
-from extract.run.settings import Settings, whole_name
-from extract.run.summary import Clock, Summary, summarise
+from extract.run.settings import Settings, Shard
+from extract.run.summary import Summary
 from extract.stream import Account, Cutting, extract_blocks
 
 FAILURES_LOOKED_AT_AFTER = 200
@@ -42,7 +43,14 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
         AestheticError: any problem that the user can mend; the work so far is kept.
     """
     planned = plan(settings)
-    opener = _Once(lambda: open_engine_(settings.engine, planned.weights))
+
+    @functools.cache
+    def opener() -> Engine:
+        note("Opening the engine ...")
+        engine = open_engine_(settings.engine, planned.weights)
+        note(f"Engine: {engine.label}.")
+        return engine
+
     with storage_errors(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
     origin = _provenance(settings, planned.weights)
@@ -57,21 +65,6 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
         )
         for (manifest, facts), whole in zip(planned.splits, planned.whole_sha256, strict=True)
     ]
-
-
-class _Once:
-    """Opens the engine when it is first needed, and says so."""
-
-    def __init__(self, make: Callable[[], Engine]) -> None:
-        self._make = make
-        self._engine: Engine | None = None
-
-    def __call__(self) -> Engine:
-        if self._engine is None:
-            note("Opening the engine ...")
-            self._engine = self._make()
-            note(f"Engine: {self._engine.label}.")
-        return self._engine
 
 
 def _provenance(settings: Settings, weights: Weights) -> Provenance:
@@ -102,34 +95,33 @@ def _extract_split(
     facts: FileFacts,
     spec: ExtractorSpec,
     origin: Provenance,
-    opener: _Once,
+    opener: Callable[[], Engine],
 ) -> Summary:
-    path = settings.shard.path(settings.out, manifest.split_rule.split)
+    split = manifest.split_rule.split
+    path = settings.shard.path(settings.out, split)
     with storage_errors(path), exclusive(path):
         # A shard takes what an earlier file of the whole split already holds.
-        reuse = replace(settings.reuse, donors=(settings.out / whole_name(manifest),))
+        reuse = replace(settings.reuse, donors=(Shard().path(settings.out, split),))
         writer = open_writer(path, manifest, spec, facts, origin, reuse)
         if writer is None:
-            cache = open_cache(path)
             note(f"{path}: already complete.")
-            return summarise(path, cache.status, 0, Clock(), "none needed")
+            return Summary(path).count(open_cache(path).counts)
         with writer:
-            clock, engine_label, n_pending = Clock(), "none needed", len(writer.pending)
-            if n_pending:
+            summary = Summary(path, extracted=len(writer.pending))
+            if summary.extracted:
                 engine = opener()
-                engine_label = engine.label
-                writer.record_engine(engine_label)
-                clock = _fill(settings, writer, engine)
+                writer.record_engine(engine.label)
+                _fill(settings, writer, engine, summary)
             counts = Counter(Status(s) for s in writer.status.tolist())
             settings.failures.check(counts, writer.reasons(), path)
             writer.finish()
-            return summarise(path, writer.status, n_pending, clock, engine_label)
+            return summary.count(counts)
 
 
-def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> Clock:
-    """Extract what is pending; look at failures on the way."""
+def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summary) -> None:
+    """Extract what is pending; look at failures on the way, and sum up the times."""
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
-    paths, account, clock = writer.manifest.labels.path, Account(), Clock()
+    paths, account = writer.manifest.labels.path, Account()
     blocks = extract_blocks(settings.data, paths, writer.pending, cutting, engine, account)
     seen: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
@@ -139,17 +131,17 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine) -> Clock:
             _check_folders(settings.data, writer.manifest, block)
             begun = time.perf_counter()
             writer.write(block)
-            clock.write += time.perf_counter() - begun
+            summary.write += time.perf_counter() - begun
             bar.update(len(block.rows))
             seen.update(Status(s) for s in block.status.tolist())
             reasons.update(block.reasons.values())
             if seen.total() >= FAILURES_LOOKED_AT_AFTER:
                 settings.failures.check(seen, reasons, writer.path)
-    clock.fill = time.perf_counter() - begun_run
-    clock.decode, clock.engine = account.decode_seconds, account.engine_seconds
-    clock.device = engine.device
-    clock.inference = max(0.0, time.process_time() - start - clock.decode - clock.write)
-    return clock
+    summary.wall = time.perf_counter() - begun_run
+    summary.decode, summary.engine_busy = account.decode_seconds, account.engine_seconds
+    summary.engine, summary.device = engine.label, engine.device
+    computing = time.process_time() - start - summary.decode - summary.write
+    summary.inference = max(0.0, computing)
 
 
 def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:

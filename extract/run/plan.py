@@ -14,10 +14,9 @@ from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
 from cache.types import ExtractorSpec, SplitKind
-from extract.backbones.engines import resolved_precision
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
-from extract.images.views import CROP, DECODE, INTERPOLATION, RESIZE, views
+from extract.images.views import PREPROCESSING, views
 from extract.labels.records import SPLITS, FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
@@ -82,13 +81,10 @@ def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
         backbone=weights.backbone.name,
         weights_sha256=weights.sha256,
         scaling=weights.scaling,
-        decode=DECODE,
-        resize=RESIZE,
-        crop=CROP,
-        interpolation=INTERPOLATION,
+        **PREPROCESSING,
         views=tuple(view.name for view in views(settings.views)),
         layers=weights.backbone.layer_slices(settings.engine.layers),
-        precision=resolved_precision(settings.engine.precision),
+        precision=settings.engine.precision,
         dtype=settings.dtype,
     )
 
@@ -97,8 +93,9 @@ def wanted_weights(settings: Settings) -> Weights:
     """Find the weights; `auto` prefers those that a cache in the same folder was made with."""
     wanted = None
     if settings.weights == "auto" and not settings.reuse.overwrite:
-        for path in _neighbours(settings.out):
-            wanted = wanted or _weights_sha256(path)
+        neighbour = next(iter(_neighbours(settings.out)), None)
+        if neighbour is not None:
+            wanted = open_cache(neighbour, allow_partial=True).spec.weights_sha256
     return find_weights(find_backbone(settings.backbone), settings.weights, wanted)
 
 
@@ -107,8 +104,3 @@ def _neighbours(out: Path) -> list[Path]:
     endings = ("h5" + PARTIAL, "h5")
     found = [out.glob(f"{split}.*{ending}") for split in SPLITS for ending in endings]
     return [path for paths in found for path in sorted(paths)]
-
-
-def _weights_sha256(path: Path) -> str:
-    """Return the SHA-256 of the weights that a cache, finished or not, was made with."""
-    return open_cache(path, allow_partial=True).spec.weights_sha256

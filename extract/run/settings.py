@@ -104,8 +104,3 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     shard: Shard = field(default_factory=Shard)
     progress: bool = False
-
-
-def whole_name(manifest: Manifest) -> str:
-    """Return the name of the file that holds a whole split."""
-    return f"{manifest.split_rule.split}.h5"

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from cache.rejects import rejects_path
 from cache.types import Status
 
 
 @dataclass
-class Clock:
-    """Seconds of one split's extraction; `fill` by the clock, without opening the engine."""
-
-    decode: float = 0.0
-    inference: float = 0.0
-    engine: float = 0.0
-    write: float = 0.0
-    fill: float = 0.0
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
 class Summary:
     """What became of one split: counts of photographs, and where the time went, in seconds.
 
@@ -35,41 +21,27 @@ class Summary:
     """
 
     path: Path
-    ok: int
-    missing: int
-    unreadable: int
-    extracted: int
-    decode: float
-    inference: float
-    write: float
-    wall: float
-    engine: str
+    ok: int = 0
+    missing: int = 0
+    unreadable: int = 0
+    extracted: int = 0
+    decode: float = 0.0
+    inference: float = 0.0
+    write: float = 0.0
+    wall: float = 0.0
+    engine: str = "none needed"
     engine_busy: float = 0.0
     device: str = "cpu"
+
+    def count(self, counts: Mapping[Status, int]) -> Summary:
+        """Note what the rows became, and return itself."""
+        self.ok, self.missing = counts[Status.OK], counts[Status.MISSING]
+        self.unreadable = counts[Status.UNREADABLE]
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         return {**self.__dict__, "path": str(self.path)}
-
-
-def summarise(
-    path: Path, status: npt.NDArray[np.uint8], extracted: int, clock: Clock, engine: str
-) -> Summary:
-    """Count what a split's rows became, (N,), and put the times beside it."""
-    return Summary(
-        path=path,
-        ok=int((status == Status.OK).sum()),
-        missing=int((status == Status.MISSING).sum()),
-        unreadable=int((status == Status.UNREADABLE).sum()),
-        extracted=extracted,
-        decode=clock.decode,
-        inference=clock.inference,
-        write=clock.write,
-        wall=clock.fill,
-        engine=engine,
-        engine_busy=clock.engine,
-        device=clock.device,
-    )
 
 
 def describe(summary: Summary, cores: int) -> str:

@@ -95,14 +95,14 @@ def test_the_checksum_of_a_row_covers_features_id_votes_and_mean() -> None:
     features = make_features(1, make_spec())[0].astype("<f2")
     votes, names = np.array([[9, 9, 9], [1, 2, 300]], np.int32), np.array(["b", "ä-1"])
     labels = replace(make_manifest(2).labels, image_id=names, votes=votes, mean=np.array([9, 2.5]))
-    sum_ = schema.row_crc32(features, schema.label_bytes(labels, 1))
+    (sum_,) = schema.checksums(labels, np.array([1]), features[None], np.array([True]))
     expected = features.tobytes() + "ä-1".encode() + struct.pack("<3id", 1, 2, 300, 2.5)
     assert sum_ == zlib.crc32(expected)
 
 
 def test_the_checksum_of_a_row_without_features_covers_its_labels() -> None:
     labels = make_manifest(1, levels=None).labels
-    sum_ = schema.row_crc32(None, schema.label_bytes(labels, 0))
+    (sum_,) = schema.checksums(labels, np.array([0]))
     assert sum_ == zlib.crc32(b"photo-0000" + struct.pack("<d", labels.mean[0]))
 
 
@@ -111,9 +111,10 @@ def test_any_changed_byte_changes_the_checksum(place: int, change: int) -> None:
     features = np.arange(8, dtype="<f2")
     other = bytearray(features.tobytes())
     other[place] ^= change
-    labels = b"any"
-    changed = np.frombuffer(bytes(other), "<f2")
-    assert schema.row_crc32(features, labels) != schema.row_crc32(changed, labels)
+    both = np.stack([features, np.frombuffer(bytes(other), "<f2")])
+    labels = make_manifest(1).labels
+    first, second = schema.checksums(labels, np.array([0, 0]), both, np.array([True, True]))
+    assert first != second
 
 
 class TestReadHeader:

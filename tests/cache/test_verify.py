@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache.errors import AestheticError, FormatError, IncompleteCacheError
-from cache.schema import row_crc32
+from cache.schema import checksums
 from cache.store import FeatureCache, open_cache
 from cache.types import Status
 from cache.verify import Finding, verify
@@ -46,7 +47,8 @@ def set_features(path: Path, row: int, value: float, at: int | slice = 0) -> Non
         file["features"][row, 0, at] = value
     cache = open_cache(path)
     rows = np.array([row])
-    sums = cache.checksums(rows, np.asarray(cache.features[rows]))
+    ok = cache.status[rows] == Status.OK
+    sums = checksums(cache.labels, rows, np.asarray(cache.features[rows]), ok)
     with h5py.File(path, "r+") as file:
         file["crc32"][row] = sums[0]
 
@@ -321,4 +323,4 @@ def test_checksums_do_not_depend_on_the_extractors_views(tmp_path: Path) -> None
     path = write_cache(tmp_path / "a.h5", make_manifest(3, levels=None), spec, features)
     manifest = make_manifest(3, levels=None)
     labels = b"photo-0001" + np.float64(manifest.labels.mean[1]).tobytes()
-    assert open_cache(path).crc32[1] == row_crc32(features[1], labels)
+    assert open_cache(path).crc32[1] == zlib.crc32(features[1].tobytes() + labels)

@@ -24,7 +24,6 @@ from extract.backbones.engines import (
     OpenVinoEngine,
     full_batch,
     open_engine,
-    resolved_precision,
 )
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import Weights, find_weights
@@ -105,11 +104,6 @@ def test_a_hidden_gpu_is_not_likely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "exists", lambda path: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert not engines.gpu_is_likely()
-
-
-def test_auto_precision_is_float32() -> None:
-    assert resolved_precision("auto") == "float32"
-    assert resolved_precision("bfloat16") == "bfloat16"
 
 
 # --- the engines themselves ----------------------------------------------------------------------

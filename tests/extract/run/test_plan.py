@@ -89,7 +89,7 @@ def other_weights(settings: Settings, _: pytest.MonkeyPatch) -> Settings:
 
 def constant(name: str, value: object) -> Callable[..., Settings]:
     def change(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-        patch.setattr(plan, name, value)
+        patch.setitem(plan.PREPROCESSING, name, value)
         return settings
 
     return change
@@ -110,10 +110,10 @@ CHANGES: dict[str, Callable[..., Settings]] = {
     "backbone": other_backbone,
     "weights_sha256": other_weights,
     "scaling": other_scaling,
-    "decode": constant("DECODE", "another way"),
-    "resize": constant("RESIZE", (300, 300)),
-    "crop": constant("CROP", (192, 192)),
-    "interpolation": constant("INTERPOLATION", "bicubic"),
+    "decode": constant("decode", "another way"),
+    "resize": constant("resize", (300, 300)),
+    "crop": constant("crop", (192, 192)),
+    "interpolation": constant("interpolation", "bicubic"),
     "views": lambda settings, _: replace(settings, views="flip"),
     "layers": lambda settings, _: replace(settings, engine=EngineSettings(layers="multi")),
     "precision": lambda settings, _: replace(settings, engine=EngineSettings(precision="bfloat16")),
