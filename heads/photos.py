@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from extract.api import Extracted as Extracted
-from extract.api import Extractor as Extractor
 from extract.api import MapExtractor as MapExtractor
 from extract.api import PhotographSource as PhotographSource
 from extract.api import Unreadable as Unreadable

@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,9 +91,8 @@ def run(options: argparse.Namespace) -> int:
     from heads.scoring.scorer import open_scorer
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="surrogateescape"
-        )  # names of files are bytes, whatever they say
+        # Names of files are bytes, whatever they say.
+        sys.stdout.reconfigure(errors="surrogateescape")
     scorer = open_scorer(
         *runs,
         weights=options.weights,
@@ -113,13 +113,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ranks(options: argparse.Namespace) -> bool:
-    return bool(
-        options.top
-        or options.near_duplicates
-        or options.group_by
-        or options.gallery
-        or options.copy_to
-    )
+    """Return whether the photographs are to be ranked, whatever the format."""
+    kinds = options.top, options.near_duplicates, options.group_by, options.gallery, options.copy_to
+    return any(kinds)
 
 
 def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> Iterator[Scored]:
@@ -204,7 +200,9 @@ def _ranking(
     """Return the ranked photographs that were asked for, and those that could not be read."""
     from heads.scoring import ranking
 
-    everything = [_light(scored, features=near_duplicates) for scored in photographs]
+    # Features are let go of where nobody asks for them again.
+    everything = [s if near_duplicates else replace(s, features=None) for s in photographs]
+    failed = [scored for scored in everything if scored.error]
     ranked = ranking.rank(everything)
     if near_duplicates:
         ranked = ranking.mark_near_duplicates(ranked)
@@ -213,12 +211,5 @@ def _ranking(
         if options.top:
             best = [item.group for item in ranked if item.best][: options.top]
             ranked = [item for item in ranked if item.group in set(best)]
-        return ranked, [scored for scored in everything if scored.error]
-    return ranked[: options.top], [scored for scored in everything if scored.error]
-
-
-def _light(scored: Scored, *, features: bool) -> Scored:
-    """Let go of the features where nobody asks for them again."""
-    from dataclasses import replace
-
-    return scored if features else replace(scored, features=None)
+        return ranked, failed
+    return ranked[: options.top], failed

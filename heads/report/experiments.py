@@ -17,14 +17,17 @@ import numpy as np
 
 from cache.files import write_text_atomically
 from cache.types import FloatArray
+from heads.metrics.comparison import StoredMetrics
 from heads.report.words import template
 from heads.web import charts
 from heads.web.html import Figure
 
 if TYPE_CHECKING:
     from heads.experiments.sweep import Point
+    from heads.experiments.train import TrainedRun
 
 SWEPT = ("lr", "l2", "dropout", "val_loss", "val_srcc", "seeds")
+GROWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 # Drawn where the head has them.
 PLOTTED = ("srcc", "emd_r2", "mse", "auc")
 
@@ -126,6 +129,35 @@ def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
 
 
 # --- curves ---------------------------------------------------------------------------------------
+
+
+def curve_rows(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
+    """Return one row a run: `n_train`, metrics and the ends of their intervals, time, folder."""
+    rows = []
+    for run in runs:
+        row: dict[str, Any] = {"n_train": run.metrics["n_train"]}
+        stored = StoredMetrics(run.metrics)
+        for name in GROWN:
+            lo, hi = stored.interval(name)
+            row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
+        rows.append(row | {"fit_seconds": run.metrics["fit_seconds"], "run": str(run.path)})
+    return rows
+
+
+def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return an aligned table, one line a size, with half of each interval's width."""
+    lines = [f"{'n_train':>9}" + "".join(f"{name:>17}" for name in GROWN) + f"{'seconds':>9}"]
+    for row in rows:
+        cells = "".join(f"{_cell(row, name):>17}" for name in GROWN)
+        lines.append(f"{row['n_train']:>9,}{cells}{row['fit_seconds']:9.1f}")
+    return "\n".join(lines)
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value, lo, hi = (row[name + end] for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
 
 
 def write_curve(
