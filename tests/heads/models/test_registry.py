@@ -26,7 +26,6 @@ from heads.models.registry import (
     load_neural_head,
     make_head,
     register,
-    restore_head,
 )
 from tests.heads.planted import keras_saves
 
@@ -93,7 +92,7 @@ def reloaded(name: str, head: Head, folder: Path) -> Head:
         return load_neural_head(name, NetworkSettings(), folder / "model.keras", values)
     np.savez(folder / "model.npz", **arrays)
     with np.load(folder / "model.npz", allow_pickle=False) as stored:
-        return restore_head(name, dict(stored), values)
+        return HEADS[name].load().from_state(dict(stored), values)
 
 
 @keras_saves
