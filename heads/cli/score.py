@@ -159,9 +159,9 @@ def _print_stream(
     from heads.scoring.table import WRITERS, Table
 
     table = Table(scorer.names)
-    writer = WRITERS[options.format](sys.stdout, table.columns)
+    write = WRITERS[options.format](sys.stdout, table.columns)
     for scored in photographs:
-        writer.write(table.row(scored))
+        write(table.row(scored))
 
 
 def _print_ranking(
@@ -179,11 +179,11 @@ def _print_ranking(
         table = score_table.Table(
             scorer.names, near_duplicates=marks, groups=bool(options.group_by)
         )
-        writer = score_table.WRITERS[options.format](sys.stdout, table.columns)
+        write = score_table.WRITERS[options.format](sys.stdout, table.columns)
         for item in ranked:
-            writer.write(table.ranked_row(item))
+            write(table.ranked_row(item))
         for scored in failed:
-            writer.write(table.row(scored))
+            write(table.row(scored))
     if options.gallery:
         from heads.scoring.gallery import write_gallery
 

@@ -126,9 +126,6 @@ class LinearHead(ABC):
 
     def state(self) -> State:
         """Return kernel and bias, and how penalty and probabilities were chosen."""
-        choice = {
-            name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.choice_).items()
-        }
         learned = {name: list(getattr(self, f"{name}_")) for name in self.learns}
         values: dict[str, Any] = {**vars(self.choice_), "note": self.note_, **learned}
         return {"kernel": self.model_.kernel, "bias": self.model_.bias}, values

@@ -19,7 +19,8 @@ from cache.files import exclusive
 from heads.cli.main import main
 from heads.data.splits import SplitData, load_splits
 from heads.errors import RunError
-from heads.experiments.train import TrainedRun, TrainRequest, sample_of, train_run
+from heads.experiments.train import TrainedRun, sample_of
+from heads.experiments.train import train as train_head
 from heads.metrics.comparison import Sample
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import make_head
@@ -40,19 +41,11 @@ def data(planted: Path) -> dict[str, SplitData]:
     return load_splits(planted)
 
 
-def request(
-    out: Path, head: str = "ridge", settings: NetworkSettings | None = None, **changes: Any
-) -> TrainRequest:
-    """Return a request with a few things changed."""
-    plain = TrainRequest(head, settings, 0, out)
-    return replace(plain, **changes)
-
-
 def train(
     data: Mapping[str, SplitData], out: Path, head: str = "ridge", **changes: Any
 ) -> TrainedRun:
     """Train a head into a folder."""
-    return train_run(request(out, head, **changes), data)
+    return train_head(head, data, out, **changes)
 
 
 @pytest.mark.parametrize(("head", "model"), [("ridge-dist", "model.npz"), ("emd", "model.keras")])
