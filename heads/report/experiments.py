@@ -85,27 +85,12 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
 
 
 @dataclass(frozen=True)
-class Heat:
-    """A cell of the heat map; `share` of the colour is what the point gets, 0 to 1."""
-
-    val_loss: float
-    val_srcc: float
-    share: float
-    chosen: bool
-
-    @property
-    def diverged(self) -> bool:
-        """Whether there is no loss."""
-        return not math.isfinite(self.val_loss)
-
-
-@dataclass(frozen=True)
 class HeatMap:
-    """The points of one dropout: their rates, and a row of cells for each l2."""
+    """The points of one dropout: their rates, and a row of them for each l2."""
 
     dropout: float
     rates: list[float]
-    rows: dict[float, list[Heat]]
+    rows: dict[float, list[Point]]
 
 
 def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
@@ -113,19 +98,22 @@ def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
     known = [p.val_loss for p in points if math.isfinite(p.val_loss)]
     lo, hi = min(known), max(known)
 
-    def heat(point: Point) -> Heat:
+    def share(point: Point) -> float | None:
+        """How much of the colour the point gets, 0 to 1; None where it diverged."""
+        if not math.isfinite(point.val_loss):
+            return None
         shade = 1 - (point.val_loss - lo) / (hi - lo) if hi > lo else 1.0
-        return Heat(point.val_loss, point.val_srcc, 0.05 + 0.55 * shade, point is chosen)
+        return 0.05 + 0.55 * shade
 
     maps = []
     for dropout in dict.fromkeys(p.dropout for p in points):
         here = [p for p in points if p.dropout == dropout]
         rates = dict.fromkeys(float(p.settings.lr or 0) for p in here)
-        rows: dict[float, list[Heat]] = {}
+        rows: dict[float, list[Point]] = {}
         for point in here:
-            rows.setdefault(point.settings.l2, []).append(heat(point))
+            rows.setdefault(point.settings.l2, []).append(point)
         maps.append(HeatMap(dropout, list(rates), rows))
-    return template("sweep.html").render(head=head, maps=maps)
+    return template("sweep.html").render(head=head, maps=maps, chosen=chosen, share=share)
 
 
 # --- curves ---------------------------------------------------------------------------------------
