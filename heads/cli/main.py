@@ -21,70 +21,60 @@ HELP_WIDTH = 78
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its module, one line for `heads --help`, and what its own help begins with."""
+    """A subcommand: one line for `heads --help`, and what its own help begins with."""
 
-    module: str
     summary: str
     description: str
 
 
+# Each is in the module of its name.
 COMMANDS = {
     "train": Command(
-        "heads.cli.train",
         "train one head",
         "Train one head on cached features, choose its penalty and calibrate its probabilities on "
         "val, measure it on test and write runs/HEAD/. 235,000 photographs take half a minute on "
         "two cores.",
     ),
     "compare": Command(
-        "heads.cli.compare",
         "train several heads and compare them",
         "Train every head that is not there yet, and print one table with the floor beside them "
         "and 95 % intervals. All ten heads on 235,000 photographs take about three minutes on two "
         "cores; on 10,000 about one.",
     ),
     "sweep": Command(
-        "heads.cli.sweep",
         "try a grid of settings",
         "Train a grid of settings of a neural head, one after the other on features that are "
         "prepared once, choose by the loss on val, and measure the chosen one on test.",
     ),
     "curve": Command(
-        "heads.cli.curve",
         "show what more photographs bring",
         "Train a head on more and more of the photographs and show how good it gets.",
     ),
     "score": Command(
-        "heads.cli.score",
         "score photographs with trained heads",
         "Score photographs with one trained head or several. Photographs are read exactly as those "
         "of the run's own cache were, at the speed of `extract`, and stream.",
     ),
     "report": Command(
-        "heads.cli.report",
         "write one page about the runs of a folder",
         "Write RUNS/report.html: which head to use, by how much it beats the floor, how far to "
         "trust that, what it gets wrong, how training went, and what exactly was run. One file, "
         "photographs included, below 5 MB.",
     ),
     "explain": Command(
-        "heads.cli.explain",
         "draw which parts of a photograph lift or lower its score",
         "Draw over a photograph which parts lift a head's score and which pull it down.",
     ),
     "export": Command(
-        "heads.cli.export",
         "export a run as one model from image to score",
         "Export a trained head with its backbone and all preprocessing as one model from 8-bit "
         "pixels to score and distribution.",
     ),
     "predict": Command(
-        "heads.cli.predict",
         "score a cached split again",
         "Write a trained head's answers for a split of cached features, beside the truth.",
     ),
     "list": Command(
-        "heads.cli.list",
         "show the runs of a folder and name the heads",
         "Show the finished runs of a folder, what each was trained on and how good it is; then "
         "name every head and what it predicts.",
@@ -133,7 +123,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == asked:
-            module = import_module(command.module)
+            module = import_module(f"heads.cli.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(command=module.run)
     return parser

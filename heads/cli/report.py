@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from cache import console
+from heads.cli import options as cli_options
 
 EPILOG = """examples:
   heads report                             runs/ to runs/report.html
@@ -17,14 +18,7 @@ The page holds everything, photographs as small pictures too: it opens offline, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads report`."""
     parser.epilog = EPILOG
-    parser.add_argument(
-        "runs",
-        nargs="?",
-        type=Path,
-        default=Path("runs"),
-        metavar="RUNS",
-        help="the folder with the runs (default: runs)",
-    )
+    cli_options.add_runs(parser)
     parser.add_argument(
         "--features",
         type=Path,

@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,9 +91,8 @@ def run(options: argparse.Namespace) -> int:
     from heads.scoring.scorer import open_scorer
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="surrogateescape"
-        )  # names of files are bytes, whatever they say
+        # Names of files are bytes, whatever they say.
+        sys.stdout.reconfigure(errors="surrogateescape")
     scorer = open_scorer(
         *runs,
         weights=options.weights,
@@ -113,13 +113,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ranks(options: argparse.Namespace) -> bool:
-    return bool(
-        options.top
-        or options.near_duplicates
-        or options.group_by
-        or options.gallery
-        or options.copy_to
-    )
+    """Return whether the photographs are to be ranked, whatever the format."""
+    kinds = options.top, options.near_duplicates, options.group_by, options.gallery, options.copy_to
+    return any(kinds)
 
 
 def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> Iterator[Scored]:
@@ -163,9 +159,9 @@ def _print_stream(
     from heads.scoring.table import WRITERS, Table
 
     table = Table(scorer.names)
-    writer = WRITERS[options.format](sys.stdout, table.columns)
+    write = WRITERS[options.format](sys.stdout, table.columns)
     for scored in photographs:
-        writer.write(table.row(scored))
+        write(table.row(scored))
 
 
 def _print_ranking(
@@ -183,11 +179,11 @@ def _print_ranking(
         table = score_table.Table(
             scorer.names, near_duplicates=marks, groups=bool(options.group_by)
         )
-        writer = score_table.WRITERS[options.format](sys.stdout, table.columns)
+        write = score_table.WRITERS[options.format](sys.stdout, table.columns)
         for item in ranked:
-            writer.write(table.ranked_row(item))
+            write(table.ranked_row(item))
         for scored in failed:
-            writer.write(table.row(scored))
+            write(table.row(scored))
     if options.gallery:
         from heads.scoring.gallery import write_gallery
 
@@ -204,7 +200,9 @@ def _ranking(
     """Return the ranked photographs that were asked for, and those that could not be read."""
     from heads.scoring import ranking
 
-    everything = [_light(scored, features=near_duplicates) for scored in photographs]
+    # Features are let go of where nobody asks for them again.
+    everything = [s if near_duplicates else replace(s, features=None) for s in photographs]
+    failed = [scored for scored in everything if scored.error]
     ranked = ranking.rank(everything)
     if near_duplicates:
         ranked = ranking.mark_near_duplicates(ranked)
@@ -213,12 +211,5 @@ def _ranking(
         if options.top:
             best = [item.group for item in ranked if item.best][: options.top]
             ranked = [item for item in ranked if item.group in set(best)]
-        return ranked, [scored for scored in everything if scored.error]
-    return ranked[: options.top], [scored for scored in everything if scored.error]
-
-
-def _light(scored: Scored, *, features: bool) -> Scored:
-    """Let go of the features where nobody asks for them again."""
-    from dataclasses import replace
-
-    return scored if features else replace(scored, features=None)
+        return ranked, failed
+    return ranked[: options.top], failed

@@ -18,6 +18,8 @@ The best one is then trained as a run of its own, as heads train would (up to
 that run alone is measured on test. Writes OUT/sweep-HEAD/sweep.csv and
 sweep.html beside it.
 """
+# Settings that are the same at every point.
+FIXED = ("hidden", "epochs", "batch_size")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="networks at each point, one a seed (default: 1)",
     )
-    parser.add_argument("--hidden", type=cli_options.widths, metavar="W,W")
-    parser.add_argument("--epochs", type=cli_options.positive, metavar="N")
-    parser.add_argument("--batch-size", type=cli_options.positive, metavar="N")
+    for name in FIXED:
+        cli_options.add_setting(parser, name)
     cli_options.add_data_options(parser)
 
 
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.models.neural.settings import NetworkSettings, override
     from heads.report.experiments import sweep_rows, sweep_table, write_sweep
 
-    given = {name: getattr(options, name) for name in ("hidden", "epochs", "batch_size")}
+    given = {name: getattr(options, name) for name in FIXED}
     done = sweep(
         options.head,
         load_splits(options.features, limit=options.limit, memory_bytes=options.memory),

@@ -81,7 +81,7 @@ class _Rows(ABC):
 
 
 class StoredRows(_Rows):
-    """All or some rows and views of an array or a memory-map, read only when sliced.
+    """All or some rows of an array or a memory-map, read only when sliced.
 
     Indexed on the first axis by a slice or by row numbers. `memory_bytes` is the budget, None for
     half of the machine's memory.
@@ -91,18 +91,15 @@ class StoredRows(_Rows):
         self,
         features: npt.NDArray[Any],
         rows: IntArray | None = None,
-        views: slice | IntArray = slice(None),
         memory_bytes: int | None = None,
     ) -> None:
         self._features = np.asarray(features)
         self._rows = rows
-        self._views = views
         n = len(features) if rows is None else len(rows)
-        super().__init__(n, self._features[:1, views], memory_bytes)
+        super().__init__(n, self._features[:1], memory_bytes)
 
     def __getitem__(self, index: slice | IntArray, /) -> npt.NDArray[Any]:
-        rows = index if self._rows is None else self._rows[index]
-        return self._features[rows][:, self._views]
+        return self._features[index if self._rows is None else self._rows[index]]
 
 
 class JoinedRows(_Rows):

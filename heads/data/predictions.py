@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.types import FloatArray, Scale
-from heads.data.labels import BoolArray, Labels
+from heads.data.labels import BoolArray
 from heads.errors import HeadError
 
 
@@ -73,12 +73,7 @@ class Prediction:
         )
 
 
-def predicted_label(prediction: Prediction, labels: Labels) -> BoolArray:
-    """Return (n,) bool, whether a head calls each photograph beautiful; see `called_beautiful`."""
-    return called_beautiful(prediction, labels.threshold)
-
-
-def called_beautiful(prediction: Prediction, threshold: str) -> BoolArray:
+def predicted_label(prediction: Prediction, threshold: str) -> BoolArray:
     """Return (n,) bool, whether a head calls each photograph beautiful: the one place it is said.
 
     A score on the data's scale is compared with the threshold of beautiful, as the truth is;

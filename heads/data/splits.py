@@ -57,7 +57,6 @@ class SplitData:
 def load_splits(
     features_dir: str | Path,
     splits: Sequence[str] = SPLITS,
-    views: Sequence[str] | None = None,
     limit: int | None = None,
     memory_bytes: int | None = None,
 ) -> dict[str, SplitData]:
@@ -66,7 +65,6 @@ def load_splits(
     Args:
         features_dir: the folder with train.h5, val.h5 and test.h5.
         splits: which of them.
-        views: names of the views to use; all of the cache's if None.
         limit: use only the first so many rows of train; rows lie in hash order, so the first
             5,000 are part of the first 20,000.
         memory_bytes: features above this size stay on the disk; half of the machine's if None.
@@ -82,17 +80,13 @@ def load_splits(
     caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
     check_together(caches)
     return {
-        split: _split_data(split, cache, views, limit if split == "train" else None, memory_bytes)
+        split: _split_data(split, cache, limit if split == "train" else None, memory_bytes)
         for split, cache in caches.items()
     }
 
 
 def _split_data(
-    split: str,
-    cache: FeatureCache,
-    views: Sequence[str] | None,
-    limit: int | None,
-    memory_bytes: int | None,
+    split: str, cache: FeatureCache, limit: int | None, memory_bytes: int | None
 ) -> SplitData:
     rows = cache.ok_rows[:limit]
     if not len(rows):
@@ -102,7 +96,7 @@ def _split_data(
         )
     return SplitData(
         split=split,
-        X=_features(cache, rows, _view_index(cache, views), memory_bytes),
+        X=_features(cache, rows, memory_bytes),
         labels=labels_of(cache, rows),
         rows=rows,
         cache=cache,
@@ -115,27 +109,11 @@ def labels_of(cache: FeatureCache, rows: IntArray) -> Labels:
     return Labels.of(cache.labels.take(rows))
 
 
-def _view_index(cache: FeatureCache, views: Sequence[str] | None) -> slice | IntArray:
-    if views is None:
-        return slice(None)
-    unknown = [name for name in views if name not in cache.spec.views]
-    if unknown or not views:
-        raise HeadError(
-            f"{cache.path} has no view {', '.join(unknown) or 'named'}; "
-            f"it holds {', '.join(cache.spec.views)}."
-        )
-    return np.array([cache.spec.views.index(name) for name in views], np.int64)
-
-
-def _features(
-    cache: FeatureCache, rows: IntArray, views: slice | IntArray, memory_bytes: int | None
-) -> FeatureRows:
+def _features(cache: FeatureCache, rows: IntArray, memory_bytes: int | None) -> FeatureRows:
     """Give the map itself for one run of rows, a copy if it fits, else rows read on demand."""
-    all_views = isinstance(views, slice)
-    if all_views and rows[-1] - rows[0] + 1 == len(rows):
-        run = cache.features[rows[0] : rows[-1] + 1]
-        return StoredRows(run, memory_bytes=memory_bytes)
-    return StoredRows(cache.features, rows, views, memory_bytes).held()
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return StoredRows(cache.features[rows[0] : rows[-1] + 1], memory_bytes=memory_bytes)
+    return StoredRows(cache.features, rows, memory_bytes).held()
 
 
 # --- caches that are used together ----------------------------------------------------------------
@@ -154,25 +132,17 @@ def check_together(caches: Mapping[str, FeatureCache]) -> None:
 
 
 def _check_same_making(first: FeatureCache, second: FeatureCache) -> None:
-    differing = [
-        *first.spec.differences(second.spec),
-        *(
-            (name, getattr(first, name), getattr(second, name))
-            for name in ("scale", "threshold")
-            if getattr(first, name) != getattr(second, name)
-        ),
-        *_levels_difference(first, second),
-    ]
-    for name, mine, theirs in differing:
-        raise MismatchError(
-            f"{first.path} and {second.path} cannot be used together: their {name} differs, "
-            f"{mine!r} and {theirs!r}. Extract both with the same settings."
-        )
-
-
-def _levels_difference(first: FeatureCache, second: FeatureCache) -> list[tuple[str, int, int]]:
-    mine, theirs = first.labels.levels, second.labels.levels
-    return [("number of vote levels", mine, theirs)] if mine != theirs else []
+    labels = (
+        ("scale", first.scale, second.scale),
+        ("threshold", first.threshold, second.threshold),
+        ("number of vote levels", first.labels.levels, second.labels.levels),
+    )
+    for name, mine, theirs in (*first.spec.differences(second.spec), *labels):
+        if mine != theirs:
+            raise MismatchError(
+                f"{first.path} and {second.path} cannot be used together: their {name} differs, "
+                f"{mine!r} and {theirs!r}. Extract both with the same settings."
+            )
 
 
 def _check_disjoint(first: FeatureCache, second: FeatureCache) -> None:

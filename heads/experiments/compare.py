@@ -7,7 +7,7 @@ Owns which heads are compared and what is known of each afterwards; the table an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.console import note
@@ -15,7 +15,7 @@ from heads.data.splits import SplitData
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
 from heads.experiments.folds import Folding, predict_folds
-from heads.experiments.train import HEADLINE, TrainRequest, floor_of, sample_of, train_run
+from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
 from heads.models.registry import FLOOR, HEADS, ClosedFormSettings, Settings, find_head
 
@@ -89,14 +89,20 @@ def compare(
     floor = floor_of(data)
 
     def entry(name: str) -> Entry:
-        request = TrainRequest(
-            head=name,
-            settings=_settings(name, settings),
-            seed=seed,
-            out=Path(out),
-            overwrite=overwrite,
-        )
-        return _trained(request, data, floor, seeds if HEADS[name].neural else 1)
+        samples, paths = [], []
+        for i in range(seeds if HEADS[name].neural else 1):
+            config = run_config(name, _settings(name, settings), seed + i, data)
+            # The first seed alone replaces a run that is not equal; the others lie beside it.
+            done = train_run(
+                config, data, Path(out), overwrite=overwrite, keep_others=i > 0, floor=floor
+            )
+            if not done.reused:
+                note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
+            samples.append(sample_of(done, data))
+            paths.append(str(done.path))
+        sample, n_train = mean_sample(samples), len(data["train"])
+        measures, deviation = measure(sample, floor), deviations(samples)
+        return Entry(name, paths[0], sample, measures, n_train, deviation, len(samples))
 
     train, test = data["train"], data[HEADLINE]
     title = Title(
@@ -109,30 +115,6 @@ def compare(
         groups=bool((test.labels.group != "").any()),
     )
     return Comparison(title, Path(out), _entries(data, heads, entry))
-
-
-def _trained(
-    request: TrainRequest, data: Mapping[str, SplitData], floor: Sample, seeds: int
-) -> Entry:
-    samples, paths = [], []
-    for i in range(seeds):
-        # The first seed alone replaces a run that is not equal; the others lie beside it.
-        again = replace(request, seed=request.seed + i, keep_others=i > 0)
-        done = train_run(again, data, floor)
-        if not done.reused:
-            note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
-        samples.append(sample_of(done, data))
-        paths.append(str(done.path))
-    sample = mean_sample(samples)
-    return Entry(
-        head=request.head,
-        run=paths[0],
-        sample=sample,
-        measures=measure(sample, floor),
-        n_train=len(data["train"]),
-        deviation=deviations(samples),
-        repeats=len(samples),
-    )
 
 
 def cross_validate(

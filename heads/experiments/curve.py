@@ -10,7 +10,7 @@ from cache.console import note
 from heads.data.features import memory_budget
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
-from heads.experiments.train import TrainedRun, TrainRequest, train_run
+from heads.experiments.train import TrainedRun, run_config, train_run
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import Settings, find_head
 
@@ -29,16 +29,13 @@ def curve(
 
     Rows lie in hash order, so smaller sizes are part of larger ones. All sizes average as many
     networks as the largest does by default: more networks at small sizes alone would hide some of
-    what more photographs bring. The other arguments are those of `heads.train`.
+    what more photographs bring. The other arguments and errors are those of `heads.train`.
 
     Args:
-        head: its name.
-        data: train, val and test, as `load_splits` gives them.
         sizes: numbers of photographs; None for all of train. Those above it are left out.
 
     Raises:
-        HeadError: no size is left, or the data or settings do not suit the head.
-        RunError, CacheLockedError, StorageError: a run folder cannot be written.
+        HeadError: no size is left.
     """
     available = len(data["train"])
     # The largest first: where there is no run of this head yet, OUT/HEAD is the best of them.
@@ -46,8 +43,12 @@ def curve(
     settings = settings or find_head(head).default_settings
     if isinstance(settings, NetworkSettings):
         settings = replace(settings, ensemble=settings.networks(wanted[0] or available))
-    request = TrainRequest(head, settings, seed, Path(out), overwrite, keep_others=True)
-    return [train_run(request, _first(data, size)) for size in wanted][::-1]
+    runs = []
+    for size in wanted:
+        part = _first(data, size)
+        config = run_config(head, settings, seed, part)
+        runs.append(train_run(config, part, Path(out), overwrite=overwrite, keep_others=True))
+    return runs[::-1]
 
 
 def _fitting(sizes: Sequence[int | None], available: int) -> list[int | None]:

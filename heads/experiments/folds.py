@@ -64,12 +64,7 @@ class Pool:
 
 
 def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None) -> Pool:
-    """Put the splits of a set together: all of them, or train and val beside an official test list.
-
-    Args:
-        data: train, val and test.
-        views: center for the first view alone, else all of them.
-        layers: top for the last layer alone; multi or None for all.
+    """Put the splits of a set together, as `fold_photographs` folds them.
 
     Raises:
         HeadError: layers is multi and the cache has one layer.

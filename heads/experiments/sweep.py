@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -40,21 +40,15 @@ class Grid:
     def settings(self, base: ResolvedSettings) -> list[ResolvedSettings]:
         """Return the settings of every point, dropout outermost and lr innermost."""
         rates = self.dropout or (swept_dropout(base),)
-        return [
-            _with_dropout(replace(base, lr=lr, l2=l2), rate)
-            for rate, l2, lr in product(rates, self.l2 or (base.l2,), self.lr or (base.lr,))
-        ]
+        name = "dropout" if base.hidden else "input_dropout"
+        points = product(rates, self.l2 or (base.l2,), self.lr or (base.lr,))
+        changes: list[dict[str, Any]] = [{name: p, "l2": l2, "lr": lr} for p, l2, lr in points]
+        return [replace(base, **change) for change in changes]
 
 
 def swept_dropout(settings: ResolvedSettings) -> float:
     """Return the rate that a grid's `dropout` sets."""
     return settings.dropout if settings.hidden else settings.input_dropout
-
-
-def _with_dropout(settings: ResolvedSettings, rate: float) -> ResolvedSettings:
-    if settings.hidden:
-        return replace(settings, dropout=rate)
-    return replace(settings, input_dropout=rate)
 
 
 @dataclass(frozen=True)
@@ -102,18 +96,16 @@ def sweep(
 ) -> Sweep:
     """Try a grid of settings on val, and train the best one as a run, which test measures.
 
+    The other arguments and errors are those of `heads.train`.
+
     Args:
         head: a neural one.
-        data: train, val and test, as `load_splits` gives them.
         grid: what is tried, by single networks.
-        out: gets the folder of the run.
         settings: what the grid does not change; the tuned ones if None.
         seed: the first of the grid's, and that of the run.
-        overwrite: train anew and replace an earlier run.
 
     Raises:
-        HeadError: the labels do not suit the head, or every point diverged.
-        RunError, CacheLockedError, StorageError: the run folder cannot be written.
+        HeadError: every point diverged.
     """
     points = measure_points(head, data, grid, settings or NetworkSettings(), seed)
     chosen = best(points)

@@ -21,25 +21,11 @@ from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head
 from heads.runs import files, folder
 from heads.runs.config import RunConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
-from heads.runs.reference import Reference, write_reference
+from heads.runs.reference import FILE as REFERENCE_FILE
+from heads.runs.reference import Reference
 
 HEADLINE = "test"
 PREDICTED = ("val", "test")
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """One head to be trained: its settings (None: the head's own), and to where.
-
-    `overwrite` and `keep_others` are those of `heads.runs.folder.place`.
-    """
-
-    head: str
-    settings: Settings | None
-    seed: int
-    out: Path
-    overwrite: bool = False
-    keep_others: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,40 +72,36 @@ def train(
         HeadError: the data or settings do not suit the head, or there is no such head.
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
     """
-    return train_run(TrainRequest(head, settings, seed, Path(out), overwrite), data)
+    return train_run(run_config(head, settings, seed, data), data, Path(out), overwrite=overwrite)
 
 
 def train_run(
-    request: TrainRequest, data: Mapping[str, SplitData], floor: Sample | None = None
+    config: RunConfig,
+    data: Mapping[str, SplitData],
+    out: Path,
+    *,
+    overwrite: bool,
+    keep_others: bool = False,
+    floor: Sample | None = None,
 ) -> TrainedRun:
-    """Train a head on train, choose on val, measure on test, and write the run.
+    """Train as `train` does, with its errors, by the configuration of a run.
 
-    Args:
-        request: what to train.
-        data: train, val and test, as `load_splits` gives them.
-        floor: the constant head on the same data, if it has been measured already.
-
-    Raises:
-        HeadError: the data or settings do not suit the head.
-        RunError, CacheLockedError, StorageError: the run folder cannot be written.
+    `overwrite` and `keep_others` are those of `heads.runs.folder.place`; `floor` is the constant
+    head on the same data, if it has been measured already.
     """
-    config = _config(request, data)
     path, reused = folder.place(
-        request.out,
-        config.head,
-        config.identity,
-        overwrite=request.overwrite,
-        keep_others=request.keep_others,
+        out, config.head, config.identity, overwrite=overwrite, keep_others=keep_others
     )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:
-        fitted = _fit(request, config, data)
+        fitted = _fit(config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
         metrics = _metrics(fitted, sample, data, floor or floor_of(data))
         files.write_model(temporary, fitted.head)
-        write_reference(temporary, Reference.of(fitted.head, data["train"]))
+        reference = Reference.of(fitted.head, data["train"])
+        files.write_json(temporary / REFERENCE_FILE, reference.to_dict())
         files.write_history(temporary / "history.csv", fitted.history)
         write_predictions(
             temporary / "predictions.csv",
@@ -127,7 +109,8 @@ def train_run(
         )
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
-    _note_remark(fitted.head, path)
+    if remark := fitted.head.state()[1].get("note"):
+        note(f"{path}: {remark}")
     return TrainedRun(path, False, metrics, sample)
 
 
@@ -139,11 +122,11 @@ class _Fitted:
     seconds: float
 
 
-def _fit(request: TrainRequest, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(request.head, config.resolved)
+def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
+    head = make_head(config.head, config.resolved)
     train, val = data["train"], data["val"]
     started = time.perf_counter()
-    history = head.fit(train.X, train.labels, val.X, val.labels, seed=request.seed)
+    history = head.fit(train.X, train.labels, val.X, val.labels, seed=config.seed)
     seconds = time.perf_counter() - started
     return _Fitted(head, history, {s: head.predict(data[s].X) for s in PREDICTED}, seconds)
 
@@ -164,13 +147,20 @@ def _metrics(
     }
 
 
-def _config(request: TrainRequest, data: Mapping[str, SplitData]) -> RunConfig:
+def run_config(
+    head: str, settings: Settings | None, seed: int, data: Mapping[str, SplitData]
+) -> RunConfig:
+    """Note what a head is to be trained on and how; with its own settings if None.
+
+    Raises:
+        HeadError: there is no such head.
+    """
     train, cache = data["train"], data["train"].cache
-    settings = request.settings or find_head(request.head).default_settings
+    settings = settings or find_head(head).default_settings
     return RunConfig(
-        head=request.head,
+        head=head,
         settings=settings,
-        seed=request.seed,
+        seed=seed,
         limit=train.limit,
         extractor=cache.spec,
         splits={split: SplitFacts.of(part) for split, part in data.items()},
@@ -209,9 +199,3 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
         HEADLINE, ranking_only=run.metrics["ranking_only"], label_by_p=run.metrics["label_by_p"]
     )
     return Sample.of(prediction, labels)
-
-
-def _note_remark(head: Head, path: Path) -> None:
-    remark = head.state()[1].get("note")
-    if remark:
-        note(f"{path}: {remark}")

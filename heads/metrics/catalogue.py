@@ -61,7 +61,7 @@ def _kendall(prediction: Prediction, labels: Labels) -> float:
 
 def confusion_matrix(prediction: Prediction, labels: Labels) -> list[list[int]]:
     """Return how many labels are [[tn, fp], [fn, tp]]."""
-    pairs = 2 * labels.beautiful + predicted_label(prediction, labels)
+    pairs = 2 * labels.beautiful + predicted_label(prediction, labels.threshold)
     counts = np.bincount(pairs, minlength=4)
     return [counts[:2].tolist(), counts[2:].tolist()]
 

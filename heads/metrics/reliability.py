@@ -11,7 +11,6 @@ import numpy.typing as npt
 from cache.types import FloatArray
 from heads.data.distributions import ratings
 from heads.data.labels import Labels
-from heads.errors import HeadError
 from heads.metrics.weighted import spearman
 
 HALVINGS = 10
@@ -33,29 +32,17 @@ class Reliability:
 
 
 def ceiling(labels: Labels, seed: int) -> Reliability | None:
-    """Return the reliability; None for labels that do not tell it (see `reliability`)."""
-    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
-        return None
-    return reliability(labels, seed)
-
-
-def reliability(labels: Labels, seed: int) -> Reliability:
     """Estimate from random halves of each photograph's votes how good any head can get.
 
     With r the correlation between the halves' means (mean over 10 splits), the mean of twice as
     many votes has the reliability R = 2 r / (1 + r) (Spearman 1910; Brown 1910), and true means
     correlate with it by sqrt(R) (attenuation, Spearman 1904). For ranks this is an approximation.
-    A correlation below 0 counts as 0.
-
-    Raises:
-        HeadError: mean-only labels, or fewer than two photographs with two votes.
+    A correlation below 0 counts as 0. None for mean-only labels, and for fewer than two photographs
+    with two votes, which do not tell it.
     """
-    votes = labels.need_votes()[labels.n_votes >= 2]
-    if len(votes) < 2:
-        raise HeadError(
-            "Reliability compares two halves of each photograph's votes, and needs two photographs "
-            f"with at least 2 votes; these labels have {len(votes)}."
-        )
+    if labels.votes is None or np.count_nonzero(labels.n_votes >= 2) < 2:
+        return None
+    votes = labels.votes[labels.n_votes >= 2]
     rng = np.random.default_rng(seed)
     halves = [_half_means(votes, rng) for _ in range(HALVINGS)]
     srcc = _step_up([spearman(a, b) for a, b in halves])

@@ -24,7 +24,7 @@ class Terms:
     """
 
     def __init__(self, prediction: Prediction, labels: Labels) -> None:
-        called, beautiful = predicted_label(prediction, labels), labels.beautiful
+        called, beautiful = predicted_label(prediction, labels.threshold), labels.beautiful
         x, y = _centred(prediction.score), _centred(labels.mean)
         terms = {
             **_moments("score", x, y),

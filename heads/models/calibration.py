@@ -11,7 +11,6 @@ import numpy as np
 
 from cache.types import FloatArray
 from heads.data.labels import BoolArray
-from heads.errors import HeadError
 
 NEWTON_STEPS = 100
 HALVINGS = 60
@@ -31,15 +30,7 @@ def fit_platt(score: FloatArray, beautiful: BoolArray) -> tuple[float, float]:
     Args:
         score: (n,) float64, of photographs that the head was not trained on.
         beautiful: (n,) bool.
-
-    Raises:
-        HeadError: there is no photograph.
     """
-    if not len(score):
-        raise HeadError(
-            "Probabilities are calibrated on validation photographs, and there are none. "
-            "Extract a val split (--val-fraction above 0)."
-        )
     target = _platt_targets(beautiful)
     middle, width = float(np.mean(score)), float(np.std(score))
     if np.ptp(score) == 0:
@@ -57,7 +48,7 @@ def platt_probability(score: Any, a: float, b: float, xp: Any = np) -> Any:
 def calibration_note(score: FloatArray, beautiful: BoolArray) -> str:
     """Return what must be said of `fit_platt` on these (n,) scores and labels; mostly ''."""
     n = len(beautiful)
-    if n and beautiful.all() == beautiful.any():
+    if beautiful.all() == beautiful.any():
         kind = "beautiful" if beautiful.any() else "not beautiful"
         return (
             f"All {n} validation photographs are {kind}: p_beautiful keeps the order of the "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from cache.types import FloatArray
@@ -23,6 +25,8 @@ class ConstantHead:
     about = About(
         "constant", "one answer for all, the floor of every metric", looks_at_photographs=False
     )
+    label_by_p = True
+    distribution_: FloatArray | None
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -36,8 +40,12 @@ class ConstantHead:
 
     def predict(self, X: FeatureRows) -> Prediction:
         """Give each of the n photographs the same answer."""
-        return _repeated(
-            X.shape[0], self.score_, self.p_beautiful_, self.distribution_, label_by_p=True
+        n, shares = X.shape[0], self.distribution_
+        return Prediction(
+            score=np.full(n, self.score_),
+            p_beautiful=np.full(n, self.p_beautiful_),
+            distribution=None if shares is None else np.tile(shares, (n, 1)),
+            label_by_p=self.label_by_p,
         )
 
     def state(self) -> State:
@@ -46,7 +54,7 @@ class ConstantHead:
         return arrays, {"score": self.score_, "p_beautiful": self.p_beautiful_}
 
     @classmethod
-    def from_state(cls, arrays: Arrays, values: Values) -> ConstantHead:
+    def from_state(cls, arrays: Arrays, values: Values) -> Self:
         """Rebuild a fitted head."""
         head = cls()
         head.score_, head.p_beautiful_ = float(values["score"]), float(values["p_beautiful"])
@@ -54,7 +62,7 @@ class ConstantHead:
         return head
 
 
-class MeanRatingsHead:
+class MeanRatingsHead(ConstantHead):
     """The blog's baseline: the average count of each rating over the sum of these averages.
 
     This pools all votes, so that a photograph counts by its number of votes. The score is the mean
@@ -67,6 +75,7 @@ class MeanRatingsHead:
         needs_votes=True,
         looks_at_photographs=False,
     )
+    label_by_p = False
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -75,33 +84,15 @@ class MeanRatingsHead:
         need_photographs(self.about.name, labels)
         average = labels.need_votes().mean(axis=0, dtype=np.float64)
         self.distribution_ = average / average.sum()
+        self.score_ = _mean(self.distribution_)
         self.p_beautiful_ = float(labels.beautiful.mean())
         return []
 
-    def predict(self, X: FeatureRows) -> Prediction:
-        """Give each of the n photographs the same distribution."""
-        score = float(distribution_mean(self.distribution_[None])[0])
-        return _repeated(X.shape[0], score, self.p_beautiful_, self.distribution_, label_by_p=False)
-
-    def state(self) -> State:
-        """Return the distribution and the share of beautiful."""
-        return {"distribution": self.distribution_}, {"p_beautiful": self.p_beautiful_}
-
     @classmethod
-    def from_state(cls, arrays: Arrays, values: Values) -> MeanRatingsHead:
-        """Rebuild a fitted head."""
-        head = cls()
-        head.distribution_ = arrays["distribution"]
-        head.p_beautiful_ = float(values["p_beautiful"])
-        return head
+    def from_state(cls, arrays: Arrays, values: Values) -> Self:
+        """Rebuild a fitted head; runs of earlier versions do not hold the score."""
+        return super().from_state(arrays, {**values, "score": _mean(arrays["distribution"])})
 
 
-def _repeated(
-    n: int, score: float, p_beautiful: float, distribution: FloatArray | None, *, label_by_p: bool
-) -> Prediction:
-    return Prediction(
-        score=np.full(n, score),
-        p_beautiful=np.full(n, p_beautiful),
-        distribution=None if distribution is None else np.tile(distribution, (n, 1)),
-        label_by_p=label_by_p,
-    )
+def _mean(distribution: FloatArray) -> float:
+    return float(distribution_mean(distribution[None])[0])

@@ -5,16 +5,18 @@ Numpy only. Features pass in blocks, so nothing of the size of the features is h
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from cache.types import FloatArray
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, view_mean_blocks
+from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.models.base import Arrays, State, Values
+from heads.models.base import About, Answers, Arrays, State, Values
 
 # Strongest first, so that of equally good penalties the strongest is taken. Relative to
 # correlations: scikit-learn's alpha is n times as large.
@@ -98,20 +100,47 @@ class PenaltyChoice:
         return cls(penalties[int(np.argmin(losses))], tuple(penalties), tuple(losses))
 
 
-def linear_state(
-    model: LinearModel, choice: PenaltyChoice, note: str, learned: dict[str, Any]
-) -> State:
-    """Return a linear head's arrays and JSON values, `learned` among them."""
-    values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(choice).items()}
-    return {"kernel": model.kernel, "bias": model.bias}, values | {"note": note} | learned
+class LinearHead(ABC):
+    """What heads of one `LinearModel` share: predicting, and how they are saved and come back.
 
+    `learns` names what such a head learns besides the model, `scale_` (lo, hi) or `platt_` (a, b);
+    `choice_` is that of its penalty; `note_` what must be said of it, mostly ''.
+    """
 
-def linear_from_state(arrays: Arrays, values: Values) -> tuple[LinearModel, PenaltyChoice, str]:
-    """Return what `linear_state` was given, but for `learned`."""
-    choice = PenaltyChoice(
-        float(values["penalty"]), tuple(values["penalties"]), tuple(values["val_losses"])
-    )
-    return LinearModel(arrays["kernel"], arrays["bias"]), choice, str(values["note"])
+    about: About
+    learns: ClassVar[tuple[str, ...]]
+    model_: LinearModel
+    choice_: PenaltyChoice
+    note_: str
+    scale_: tuple[float, float]
+    platt_: tuple[float, float]
+
+    @abstractmethod
+    def decode(self, outputs: Any, xp: Any) -> Answers:
+        """Turn the model's outputs (n, width) into answers."""
+
+    def predict(self, X: FeatureRows) -> Prediction:
+        """Predict from (n, V, D) features. Raises HeadError if D differs."""
+        answers = self.decode(self.model_.outputs(X), np)
+        return Prediction(**answers, ranking_only=self.about.ranking_only)
+
+    def state(self) -> State:
+        """Return kernel and bias, and how penalty and probabilities were chosen."""
+        learned = {name: list(getattr(self, f"{name}_")) for name in self.learns}
+        values: dict[str, Any] = {**vars(self.choice_), "note": self.note_, **learned}
+        return {"kernel": self.model_.kernel, "bias": self.model_.bias}, values
+
+    @classmethod
+    def from_state(cls, arrays: Arrays, values: Values) -> Self:
+        """Rebuild a fitted head."""
+        head = cls()
+        head.model_ = LinearModel(arrays["kernel"], arrays["bias"])
+        tried = tuple(values["penalties"]), tuple(values["val_losses"])
+        head.choice_ = PenaltyChoice(float(values["penalty"]), *tried)
+        head.note_ = str(values["note"])
+        for name in cls.learns:
+            setattr(head, f"{name}_", tuple(values[name]))
+        return head
 
 
 def choose_ridge(

@@ -13,17 +13,16 @@ import numpy as np
 from cache.types import FloatArray, Scale
 from heads.data.features import FeatureRows, Float32Array, mean_of_views
 from heads.data.labels import BoolArray, Labels
-from heads.data.predictions import Prediction, ranking_score
+from heads.data.predictions import ranking_score
 from heads.errors import UnsuitableLabelsError
-from heads.models.base import About, Answers, Arrays, History, State, Values, need_photographs
+from heads.models.base import About, Answers, History, need_photographs
 from heads.models.calibration import sigmoid
 from heads.models.linear import (
     FeatureMoments,
+    LinearHead,
     LinearModel,
     PenaltyChoice,
     feature_moments,
-    linear_from_state,
-    linear_state,
 )
 
 # Mean log-loss + penalty / 2 |w|^2: scikit-learn's C is 1 / (n penalty). Strongest first: each fit
@@ -32,7 +31,7 @@ LOGISTIC_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e
 MAX_ITERATIONS = 300
 
 
-class LogisticHead:
+class LogisticHead(LinearHead):
     """Logistic regression of beautiful, by scikit-learn, on standardised features.
 
     The penalty has the lowest log-loss on validation. The score is the probability on the scale:
@@ -45,6 +44,7 @@ class LogisticHead:
         ranking_only=True,
         linear_output="log-odds of being beautiful",
     )
+    learns = ("scale",)
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -56,7 +56,7 @@ class LogisticHead:
         """
         need_photographs(self.about.name, labels, labels_val)
         _need_two_classes(labels.beautiful)
-        self.scale_ = labels.scale
+        self.scale_ = (labels.scale.lo, labels.scale.hi)
         features = mean_of_views(X)
         moments = feature_moments(features)
         features -= moments.mean.astype(np.float32)
@@ -66,27 +66,13 @@ class LogisticHead:
         )
         return []
 
-    def predict(self, X: FeatureRows) -> Prediction:
-        """Predict probabilities; X is (n, V, D). Raises HeadError if D differs."""
-        return Prediction(**self.decode(self.model_.outputs(X), np), ranking_only=True)
-
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return the probabilities of log-odds (n, 1)."""
         p_beautiful = sigmoid(outputs[:, 0], xp)
-        return {"score": ranking_score(p_beautiful, self.scale_), "p_beautiful": p_beautiful}
-
-    def state(self) -> State:
-        """Return kernel and bias, and how the penalty was chosen."""
-        learned = {"scale": [self.scale_.lo, self.scale_.hi]}
-        return linear_state(self.model_, self.choice_, self.note_, learned)
-
-    @classmethod
-    def from_state(cls, arrays: Arrays, values: Values) -> LogisticHead:
-        """Rebuild a fitted head."""
-        head = cls()
-        head.scale_ = Scale(*values["scale"])
-        head.model_, head.choice_, head.note_ = linear_from_state(arrays, values)
-        return head
+        return {
+            "score": ranking_score(p_beautiful, Scale(*self.scale_)),
+            "p_beautiful": p_beautiful,
+        }
 
 
 def _logistic_path(

@@ -142,16 +142,6 @@ def make_head(name: str, settings: Settings | None = None) -> Head:
     return head
 
 
-def restore_head(name: str, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Head:
-    """Rebuild a trained head in closed form from its state.
-
-    Raises:
-        HeadError: there is no such head.
-    """
-    head: Head = find_head(name).load().from_state(arrays, values)
-    return head
-
-
 def load_neural_head(
     name: str, settings: NetworkSettings, model: Path, values: Mapping[str, Any]
 ) -> Head:

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from cache.types import FloatArray, Scale
+from cache.types import FloatArray
 from heads.data.distributions import distribution_mean, emd, project_onto_simplex
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
-from heads.data.predictions import Prediction
-from heads.models.base import About, Answers, Arrays, History, State, Values, need_photographs
+from heads.models.base import About, Answers, History, need_photographs
 from heads.models.calibration import calibration_note, fit_platt, platt_probability
-from heads.models.linear import choose_ridge, linear_from_state, linear_state
+from heads.models.linear import LinearHead, choose_ridge
 
 
-class RidgeHead:
+class RidgeHead(LinearHead):
     """Ridge regression of the mean score; scores are clipped to the scale.
 
     The penalty has the lowest mean squared error on validation. (By rank correlation it would be
@@ -28,6 +27,7 @@ class RidgeHead:
         "the mean score, ridge regression",
         linear_output="score before it is clipped to the scale",
     )
+    learns = ("scale", "platt")
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -38,7 +38,7 @@ class RidgeHead:
             HeadError: there are too few photographs in train or val.
         """
         need_photographs(self.about.name, labels, labels_val)
-        self.scale_ = labels.scale
+        self.scale_ = (labels.scale.lo, labels.scale.hi)
 
         def val_mse(outputs: FloatArray) -> float:
             return float(np.mean((self._score(outputs, np) - labels_val.mean) ** 2))
@@ -49,41 +49,23 @@ class RidgeHead:
         self.note_ = calibration_note(score, labels_val.beautiful)
         return []
 
-    def predict(self, X: FeatureRows) -> Prediction:
-        """Predict scores; X is (n, V, D). Raises HeadError if D differs."""
-        return Prediction(**self.decode(self.model_.outputs(X), np))
-
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Clip the outputs (n, 1) to the scale."""
         score = self._score(outputs, xp)
         return {"score": score, "p_beautiful": platt_probability(score, *self.platt_, xp)}
 
     def _score(self, outputs: Any, xp: Any) -> Any:
-        return xp.clip(outputs[:, 0], self.scale_.lo, self.scale_.hi)
-
-    def state(self) -> State:
-        """Return kernel and bias, and how penalty and probabilities were chosen."""
-        scale = [self.scale_.lo, self.scale_.hi]
-        learned = {"scale": scale, "platt": list(self.platt_)}
-        return linear_state(self.model_, self.choice_, self.note_, learned)
-
-    @classmethod
-    def from_state(cls, arrays: Arrays, values: Values) -> RidgeHead:
-        """Rebuild a fitted head."""
-        head = cls()
-        head.scale_ = Scale(*values["scale"])
-        head.model_, head.choice_, head.note_ = linear_from_state(arrays, values)
-        head.platt_ = tuple(values["platt"])
-        return head
+        return xp.clip(outputs[:, 0], *self.scale_)
 
 
-class RidgeDistHead:
+class RidgeDistHead(LinearHead):
     """Ridge regression of each rating's share, projected onto the simplex of distributions.
 
     The penalty has the lowest `emd_r2` on validation, after the projection.
     """
 
     about = About("ridge-dist", "the vote distribution, ridge regression", needs_votes=True)
+    learns = ("platt",)
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
@@ -105,26 +87,9 @@ class RidgeDistHead:
         self.note_ = calibration_note(score, labels_val.beautiful)
         return []
 
-    def predict(self, X: FeatureRows) -> Prediction:
-        """Predict distributions; X is (n, V, D). Raises HeadError if D differs."""
-        return Prediction(**self.decode(self.model_.outputs(X), np))
-
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return the distributions nearest to the outputs (n, K)."""
         distribution = project_onto_simplex(outputs, xp)
         score = distribution_mean(distribution, xp)
         p_beautiful = platt_probability(score, *self.platt_, xp)
         return {"score": score, "p_beautiful": p_beautiful, "distribution": distribution}
-
-    def state(self) -> State:
-        """Return kernel and bias, and how penalty and probabilities were chosen."""
-        learned = {"platt": list(self.platt_)}
-        return linear_state(self.model_, self.choice_, self.note_, learned)
-
-    @classmethod
-    def from_state(cls, arrays: Arrays, values: Values) -> RidgeDistHead:
-        """Rebuild a fitted head."""
-        head = cls()
-        head.model_, head.choice_, head.note_ = linear_from_state(arrays, values)
-        head.platt_ = tuple(values["platt"])
-        return head

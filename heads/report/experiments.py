@@ -17,14 +17,17 @@ import numpy as np
 
 from cache.files import write_text_atomically
 from cache.types import FloatArray
+from heads.metrics.comparison import StoredMetrics
 from heads.report.words import template
 from heads.web import charts
 from heads.web.html import Figure
 
 if TYPE_CHECKING:
     from heads.experiments.sweep import Point
+    from heads.experiments.train import TrainedRun
 
 SWEPT = ("lr", "l2", "dropout", "val_loss", "val_srcc", "seeds")
+GROWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 # Drawn where the head has them.
 PLOTTED = ("srcc", "emd_r2", "mse", "auc")
 
@@ -82,27 +85,12 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
 
 
 @dataclass(frozen=True)
-class Heat:
-    """A cell of the heat map; `share` of the colour is what the point gets, 0 to 1."""
-
-    val_loss: float
-    val_srcc: float
-    share: float
-    chosen: bool
-
-    @property
-    def diverged(self) -> bool:
-        """Whether there is no loss."""
-        return not math.isfinite(self.val_loss)
-
-
-@dataclass(frozen=True)
 class HeatMap:
-    """The points of one dropout: their rates, and a row of cells for each l2."""
+    """The points of one dropout: their rates, and a row of them for each l2."""
 
     dropout: float
     rates: list[float]
-    rows: dict[float, list[Heat]]
+    rows: dict[float, list[Point]]
 
 
 def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
@@ -110,22 +98,54 @@ def sweep_page(head: str, points: Sequence[Point], chosen: Point) -> str:
     known = [p.val_loss for p in points if math.isfinite(p.val_loss)]
     lo, hi = min(known), max(known)
 
-    def heat(point: Point) -> Heat:
+    def share(point: Point) -> float | None:
+        """How much of the colour the point gets, 0 to 1; None where it diverged."""
+        if not math.isfinite(point.val_loss):
+            return None
         shade = 1 - (point.val_loss - lo) / (hi - lo) if hi > lo else 1.0
-        return Heat(point.val_loss, point.val_srcc, 0.05 + 0.55 * shade, point is chosen)
+        return 0.05 + 0.55 * shade
 
     maps = []
     for dropout in dict.fromkeys(p.dropout for p in points):
         here = [p for p in points if p.dropout == dropout]
         rates = dict.fromkeys(float(p.settings.lr or 0) for p in here)
-        rows: dict[float, list[Heat]] = {}
+        rows: dict[float, list[Point]] = {}
         for point in here:
-            rows.setdefault(point.settings.l2, []).append(heat(point))
+            rows.setdefault(point.settings.l2, []).append(point)
         maps.append(HeatMap(dropout, list(rates), rows))
-    return template("sweep.html").render(head=head, maps=maps)
+    return template("sweep.html").render(head=head, maps=maps, chosen=chosen, share=share)
 
 
 # --- curves ---------------------------------------------------------------------------------------
+
+
+def curve_rows(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
+    """Return one row a run: `n_train`, metrics and the ends of their intervals, time, folder."""
+    rows = []
+    for run in runs:
+        row: dict[str, Any] = {"n_train": run.metrics["n_train"]}
+        stored = StoredMetrics(run.metrics)
+        for name in GROWN:
+            lo, hi = stored.interval(name)
+            row |= {name: stored.value(name), f"{name}_lo": lo, f"{name}_hi": hi}
+        rows.append(row | {"fit_seconds": run.metrics["fit_seconds"], "run": str(run.path)})
+    return rows
+
+
+def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return an aligned table, one line a size, with half of each interval's width."""
+    lines = [f"{'n_train':>9}" + "".join(f"{name:>17}" for name in GROWN) + f"{'seconds':>9}"]
+    for row in rows:
+        cells = "".join(f"{_cell(row, name):>17}" for name in GROWN)
+        lines.append(f"{row['n_train']:>9,}{cells}{row['fit_seconds']:9.1f}")
+    return "\n".join(lines)
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value, lo, hi = (row[name + end] for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
 
 
 def write_curve(

@@ -107,7 +107,8 @@ def table(entries: Sequence[Entry]) -> str:
     """Return the aligned table, at most 120 columns wide."""
     grid = [["head", *(heading for _, heading, _ in SHOWN)]]
     grid += [
-        [_shown_name(e.head), *(_cell(e.measures, *column) for column in SHOWN)] for e in entries
+        [e.head + " = floor" * (e.head == FLOOR), *(_cell(e.measures, *c) for c in SHOWN)]
+        for e in entries
     ]
     widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
     lines = [
@@ -116,10 +117,6 @@ def table(entries: Sequence[Entry]) -> str:
         for row in grid
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])])
-
-
-def _shown_name(head: str) -> str:
-    return f"{head} = floor" if head == FLOOR else head
 
 
 def _cell(measures: Measures, metric: str, heading: str, with_interval: bool) -> str:
@@ -202,9 +199,9 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:
-    row: dict[str, Any] = {"head": entry.head, "run": entry.run}
-    row |= {"n": len(entry.sample.labels), "n_train": entry.n_train}
-    row |= {"repeats": entry.repeats}
+    n = len(entry.sample.labels)
+    row: dict[str, Any] = {"head": entry.head, "run": entry.run, "n": n, "n_train": entry.n_train}
+    row["repeats"] = entry.repeats
     row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
     for name, measured in entry.measures.items():
         row |= _csv_cells(name, measured)

@@ -87,14 +87,15 @@ def _confusion(run: RunData) -> dict[str, list[tuple[int, float]]]:
 
 def _photographs(run: RunData) -> dict[str, list[Card]]:
     """Return the ten best, the ten worst and the most mistaken photographs of a head."""
-    choice = choose(run.prediction, run.labels)
     by = "place among all" if run.prediction.ranking_only else "score"
-    return {
-        "Ten best: highest predicted": _cards(run, choice.best),
-        "Ten worst: lowest predicted": _cards(run, choice.worst),
-        f"Most mistaken: {by} far above people's": _cards(run, choice.overrated),
-        f"Most mistaken: {by} far below people's": _cards(run, choice.underrated),
-    }
+    headings = (
+        "Ten best: highest predicted",
+        "Ten worst: lowest predicted",
+        f"Most mistaken: {by} far above people's",
+        f"Most mistaken: {by} far below people's",
+    )
+    chosen = zip(headings, choose(run.prediction, run.labels), strict=True)
+    return {heading: _cards(run, rows) for heading, rows in chosen}
 
 
 def _cards(run: RunData, rows: IntArray) -> list[Card]:

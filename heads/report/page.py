@@ -12,10 +12,10 @@ import numpy as np
 from heads.metrics.bootstrap import Verdict
 from heads.report.data import RANKED_BY, ReportData
 from heads.report.mistakes import Faults, Mistakes, faults, mistakes
-from heads.report.photos import Album
-from heads.report.plots import SideBySide, TrainingPlots, side_by_side, training
-from heads.report.ranking import Ranking, ranking
-from heads.report.run import Repetition, repetition
+from heads.report.photos import Album, Thumbnailer
+from heads.report.plots import side_by_side, training
+from heads.report.ranking import ranking
+from heads.report.run import repetition
 from heads.report.words import template, title
 
 # An interval of the SRCC that is wider hides differences worth having.
@@ -71,47 +71,26 @@ def trust(data: ReportData) -> Trust:
     return Trust(len(np.unique(group)) if (group != "").any() else 0, width, reached)
 
 
-@dataclass(frozen=True, eq=False)
-class Page:
-    """All that the report shows, section by section."""
+def page(data: ReportData, make: Thumbnailer) -> str:
+    """Return one HTML document that needs nothing else; `make` makes its thumbnails."""
+    found, others = mistakes(data), [faults(run) for run in data.runs[1:]]
+    return template("report.html").render(
+        data=data,
+        title=title(data),
+        answer=answer(data),
+        ranking=ranking(data),
+        trust=trust(data),
+        mistakes=found,
+        side=side_by_side(data),
+        training=training(data),
+        others=others,
+        repetition=repetition(data),
+        album=Album.of(_photographs(found, others), data.photographs, make),
+    )
 
-    data: ReportData
-    title: str
-    answer: Answer
-    ranking: Ranking
-    trust: Trust
-    mistakes: Mistakes
-    side: SideBySide
-    training: TrainingPlots
-    others: list[Faults]
-    repetition: Repetition
 
-    @classmethod
-    def of(cls, data: ReportData) -> Page:
-        """Make what is shown of what was read."""
-        return cls(
-            data=data,
-            title=title(data),
-            answer=answer(data),
-            ranking=ranking(data),
-            trust=trust(data),
-            mistakes=mistakes(data),
-            side=side_by_side(data),
-            training=training(data),
-            others=[faults(run) for run in data.runs[1:]],
-            repetition=repetition(data),
-        )
-
-    @property
-    def photographs(self) -> list[str]:
-        """The ids of the photographs that are shown, once each."""
-        found = self.mistakes
-        lists = [
-            cards for head in (found.best, *self.others) for cards in head.photographs.values()
-        ]
-        shown = [card.image_id for card in chain(*lists, found.highest, found.lowest)]
-        return list(dict.fromkeys([*shown, *(example.image_id for example in found.examples)]))
-
-    def html(self, album: Album) -> str:
-        """Return one HTML document that needs nothing else."""
-        return template("report.html").render(vars(self), album=album)
+def _photographs(found: Mistakes, others: list[Faults]) -> list[str]:
+    """Return the ids of the photographs that are shown, once each."""
+    lists = [cards for head in (found.best, *others) for cards in head.photographs.values()]
+    shown = [card.image_id for card in chain(*lists, found.highest, found.lowest)]
+    return list(dict.fromkeys([*shown, *(example.image_id for example in found.examples)]))

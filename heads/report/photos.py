@@ -24,30 +24,15 @@ BUDGET_BYTES = 3_000_000
 Thumbnailer = Callable[[Path, int], bytes | None]
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """Row numbers of a head's photographs worth looking at.
+def choose(prediction: Prediction, labels: Labels) -> tuple[IntArray, ...]:
+    """Return the rows of a head's photographs worth looking at.
 
-    `best` and `worst` have the highest and lowest scores; `overrated` and `underrated` are the most
-    mistaken ones, in falling order of the mistake.
+    Those with the highest and with the lowest scores; then the most overrated and the most
+    underrated ones, in falling order of the mistake.
     """
-
-    best: IntArray
-    worst: IntArray
-    overrated: IntArray
-    underrated: IntArray
-
-
-def choose(prediction: Prediction, labels: Labels) -> Choice:
-    """Choose the photographs of one head."""
     rising = np.argsort(prediction.score, kind="stable")
     error = np.argsort(mistakes(prediction, labels), kind="stable")
-    return Choice(
-        best=rising[::-1][:SHOWN],
-        worst=rising[:SHOWN],
-        overrated=error[::-1][:MISTAKEN],
-        underrated=error[:MISTAKEN],
-    )
+    return rising[::-1][:SHOWN], rising[:SHOWN], error[::-1][:MISTAKEN], error[:MISTAKEN]
 
 
 def mistakes(prediction: Prediction, labels: Labels) -> FloatArray:

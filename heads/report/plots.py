@@ -87,7 +87,7 @@ def _shown(run: RunData, metric: str) -> str:
 
 def _labelled(run: RunData) -> tuple[FloatArray, BoolArray, BoolArray]:
     """Return probabilities, true labels and the head's own."""
-    called = predicted_label(run.prediction, run.labels)
+    called = predicted_label(run.prediction, run.labels.threshold)
     return run.prediction.p_beautiful, run.labels.beautiful, called
 
 

@@ -10,7 +10,7 @@ from heads.metrics.catalogue import METRICS
 from heads.metrics.reliability import Reliability
 from heads.report.data import RANKED_BY, ReportData, RunData
 from heads.report.run import is_usual, settings_words
-from heads.web.charts import Interval, interval_axis, interval_bar
+from heads.web.charts import interval_axis, interval_bar
 from heads.web.html import DASH
 from heads.web.svg import Span
 
@@ -58,8 +58,8 @@ def _bar(run: RunData, span: Span, ceiling: Reliability | None) -> Markup:
     value = run.value(RANKED_BY)
     if value is None:
         return Markup(DASH)
-    interval = Interval(value, *run.stored.interval(RANKED_BY))
-    return interval_bar(interval, span, 0.0, None if ceiling is None else ceiling.srcc_ceiling)
+    most = None if ceiling is None else ceiling.srcc_ceiling
+    return interval_bar(value, run.stored.interval(RANKED_BY), span, 0.0, most)
 
 
 def _best_values(data: ReportData) -> dict[str, float | None]:

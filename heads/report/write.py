@@ -10,8 +10,7 @@ from cache.files import write_text_atomically
 from heads.metrics.comparison import Sample
 from heads.photos import thumbnail
 from heads.report.data import read_report
-from heads.report.page import Page
-from heads.report.photos import Album
+from heads.report.page import page
 
 FILE_NAME = "report.html"
 
@@ -34,8 +33,6 @@ def write_report(
     data = read_report(folder, features, samples)
     for name, why in data.left_out.items():
         console.note(f"{folder / name} is left out of the report: {why}")
-    page = Page.of(data)
-    album = Album.of(page.photographs, data.photographs, thumbnail)
     path = folder / FILE_NAME
-    write_text_atomically(path, page.html(album))
+    write_text_atomically(path, page(data, thumbnail))
     return path

@@ -130,16 +130,12 @@ class RunConfig(Config):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
         """Rebuild from `to_dict`. Raises KeyError where a field is missing."""
+        plain = ("head", "seed", "limit", "features_dir", "label_note", "library_versions")
         return cls(
-            head=values["head"],
+            **{name: values[name] for name in plain},
             settings=settings_from_dict(values["settings"]),
-            seed=values["seed"],
-            limit=values["limit"],
             extractor=ExtractorSpec.from_dict(values["extractor"]),
             splits={name: SplitFacts(**facts) for name, facts in values["splits"].items()},
-            features_dir=values["features_dir"],
-            label_note=values["label_note"],
-            library_versions=values["library_versions"],
             streamed_bytes=values.get("streamed_bytes"),
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 from heads.errors import HeadError, RunError
 from heads.models.base import Head, History
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import find_head, load_neural_head, restore_head
+from heads.models.registry import find_head, load_neural_head
 from heads.runs.config import FoldsConfig, RunConfig
 
 # What metrics.json says besides metrics, which may come and go from version to version.
@@ -124,7 +124,8 @@ def load_head(run: Path) -> Head:
             return load_neural_head(config.head, settings, path, values)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        return restore_head(config.head, arrays, values)
+        head: Head = find_head(config.head).load().from_state(arrays, values)
+        return head
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heads.data.distributions import distribution_std
 from heads.data.features import Float32Array
-from heads.data.predictions import called_beautiful
+from heads.data.predictions import predicted_label
 from heads.models.base import Head
 from heads.runs.config import RunConfig
 from heads.runs.files import load_head, read_config
@@ -51,7 +51,7 @@ class LoadedRun:
             stds,
             prediction.p_beautiful.tolist(),
             self.reference.percentile(prediction.score).tolist(),
-            called_beautiful(prediction, self.reference.threshold).tolist(),
+            predicted_label(prediction, self.reference.threshold).tolist(),
         )
         return [Opinion(*values) for values in zip(*columns, strict=True)]
 

@@ -127,19 +127,13 @@ def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredicti
 
 
 def _stored(columns: dict[str, tuple[str, ...]]) -> StoredPredictions:
-    text = {name: np.array(columns[name], np.str_) for name in FIRST[:4]}
-    number = {name: np.array(columns[name], np.float64) for name in FIRST[4:]}
+    read: dict[str, Any] = {name: np.array(columns[name], np.str_) for name in FIRST[:4]}
+    read |= {name: np.array(columns[name], np.float64) for name in FIRST[4:]}
+    read["true_label"] = read["true_label"] == 1
     votes = [columns[name] for name in columns if name[0] == "r" and name[1:].isdigit()]
     shares = [columns[name] for name in columns if name[0] == "p" and name[1:].isdigit()]
     return StoredPredictions(
-        image_id=text["image_id"],
-        group=text["group"],
-        split=text["split"],
-        fold=text["fold"],
-        true_mean=number["true_mean"],
-        true_label=number["true_label"] == 1,
-        score=number["score"],
-        p_beautiful=number["p_beautiful"],
+        **read,
         votes=np.array(votes, np.int32).T if votes else None,
         distribution=np.array(shares, np.float64).T if shares and shares[0][0] else None,
     )

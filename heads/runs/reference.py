@@ -16,7 +16,7 @@ from cache.types import FloatArray, Scale
 from heads.data.splits import SplitData
 from heads.errors import RunError
 from heads.models.base import Head
-from heads.runs.files import read_json, write_json
+from heads.runs.files import read_json
 
 FILE = "yardstick.json"
 # So many training photographs, evenly taken, are scored; so many of their scores are kept: a
@@ -66,11 +66,6 @@ class Reference:
         """Rebuild from `to_dict`. Raises KeyError where a field is missing."""
         scores = np.array(values["train_scores"], np.float64)
         return cls(Scale(*values["scale"]), str(values["threshold"]), scores)
-
-
-def write_reference(folder: Path, reference: Reference) -> None:
-    """Write it into a run's folder."""
-    write_json(folder / FILE, reference.to_dict())
 
 
 def read_reference(run: Path) -> Reference:

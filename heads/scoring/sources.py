@@ -44,7 +44,7 @@ class Sources:
         """
         for word in self._words:
             if word == "-":
-                yield from _lines(self._stdin)
+                yield from (Path(line.rstrip("\r\n")) for line in self._stdin if line.strip())
             elif Path(word).is_dir():
                 yield from self._below(word)
             elif word.lower().endswith(".csv"):
@@ -70,12 +70,6 @@ class Sources:
             return ""
         kinds = ", ".join(f"{n} {ending}" for ending, n in self.left_out.most_common())
         return f"Left out, since they are not named as photographs: {kinds}."
-
-
-def _lines(stdin: TextIO) -> Iterator[Path]:
-    for line in stdin:
-        if line.strip():
-            yield Path(line.rstrip("\r\n"))
 
 
 def _listed(path: Path) -> Iterator[Path]:

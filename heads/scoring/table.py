@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -12,6 +12,7 @@ from heads.runs.loaded import Opinion
 from heads.scoring.records import Ranked, Scored
 
 OPINION = ("score", "std", "p_beautiful", "percentile", "label")
+HEAD = ("rank", "score", "std", "P(beautiful)", "percentile", "label")
 LABELS = {True: "beautiful", False: "not beautiful"}
 Row = dict[str, Any]
 
@@ -65,37 +66,25 @@ def _values(opinion: Opinion) -> tuple[Any, ...]:
     )
 
 
-class CsvWriter:
-    """Rows as CSV, full precision, the header first; what is not there is empty."""
-
-    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
-        self._writer = csv.DictWriter(file, columns, lineterminator="\n")
-        self._writer.writeheader()
-
-    def write(self, row: Row) -> None:
-        """Write one row."""
-        self._writer.writerow(row)
+def csv_rows(file: TextIO, columns: Sequence[str]) -> Callable[[Row], object]:
+    """Write the header, and return what writes a row in full precision; None is empty."""
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    return writer.writerow
 
 
-class JsonlWriter:
-    """Rows as one JSON object a line; what is not there is null."""
-
-    def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
-        self._file = file
-
-    def write(self, row: Row) -> None:
-        """Write one row."""
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def json_rows(file: TextIO, columns: Sequence[str]) -> Callable[[Row], object]:
+    """Return what writes a row as one JSON object a line."""
+    return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-WRITERS: dict[str, type[CsvWriter] | type[JsonlWriter]] = {"csv": CsvWriter, "jsonl": JsonlWriter}
+WRITERS = {"csv": csv_rows, "jsonl": json_rows}
 
 
 def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     """Return the table for people, one line a photograph."""
     rows = [_cells(place, item) for place, item in enumerate(ranked, start=1)]
-    head = ["rank", "score", "std", "P(beautiful)", "percentile", "label"]
-    return _aligned([[*head, *names[1:], "photograph"], *rows])
+    return _aligned([[*HEAD, *names[1:], "photograph"], *rows])
 
 
 def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
@@ -104,8 +93,7 @@ def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     rows = [
         [*_cells(n, item)[:-1], str(item.group_size), _name(item)] for n, item in enumerate(best, 1)
     ]
-    head = ["rank", "score", "std", "P(beautiful)", "percentile", "label"]
-    return _aligned([[*head, *names[1:], "pictures", "best picture of its folder"], *rows])
+    return _aligned([[*HEAD, *names[1:], "pictures", "best picture of its folder"], *rows])
 
 
 def _cells(place: int, item: Ranked) -> list[str]:

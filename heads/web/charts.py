@@ -26,6 +26,8 @@ SQUARE = 268.0
 DIGIT = 7.0  # width of a digit at the plots' font size
 
 BoolArray = npt.NDArray[np.bool_]
+# Of an interval; None where there is none.
+Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,15 +318,6 @@ def distribution_bars(true: FloatArray, predicted: FloatArray, name: str) -> Mar
 # --- one line of a table --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value and its interval on an axis; the bounds are None where there is no interval."""
-
-    value: float
-    lo: float | None
-    hi: float | None
-
-
 def interval_axis(span: Span, ticks: Sequence[float]) -> Markup:
     """Draw the tick labels above a column of interval bars."""
     marks = (
@@ -339,7 +332,9 @@ def _at(value: float, span: Span) -> str:
     return f"{100 * min(max(share, 0.0), 1.0):.2f}%"
 
 
-def interval_bar(interval: Interval, span: Span, floor: float, ceiling: float | None) -> Markup:
+def interval_bar(
+    value: float, ends: Ends, span: Span, floor: float, ceiling: float | None
+) -> Markup:
     """Draw an interval in a table's cell, as wide as the cell, with the floor and the ceiling."""
 
     def upright(value: float, css: str) -> Markup:
@@ -349,9 +344,10 @@ def interval_bar(interval: Interval, span: Span, floor: float, ceiling: float | 
     marks = [upright(floor, "floor")]
     if ceiling is not None:
         marks.append(upright(ceiling, "ceiling"))
-    if interval.lo is not None and interval.hi is not None:
-        lo, hi = _at(interval.lo, span), _at(interval.hi, span)
-        marks.append(element("line", css="whisker", x1=lo, x2=hi, y1="50%", y2="50%"))
-    at = _at(interval.value, span)
+    lo, hi = ends
+    if lo is not None and hi is not None:
+        x1, x2 = _at(lo, span), _at(hi, span)
+        marks.append(element("line", css="whisker", x1=x1, x2=x2, y1="50%", y2="50%"))
+    at = _at(value, span)
     marks.append(element("circle", css="dot predicted", cx=at, cy="50%", r=5))
     return element("svg", *marks, css="interval", aria_hidden="true")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import extract.api
 from heads import photos
 
 
@@ -31,8 +30,3 @@ def test_a_photograph_that_cannot_be_read_has_no_thumbnail(
     if content is not None:
         path.write_bytes(content)
     assert photos.thumbnail(path, 90) is None
-
-
-def test_all_of_stage_ones_public_names_come_through_the_door() -> None:
-    own, offered = set(photos.__all__), set(extract.api.__all__)
-    assert (own - offered, offered - own) == ({"thumbnail"}, {"thumbnail_jpeg"})

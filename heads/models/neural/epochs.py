@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,23 +32,10 @@ CPUINFO = Path("/proc/cpuinfo")
 RowNumbers = npt.NDArray[np.int32]
 # Inputs (n, D) and targets (n, width) to outputs (n, width) and their mean loss; tensors.
 Evaluate = Callable[[Any, Any], tuple[Any, Any]]
-
-
-class Epoch(Protocol):
-    """Makes one pass over a block: standardised features (m, D), targets (n, width).
-
-    `rows` and `photos` (n,) are the order: rows of the features, and of the targets. `kept` has the
-    blocks of units that each step keeps, (steps, n_kept), of the features and of each hidden layer.
-    """
-
-    def __call__(
-        self,
-        features: Any,
-        targets: Any,
-        rows: RowNumbers,
-        photos: RowNumbers,
-        kept: tuple[RowNumbers, ...],
-    ) -> None: ...
+# One pass over a block of standardised features (m, D) and targets (n, width), tensors both. Then
+# the order, (n,) each: rows of the features, and of the targets. Last the blocks of units that each
+# step keeps, (steps, n_kept), of the features and of each hidden layer.
+Epoch = Callable[[Any, Any, RowNumbers, RowNumbers, tuple[RowNumbers, ...]], None]
 
 
 def precision_of(settings: NetworkSettings) -> str:

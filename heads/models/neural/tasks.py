@@ -99,17 +99,21 @@ class DistributionTask(Task):
         return _of_shares(outputs, xp)
 
 
-@dataclass(frozen=True)
-class UnitMeanTask(Task):
-    """Head `sigmoid`: the mean score, scaled from the data's scale to [0, 1]."""
+class SigmoidTask(Task):
+    """A task whose activation is the sigmoid."""
 
-    about = About(
-        "sigmoid",
-        "the mean score in [0, 1], sigmoid and squared error",
-        linear_output="logit of the score's place on the scale",
-    )
     activation = "sigmoid"
-    loss = "mse"
+
+    def start_bias(self, targets: Float32Array) -> Float32Array:
+        """Return the logit of the mean target, of the share of beautiful photographs for one."""
+        mean: FloatArray = np.clip(targets.mean(axis=0, dtype=np.float64), EDGE, 1 - EDGE)
+        return np.log(mean / (1 - mean)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ScaleTask(SigmoidTask):
+    """A task with one output on the data's scale `lo` to `hi`."""
+
     lo: float
     hi: float
 
@@ -118,13 +122,21 @@ class UnitMeanTask(Task):
         """Learn the scale."""
         return cls(labels.scale.lo, labels.scale.hi)
 
+
+@dataclass(frozen=True)
+class UnitMeanTask(ScaleTask):
+    """Head `sigmoid`: the mean score, scaled from the data's scale to [0, 1]."""
+
+    about = About(
+        "sigmoid",
+        "the mean score in [0, 1], sigmoid and squared error",
+        linear_output="logit of the score's place on the scale",
+    )
+    loss = "mse"
+
     def encode(self, labels: Labels) -> Float32Array:
         """Return (mean - lo) / (hi - lo)."""
         return _column((labels.mean - self.lo) / (self.hi - self.lo))
-
-    def start_bias(self, targets: Float32Array) -> Float32Array:
-        """Return the logit of the mean target."""
-        return _logit(targets)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return lo + output (hi - lo)."""
@@ -190,7 +202,7 @@ class SignedMeanTask(Task):
 
 
 @dataclass(frozen=True)
-class BeautifulTask(Task):
+class BeautifulTask(ScaleTask):
     """Head `binary`: whether the mean lies above the threshold, by cross-entropy."""
 
     about = About(
@@ -199,24 +211,12 @@ class BeautifulTask(Task):
         ranking_only=True,
         linear_output="log-odds of being beautiful",
     )
-    activation = "sigmoid"
     loss = "bce"
     blog = replace(BLOG, batch_size=64, l2=0.1)
-    lo: float
-    hi: float
-
-    @classmethod
-    def learn(cls, labels: Labels) -> Self:
-        """Learn the scale."""
-        return cls(labels.scale.lo, labels.scale.hi)
 
     def encode(self, labels: Labels) -> Float32Array:
         """Return 1 for beautiful, else 0."""
         return _column(labels.beautiful)
-
-    def start_bias(self, targets: Float32Array) -> Float32Array:
-        """Return the logit of the share of beautiful photographs."""
-        return _logit(targets)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Return p and lo + p (hi - lo): good for ranking only."""
@@ -226,11 +226,10 @@ class BeautifulTask(Task):
 
 
 @dataclass(frozen=True)
-class ColumnsTask(Task):
+class ColumnsTask(SigmoidTask):
     """Head `columns`: each rating's count, min-max normalised over the training set."""
 
     about = About("columns", "each rating's count by itself, sigmoid", needs_votes=True)
-    activation = "sigmoid"
     loss = "mse"
     count_lo: tuple[float, ...]
     count_hi: tuple[float, ...]
@@ -254,10 +253,6 @@ class ColumnsTask(Task):
         span = np.where(span > 0, span, 1.0)
         return ((labels.need_votes() - lo) / span).astype(np.float32)
 
-    def start_bias(self, targets: Float32Array) -> Float32Array:
-        """Return the logit of each rating's mean target."""
-        return _logit(targets)
-
     def decode(self, outputs: Any, xp: Any) -> Answers:
         """Go back to counts, clip at 0, and divide by their sum; without any, give all the same."""
         lo, span = self._range(np.float64 if xp is np else np.float32)
@@ -273,11 +268,6 @@ class ColumnsTask(Task):
 
 def _column(values: npt.NDArray[Any]) -> Float32Array:
     return values.astype(np.float32)[:, None]
-
-
-def _logit(targets: Float32Array) -> Float32Array:
-    mean: FloatArray = np.clip(targets.mean(axis=0, dtype=np.float64), EDGE, 1 - EDGE)
-    return np.log(mean / (1 - mean)).astype(np.float32)
 
 
 def _of_shares(shares: Any, xp: Any) -> Answers:

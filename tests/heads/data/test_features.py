@@ -57,10 +57,7 @@ PARTS = [features(4), features(0), features(5) + 500]
 ROWS = np.array([8, 0, 3, 4, 4])
 MADE = {
     "all": (StoredRows(features()), features()),
-    "some rows and views": (
-        StoredRows(features(), ROWS, np.array([2, 0])),
-        features()[ROWS][:, [2, 0]],
-    ),
+    "some rows": (StoredRows(features(), ROWS), features()[ROWS]),
     "joined": (JoinedRows(PARTS), np.concatenate(PARTS)),
     "joined rows, views and columns": (
         JoinedRows(PARTS, ROWS, slice(0, 1), slice(1, 3)),

@@ -33,14 +33,14 @@ def test_taking_rows_of_a_prediction_keeps_its_kind():
 def test_a_score_on_the_scale_is_beautiful_above_the_threshold():
     labels = labels_of_means([5.0, 5.0, 5.0], threshold="4.5")
     prediction = Prediction(np.array([4.5, 4.6, 4.4]), np.array([0.9, 0.1, 0.9]))
-    assert predicted_label(prediction, labels).tolist() == [False, True, False]
+    assert predicted_label(prediction, labels.threshold).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", ["ranking_only", "label_by_p"])
 def test_a_label_by_probability_is_beautiful_above_one_half(kind):
     labels = labels_of_means([5.0, 5.0, 5.0])
     prediction = Prediction(np.full(3, 9.0), np.array([0.5, 0.51, 0.2]), **{kind: True})
-    assert predicted_label(prediction, labels).tolist() == [False, True, False]
+    assert predicted_label(prediction, labels.threshold).tolist() == [False, True, False]
 
 
 def test_predictions_put_together_are_the_whole():

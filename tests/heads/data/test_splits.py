@@ -62,17 +62,6 @@ def test_scattered_rows_beyond_the_memory_are_read_when_sliced(planted7: Path) -
     assert (memory_budget(stored), memory_budget(copied)) == (1000, memory_budget(np.ones(1)))
 
 
-def test_named_views_are_taken_in_their_order(planted7: Path) -> None:
-    whole = load_splits(planted7)["val"].X
-    some = load_splits(planted7, views=("view2", "view0"))["val"].X
-    np.testing.assert_array_equal(some, whole[:][:, [2, 0]])
-
-
-def test_an_unknown_view_is_named(planted7: Path) -> None:
-    with pytest.raises(HeadError, match=r"has no view top; it holds view0, view1, view2\."):
-        load_splits(planted7, views=("top",))
-
-
 def test_a_smaller_limit_is_part_of_a_larger_one(planted7: Path) -> None:
     few = load_splits(planted7, limit=10)
     more = load_splits(planted7, limit=50)

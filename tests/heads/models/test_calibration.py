@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from heads.errors import HeadError
 from heads.models.calibration import calibration_note, fit_platt, platt_probability, sigmoid
 
 
@@ -78,13 +77,6 @@ def test_one_class_is_told_in_words():
     assert note.startswith("All 4 validation photographs are beautiful: p_beautiful keeps")
     assert "Choose another --threshold" in note
     assert "are not beautiful" in calibration_note(score, np.zeros(4, bool))
-
-
-def test_without_validation_photographs_calibration_is_refused():
-    with pytest.raises(
-        HeadError, match=r"calibrated on validation.*there are none\. Extract a val"
-    ):
-        fit_platt(np.zeros(0), np.zeros(0, bool))
 
 
 def test_the_sigmoid_of_large_numbers_does_not_overflow():

@@ -35,19 +35,19 @@ def test_constant_says_the_majoritys_label_where_the_mean_says_another():
     labels = labels_of_votes(VOTES, "2.4")
     prediction = fitted(ConstantHead(), labels).predict(X)
     assert prediction.score[0] < 2.4
-    assert predicted_label(prediction, labels).all()
+    assert predicted_label(prediction, labels.threshold).all()
 
 
 def test_constant_without_a_majority_calls_nothing_beautiful():
     labels = labels_of_means([9.0, 9, 2, 2])
-    assert not predicted_label(fitted(ConstantHead(), labels).predict(X), labels).any()
+    assert not predicted_label(fitted(ConstantHead(), labels).predict(X), labels.threshold).any()
 
 
 def test_mean_ratings_labels_by_its_score():
     labels = labels_of_votes(VOTES, "2")
     prediction = fitted(MeanRatingsHead(), labels).predict(X)
     assert prediction.score[0] < 2
-    assert not predicted_label(prediction, labels).any()
+    assert not predicted_label(prediction, labels.threshold).any()
 
 
 def test_constant_takes_labels_with_means_only():

@@ -22,7 +22,6 @@ from heads.models.registry import (
     HEADS,
     load_neural_head,
     make_head,
-    restore_head,
 )
 from tests.heads.planted import keras_saves
 
@@ -97,7 +96,7 @@ def reloaded(name: str, head: Head, folder: Path) -> Head:
         return load_neural_head(name, NetworkSettings(), folder / "model.keras", values)
     np.savez(folder / "model.npz", **arrays)
     with np.load(folder / "model.npz", allow_pickle=False) as stored:
-        return restore_head(name, dict(stored), values)
+        return HEADS[name].load().from_state(dict(stored), values)
 
 
 @keras_saves

@@ -55,11 +55,11 @@ PROBE = """
 import sys
 from pathlib import Path
 from heads.data.splits import load_splits
-from heads.experiments.train import TrainRequest, train_run
+from heads.experiments.train import train
 features, out, *names = sys.argv[1:]
 data = load_splits(Path(features))
 for name in names:
-    train_run(TrainRequest(name, None, 0, Path(out)), data)
+    train(name, data, Path(out))
 print(*sorted({module.partition(".")[0] for module in sys.modules}))
 """
 

@@ -12,7 +12,7 @@ from PIL import Image
 from cache.labels import LabelTable, Manifest
 from cache.types import SplitRule
 from heads.data.splits import load_splits
-from heads.experiments.train import TrainRequest, floor_of, train_run
+from heads.experiments.train import floor_of, run_config, train_run
 from heads.models.neural.settings import NetworkSettings
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, write_history, write_json
@@ -76,7 +76,8 @@ def make_runs(
     data = load_splits(features)
     floor = floor_of(data)
     for name in names:
-        train_run(TrainRequest(name, None, 0, runs), data, floor)
+        config = run_config(name, None, 0, data)
+        train_run(config, data, runs, overwrite=False, floor=floor)
     if trained:
         _pretend_epochs(runs / "ridge-dist", runs / "emd")
     return runs

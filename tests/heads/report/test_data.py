@@ -12,7 +12,7 @@ from cache.errors import IncompleteCacheError
 from cache.store import open_cache
 from heads.data.splits import load_splits
 from heads.errors import RunError
-from heads.experiments.train import TrainRequest, train_run
+from heads.experiments.train import train
 from heads.metrics.comparison import Sample
 from heads.report.data import floor_on_val, read_report
 from heads.report.write import write_report
@@ -28,7 +28,7 @@ def test_known_bootstraps_change_nothing(own: Path) -> None:
 
 def test_a_cache_without_a_data_root_has_no_photographs(planted: Path, tmp_path: Path) -> None:
     data = load_splits(planted)
-    train_run(TrainRequest("constant", None, 0, tmp_path), data)
+    train("constant", data, tmp_path)
     report = read_report(tmp_path)
     assert report.photographs == {}
     assert report.name == "features"

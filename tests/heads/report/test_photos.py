@@ -27,13 +27,13 @@ def test_thumbnails_shrink_until_all_of_them_fit() -> None:
 def test_best_and_worst_are_by_score_and_mistakes_by_distance() -> None:
     labels = random_labels(100)
     prediction = noisy_prediction(labels)
-    choice = choose(prediction, labels)
-    assert (len(choice.best), len(choice.worst)) == (10, 10)
-    assert prediction.score[choice.best[0]] == prediction.score.max()
-    assert prediction.score[choice.worst[0]] == prediction.score.min()
+    best, worst, overrated, underrated = choose(prediction, labels)
+    assert (len(best), len(worst)) == (10, 10)
+    assert prediction.score[best[0]] == prediction.score.max()
+    assert prediction.score[worst[0]] == prediction.score.min()
     error = prediction.score - labels.mean
-    assert choice.overrated[0] == np.argmax(error)
-    assert choice.underrated[0] == np.argmin(error)
+    assert overrated[0] == np.argmax(error)
+    assert underrated[0] == np.argmin(error)
 
 
 def test_scores_that_only_rank_are_mistaken_by_their_place() -> None:
@@ -44,8 +44,8 @@ def test_scores_that_only_rank_are_mistaken_by_their_place() -> None:
 
 def test_fewer_photographs_than_places_are_all_shown() -> None:
     labels = random_labels(3)
-    choice = choose(noisy_prediction(labels), labels)
-    assert sorted(choice.best.tolist()) == [0, 1, 2]
+    best = choose(noisy_prediction(labels), labels)[0]
+    assert sorted(best.tolist()) == [0, 1, 2]
     highest, lowest = rated(labels)
     assert highest.tolist() == lowest[::-1].tolist()
 

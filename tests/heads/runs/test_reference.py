@@ -12,7 +12,8 @@ from heads.data.features import StoredRows
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import RunError
-from heads.runs.reference import Reference, read_reference, write_reference
+from heads.runs.files import write_json
+from heads.runs.reference import FILE, Reference, read_reference
 from heads.scoring.scorer import open_scorer
 from tests.heads.made import random_labels
 from tests.heads.studio import Studio
@@ -49,7 +50,7 @@ def test_a_long_training_set_is_kept_as_even_steps_of_its_order(tmp_path: Path) 
     reference = Reference.of(FirstFeature(), train)
     assert len(reference.train_scores) == 2001
     np.testing.assert_allclose(reference.train_scores, np.linspace(0, n - 1, 2001), atol=0.5)
-    write_reference(tmp_path, reference)
+    write_json(tmp_path / FILE, reference.to_dict())
     again = read_reference(tmp_path)
     assert (again.scale, again.threshold) == (train.labels.scale, train.labels.threshold)
     np.testing.assert_array_equal(again.train_scores, reference.train_scores)

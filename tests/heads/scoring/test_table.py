@@ -48,9 +48,9 @@ def test_marks_stand_before_the_error() -> None:
 def test_writers_lose_no_digit_and_keep_what_is_not_there(name: str, nothing: object) -> None:
     table, file = Table(["emd"]), io.StringIO()
     third = Scored("ä, b.jpg", (Opinion(1 / 3, None, 0.5, 50.0, beautiful=True),), "", None)
-    writer = WRITERS[name](file, table.columns)
+    write = WRITERS[name](file, table.columns)
     for scored in (third, BROKEN):
-        writer.write(table.row(scored))
+        write(table.row(scored))
     text = io.StringIO(file.getvalue())
     first, second = csv.DictReader(text) if name == "csv" else map(json.loads, text)
     assert (first["path"], float(first["score"]), first["std"]) == ("ä, b.jpg", 1 / 3, nothing)

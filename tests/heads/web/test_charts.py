@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from heads.web import charts as plots
-from heads.web.charts import Curve, Growth, Interval
+from heads.web.charts import Curve, Growth
 from heads.web.svg import Span
 
 RNG = np.random.default_rng(0)
@@ -136,14 +136,14 @@ def test_every_rating_has_its_tick() -> None:
 
 
 def test_an_interval_is_placed_in_per_cent_of_its_cell_and_kept_inside() -> None:
-    svg = plots.interval_bar(Interval(0.5, 0.25, 7.0), Span(0, 1), 0.0, 0.9)
+    svg = plots.interval_bar(0.5, (0.25, 7.0), Span(0, 1), 0.0, 0.9)
     assert 'x1="25.00%" x2="100.00%"' in svg
     assert 'cx="50.00%"' in svg
     assert 'class="ceiling" x1="90.00%"' in svg
 
 
 def test_a_value_without_an_interval_has_no_whisker() -> None:
-    assert "whisker" not in plots.interval_bar(Interval(0.5, None, None), Span(0, 1), 0.0, None)
+    assert "whisker" not in plots.interval_bar(0.5, (None, None), Span(0, 1), 0.0, None)
 
 
 def test_scores_that_only_rank_have_no_line_of_agreement() -> None:
