@@ -2,13 +2,13 @@
 
 What one stage alone raises is in `extract.errors` and `heads.errors`. `cache.console.run` turns an
 `AestheticError` into one line on stderr and exit code 1. Anything else that escapes is a bug and
-keeps its traceback. A message says what happened, where, what was expected and how to mend it;
+keeps its traceback. A message says what happened, where, what was expected and how to solve it;
 `add_note` adds context where more of it is known.
 """
 
 
 class AestheticError(Exception):
-    """A problem that the user can mend; its text is shown without a traceback."""
+    """A problem that the user can solve; its text is shown without a traceback."""
 
     def one_line(self) -> str:
         """Return the message and its notes joined to one line."""

@@ -47,7 +47,7 @@ def _reason(error: OSError) -> str | None:
         return "a file stands where a folder is needed. Choose another one with --out."
     if number is not None:
         return (
-            f"{os.strerror(number)}. What was written is kept; mend it and go on with the same "
+            f"{os.strerror(number)}. What was written is kept; solve this and go on with the same "
             "command."
         )
     return None

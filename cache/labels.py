@@ -117,7 +117,7 @@ class Manifest:
     """The labelled photographs of one split, in the order of the file's rows.
 
     Raises:
-        LabelError: an id stands twice, votes or means are out of range.
+        LabelError: an id is there twice, votes or means are out of range.
     """
 
     labels: LabelTable
@@ -127,7 +127,7 @@ class Manifest:
         labels, n = self.labels, len(self.labels)
         ids, counts = np.unique(labels.image_id, return_counts=True)
         if len(ids) != n:
-            raise LabelError(f"The id {str(ids[counts > 1][0])!r} stands twice in the labels.")
+            raise LabelError(f"The id {str(ids[counts > 1][0])!r} appears twice in the labels.")
         if labels.votes is not None:
             if not MIN_LEVELS <= labels.levels <= MAX_LEVELS:
                 raise LabelError(f"Votes have 2 to 20 levels, not {labels.levels}.")

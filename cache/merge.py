@@ -1,6 +1,6 @@
 """Shards of one split, extracted anywhere, put together: the file that one machine had made.
 
-Checks that the shards fit, that none is missing and none stands twice, and every row's checksum
+Checks that the shards fit, that none is missing and none is there twice, and every row's checksum
 on the way.
 """
 

@@ -19,32 +19,15 @@ from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
-from extract.images.decode import (
-    Photograph,
-    Unreadable,
-    plain_jpeg,
-    read_photograph,
-    thumbnail_jpeg,
-    upright_pixels,
-)
-from extract.images.views import PREPROCESSING, View, views
-from extract.stream import Account, Cutting, PhotographSource, stream
-
-__all__ = [
-    "Extracted",
-    "Extractor",
-    "MapExtractor",
-    "PhotographSource",
-    "Unreadable",
-    "View",
-    "build_graph",
-    "open_extractor",
-    "open_map_extractor",
-    "plain_jpeg",
-    "thumbnail_jpeg",
-    "upright_pixels",
-    "views_of",
-]
+from extract.images.decode import Photograph, read_photograph
+from extract.images.decode import Unreadable as Unreadable
+from extract.images.decode import plain_jpeg as plain_jpeg
+from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
+from extract.images.decode import upright_pixels as upright_pixels
+from extract.images.views import PREPROCESSING, views
+from extract.images.views import View as View
+from extract.stream import Account, Cutting, stream
+from extract.stream import PhotographSource as PhotographSource
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     """Extract every split that the settings name; what is there already is not done again.
 
     Raises:
-        AestheticError: any problem that the user can mend; the work so far is kept.
+        AestheticError: any problem that the user can solve; the work so far is kept.
     """
     planned = plan(settings)
 

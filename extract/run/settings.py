@@ -48,7 +48,7 @@ class FailurePolicy:
         raise TooManyFailuresError(
             f"{failed:,} of {total:,} photographs failed, more than --max-failure-rate "
             f"{self.max_rate:g} allows ({shown}). The work so far is kept in "
-            f"{partial_path(path)}; mend the photographs and give the same command with "
+            f"{partial_path(path)}; repair the photographs and give the same command with "
             "--retry-failed, or allow a higher rate."
         )
 

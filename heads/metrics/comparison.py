@@ -215,11 +215,11 @@ class StoredMetrics:
 
 def verdicts(measures: Mapping[str, Measured]) -> dict[Verdict, list[str]]:
     """Return the names of metrics by what their difference from the floor tells."""
-    told: dict[Verdict, list[str]] = {}
+    found: dict[Verdict, list[str]] = {}
     for name, measured in measures.items():
         if measured.verdict is not None:
-            told.setdefault(measured.verdict, []).append(name)
-    return told
+            found.setdefault(measured.verdict, []).append(name)
+    return found
 
 
 @dataclass(frozen=True)

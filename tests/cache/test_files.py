@@ -310,7 +310,7 @@ class TestWords:
             ),
             (
                 errno.EIO,
-                "Input/output error. What was written is kept; mend it and go on with the same "
+                "Input/output error. What was written is kept; solve this and go on with the same "
                 "command.",
             ),
         ],

@@ -117,7 +117,7 @@ class TestManifest:
         )
 
     def test_an_id_that_stands_twice_is_named(self) -> None:
-        with pytest.raises(LabelError, match="The id 'b' stands twice in the labels"):
+        with pytest.raises(LabelError, match="The id 'b' appears twice in the labels"):
             relabelled(make_manifest(3), image_id=np.array(["a", "b", "b"]))
 
     @pytest.mark.parametrize("levels", [1, 21])

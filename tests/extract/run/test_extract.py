@@ -335,7 +335,7 @@ def test_too_many_unreadable_photographs_end_the_run_and_keep_its_work(
     path = settings.out / "train.h5"
     assert str(caught.value) == (
         "6 of 100 photographs failed, more than --max-failure-rate 0.05 allows (6 x not an image, "
-        f"or of a kind that is not read). The work so far is kept in {partial_path(path)}; mend "
+        f"or of a kind that is not read). The work so far is kept in {partial_path(path)}; repair "
         "the photographs and give the same command with --retry-failed, or allow a higher rate."
     )
     assert partial_path(path).exists()
