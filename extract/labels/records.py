@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.labels import LabelTable
+from cache.errors import LabelError
+from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
+from cache.tables import read_lines
 from cache.types import TextArray
 
 NOTE_FILE = "labels-note.txt"
@@ -52,7 +54,8 @@ class BadRows:
 class FolderLabels:
     """Every labelled photograph of a folder, in the order of the labels file `source`.
 
-    `split` (N,) where the file names splits; `official_test` the ids of an official test list.
+    `split` (N,) where the file names splits; `official_test` the ids of an official test list;
+    `remarks` what people should know of how the file was read.
     """
 
     table: LabelTable
@@ -60,6 +63,7 @@ class FolderLabels:
     bad: BadRows = field(default_factory=BadRows)
     split: TextArray | None = None
     official_test: frozenset[str] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -124,9 +128,18 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
 
 
 def read_note(data: Path) -> str:
-    """Return the first line of labels-note.txt, a remark on the votes, or ''."""
+    """Return the first line of labels-note.txt, a remark on the votes, or ''.
+
+    Raises:
+        LabelError: it is not UTF-8 text, or longer than a remark.
+    """
     path = data / NOTE_FILE
     if not path.is_file():
         return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[0] if lines else ""
+    note = next((line.strip() for line in read_lines(path) if line.strip()), "")
+    if len(note) > MAX_TEXT:
+        raise LabelError(
+            f"{path}: the remark has {len(note):,} characters, at most {MAX_TEXT} are taken. Every "
+            "result shows it: shorten it."
+        )
+    return note
