@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,20 @@ def shown(text: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of comma-separated texts: the names of its columns, and (line, cells) of its rows."""
+    """A table of comma-separated texts: the names of its columns, and its numbered other lines."""
 
     path: Path
     columns: tuple[str, ...]
-    rows: list[tuple[int, list[str]]]
+    lines: list[tuple[int, str]]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row's line number and cells, to be named by `named`.
+
+        Raises:
+            LabelError: a quotation mark is stray.
+        """
+        for number, line in self.lines:
+            yield number, _cells(self.path, number, line, self.columns)
 
     def named(self, cells: list[str]) -> dict[str, str]:
         """Return the cells of a row by the names of their columns.
@@ -113,7 +123,7 @@ def read_table(path: Path, errors: str = "strict") -> Table:
                 f"{path}, line {first}: the columns {where} are both named {shown(name)}; keep one "
                 "of them, or rename those that are something else."
             )
-    return Table(path, columns, [(n, _cells(path, n, line, columns)) for n, line in rest])
+    return Table(path, columns, rest)
 
 
 def _cells(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list[str]:

@@ -88,7 +88,7 @@ class Scale:
     hi: float
 
     def __post_init__(self) -> None:
-        if not (-MAX_BOUND <= self.lo and self.hi <= MAX_BOUND and self.hi - self.lo >= MIN_WIDTH):
+        if not (self.lo >= -MAX_BOUND and self.hi <= MAX_BOUND and self.hi - self.lo >= MIN_WIDTH):
             raise LabelError(
                 f"A scale needs finite bounds lo < hi, from {-MAX_BOUND:g} to {MAX_BOUND:g} and at "
                 f"least {MIN_WIDTH:g} apart; got {self.lo} and {self.hi}."

@@ -104,14 +104,11 @@ def _parse(line: str) -> list[int]:
 
 def _wrong_field(fields: list[str]) -> str:
     """Say which field is no whole number that fits; one of them is none."""
-    name, wrong = next(
-        (name, text)
-        for name, text in zip(FIELDS, fields, strict=True)
-        if not (text.isascii() and text.isdecimal())
-        or len(text) > MAX_DIGITS
-        or int(text) > MAX_NUMBER
-    )
-    return f"{name}: {shown(wrong)} is not a whole number in plain digits up to {MAX_NUMBER}"
+    for name, text in zip(FIELDS, fields, strict=True):
+        whole = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+        if not whole or int(text) > MAX_NUMBER:
+            return f"{name}: {shown(text)} is not a whole number in plain digits up to {MAX_NUMBER}"
+    return ""
 
 
 def _read_test_list(data: Path) -> frozenset[str] | None:

@@ -27,6 +27,7 @@ from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, P
 
 LABELS_FILE = "labels.csv"
 MEAN = ("mean", "scale_min", "scale_max")
+MAX_DIGITS = len(str(MAX_VOTES))
 NAMES = ("file", "image_id", *MEAN, "group", "split")
 VOTES = re.compile(r"r([1-9]\d*)", re.ASCII)
 # What else people call a count of votes, in small letters and digits: votes3, rating_03, 3 stars.
@@ -50,7 +51,7 @@ def read_labels_csv(data: Path) -> FolderLabels:
     columns = _Columns.of(table)
     rows, bad = _read_rows(table, columns, _Places(data, columns.key))
     if not rows:
-        found = bad.summary(path) if table.rows else "Below its first line there is nothing."
+        found = bad.summary(path) if table.lines else "Below its first line there is nothing."
         raise LabelError(f"{path} holds no valid row. {found}")
     return _labels(path, columns, rows, bad)
 
@@ -154,7 +155,7 @@ class _Places:
         return f"{self._folders[folder + slash]}/{name}"
 
     def same_file(self, one: str, other: str) -> bool:
-        """Whether two resolved names are one file, where a disk does not tell their letters apart."""
+        """Whether two resolved names are one file, where the disk takes their letters as equal."""
         try:
             return os.path.samestat(os.lstat(one), os.lstat(other))
         except OSError:
@@ -199,7 +200,7 @@ class _Seen:
 
 def _read_rows(table: Table, columns: _Columns, places: _Places) -> tuple[list[_Row], BadRows]:
     rows, bad, seen = [], BadRows(), _Seen(places)
-    for line, cells in table.rows:
+    for line, cells in table.rows():
         try:
             row = _parse(table.named(cells), columns, places)
             seen.add(row, line)
@@ -242,7 +243,7 @@ def _text(name: str, text: str) -> str:
 
 def _count(name: str, text: str) -> int:
     # `int` alone takes 1_000, +5 and digits of other alphabets.
-    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VOTES)):
+    if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS:
         return int(text)
     raise ValueError(
         f"{name} is {shown(text)}, expected a whole number of votes in plain digits, at most "

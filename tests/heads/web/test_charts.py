@@ -31,7 +31,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "curve": lambda: plots.training_curve(CURVE, plots.curves_span([CURVE]), "emd"),
     "growth": lambda: plots.growth_curve(GROWTH, "emd"),
     "scores": lambda: plots.score_histogram(TRUE, PREDICTED, SPAN, "emd"),
-    "means": lambda: plots.means_histogram(TRUE, SPAN, 5.0),
+    "means": lambda: plots.means_histogram(TRUE, TRUE > 5, SPAN, 5.0),
     "labels": lambda: plots.label_histogram(P, BEAUTIFUL, CALLED, "emd"),
     "scatter": lambda: plots.scatter(TRUE, PREDICTED, (SPAN, SPAN), "emd"),
     "roc": lambda: plots.roc(P, BEAUTIFUL, CALLED, 0.9, "emd"),
