@@ -281,17 +281,18 @@ def _check_against_votes(means: Mapping[str, Decimal], votes: tuple[int, ...]) -
 
 
 def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> FolderLabels:
-    scales = {row.scale for row in rows}
-    if len(scales) > 1:
+    first = rows[0]
+    other = next((row for row in rows if row.scale != first.scale), None)
+    if other is not None:
         raise LabelError(
-            f"{path}: every row needs the same scale_min and scale_max; there are "
-            f"{sorted(scales)[:3]}."
+            f"{path}: every row needs the same scale_min and scale_max; {shown(first.key)} has "
+            f"{first.scale} and {shown(other.key)} {other.scale}."
         )
     votes, mean = None, np.array([row.mean for row in rows], np.float64)
     if columns.ratings:
         votes = np.array([row.votes for row in rows], np.int32)
         mean = mean_of_votes(votes)
-    scale = Scale(*scales.pop())
+    scale = Scale(*first.scale)
     table = LabelTable(
         image_id=np.array([row.key for row in rows], np.str_),
         path=np.array([row.path for row in rows], np.str_),

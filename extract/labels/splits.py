@@ -48,7 +48,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         val, test = self.val_fraction or 0.0, self.test_fraction or 0.0
-        if min(val, test) < 0 or val + test >= 1:
+        if not (min(val, test) >= 0 and val + test < 1):  # so that NaN fails too
             raise LabelError(
                 f"--val-fraction {val:g} and --test-fraction {test:g} must be at least 0 and "
                 "leave something to train on."

@@ -155,7 +155,7 @@ def test_a_mean_outside_its_scale_is_a_bad_row(tmp_path: Path, mean: str) -> Non
         ("file,r1,r2\na.jpg,x,1\n", r"holds no valid row\. labels.csv: 1 bad row passed over"),
         (
             "file,mean,scale_min,scale_max\na,1,0,5\nb,1,0,9\n",
-            r"every row needs the same scale_min and scale_max; there are \[\(0.0, 5.0\), ",
+            r"the same scale_min and scale_max; 'a' has \(0.0, 5.0\) and 'b' \(0.0, 9.0\)",
         ),
         ("file,mean,scale_min,scale_max\na,1,1,1\n", "A scale needs finite bounds lo < hi"),
         ("file,mean,scale_min,scale_max\na,1,0,1e308\n", "A scale needs finite bounds lo < hi"),

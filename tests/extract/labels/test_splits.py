@@ -144,7 +144,8 @@ def test_a_split_column_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("val", "test"), [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (0.9, 0.2), (1.0, None)]
+    ("val", "test"),
+    [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (0.9, 0.2), (1.0, None), (float("nan"), 0.2)],
 )
 def test_fractions_that_leave_nothing_are_refused(val: float, test: float | None) -> None:
     with pytest.raises(LabelError, match=r"--val-fraction .* and --test-fraction .* leave some"):
