@@ -23,7 +23,7 @@ CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*)),')
 SHOWN_CHARACTERS, SHOWN_NAMES = 40, 12
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a text as Python writes it, cut to what a message can hold."""
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
 
@@ -61,7 +61,7 @@ class Table:
     def listed(self) -> str:
         """Return the columns' names for a message."""
         more = ", ..." if len(self.columns) > SHOWN_NAMES else ""
-        return ", ".join(map(shown, self.columns[:SHOWN_NAMES])) + more
+        return ", ".join(map(quoted, self.columns[:SHOWN_NAMES])) + more
 
 
 def read_lines(path: Path, errors: str = "strict") -> list[str]:
@@ -120,8 +120,8 @@ def read_table(path: Path, errors: str = "strict") -> Table:
         if name and count > 1:
             where = " and ".join(str(i) for i, each in enumerate(columns, 1) if each == name)
             raise LabelError(
-                f"{path}, line {first}: the columns {where} are both named {shown(name)}; keep one "
-                "of them, or rename those that are something else."
+                f"{path}, line {first}: the columns {where} are both named {quoted(name)}; keep "
+                "one of them, or rename those that are something else."
             )
     return Table(path, columns, rest)
 
@@ -135,14 +135,14 @@ def _cells(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list
     while at < len(line):
         cell = CELL.match(line, at)
         if cell is None:
-            name = f" ({shown(columns[len(cells)])})" if len(cells) < len(columns) else ""
+            name = f" ({quoted(columns[len(cells)])})" if len(cells) < len(columns) else ""
             raise LabelError(
                 f"{path}, line {number}, column {len(cells) + 1}{name}: a stray quotation mark in "
-                f"{shown(line[at:-1])}. A cell either holds none, or stands in a pair of them on "
+                f"{quoted(line[at:-1])}. A cell either holds none, or stands in a pair of them on "
                 "its own line, with those inside doubled."
             )
-        quoted, plain = cell.groups()
-        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        inside, plain = cell.groups()
+        cells.append(plain if inside is None else inside.replace('""', '"'))
         at = cell.end()
     return cells
 

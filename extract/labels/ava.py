@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.errors import LabelError
 from cache.labels import MAX_VOTES, LabelTable, mean_of_votes
-from cache.tables import read_lines, shown
+from cache.tables import quoted, read_lines
 from cache.types import Scale
 from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex, empty_text
 
@@ -56,12 +56,13 @@ def read_ava(data: Path) -> FolderLabels:
         threshold=scale.usual_threshold,
     )
     official = _read_test_list(data)
+    remarks = _which_test(official, image_id.tolist()), *index.remarks(image_id.tolist())
     return FolderLabels(
         table,
         path,
         bad,
         official_test=official,
-        remarks=(_which_test(official, image_id.tolist()),),
+        remarks=remarks,
     )
 
 
@@ -107,7 +108,9 @@ def _wrong_field(fields: list[str]) -> str:
     for name, text in zip(FIELDS, fields, strict=True):
         whole = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
         if not whole or int(text) > MAX_NUMBER:
-            return f"{name}: {shown(text)} is not a whole number in plain digits up to {MAX_NUMBER}"
+            return (
+                f"{name}: {quoted(text)} is not a whole number in plain digits up to {MAX_NUMBER}"
+            )
     return ""
 
 
@@ -123,7 +126,7 @@ def _read_test_list(data: Path) -> frozenset[str] | None:
     ids = {n: line.strip() for n, line in enumerate(read_lines(path), 1) if line.strip()}
     wrong = [n for n, text in ids.items() if not (text.isascii() and text.isdecimal())]
     if wrong or not ids:
-        found = f"line {wrong[0]} is {shown(ids[wrong[0]])}" if wrong else "it is empty"
+        found = f"line {wrong[0]} is {quoted(ids[wrong[0]])}" if wrong else "it is empty"
         raise LabelError(f"{path} is not a list of image ids, one a line: {found}. Fetch it again.")
     return frozenset(text.lstrip("0") or "0" for text in ids.values())
 

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cache.labels import (
     LabelTable,
     mean_of_votes,
 )
-from cache.tables import Table, read_table, shown
+from cache.tables import Table, quoted, read_table
 from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
@@ -49,11 +49,13 @@ def read_labels_csv(data: Path) -> FolderLabels:
     path = data / LABELS_FILE
     table = read_table(path)
     columns = _Columns.of(table)
-    rows, bad = _read_rows(table, columns, _Places(data, columns.key))
+    places = _Places(data, columns.key)
+    rows, bad = _read_rows(table, columns, places)
     if not rows:
         found = bad.summary(path) if table.lines else "Below its first line there is nothing."
         raise LabelError(f"{path} holds no valid row. {found}")
-    return _labels(path, columns, rows, bad)
+    labels = _labels(path, columns, rows, bad)
+    return replace(labels, remarks=columns.remarks + places.remarks(rows))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class _Columns:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Say which columns are not read."""
-        names = ", ".join(shown(name) if name else "one without a name" for name in self.unused)
+        names = ", ".join(quoted(name) if name else "one without a name" for name in self.unused)
         return (f"{LABELS_FILE}: columns that are not used: {names}.",) if names else ()
 
 
@@ -107,7 +109,7 @@ def _refuse_lookalikes(table: Table) -> None:
             meant = "a count of votes, and these are named r1 to rK"
         if meant:
             raise LabelError(
-                f"{table.path}: column {number} is named {shown(name)}, which looks like {meant}. "
+                f"{table.path}: column {number} is named {quoted(name)}, which looks like {meant}. "
                 "Name it so, or otherwise if it is something else."
             )
 
@@ -154,6 +156,10 @@ class _Places:
             self._folders[folder + slash] = os.path.realpath(Path(self._root, folder + slash))
         return f"{self._folders[folder + slash]}/{name}"
 
+    def remarks(self, rows: list[_Row]) -> tuple[str, ...]:
+        """Say which of several files is read, where ids have several."""
+        return self._index.remarks([row.key for row in rows]) if self._index else ()
+
     def same_file(self, one: str, other: str) -> bool:
         """Whether two resolved names are one file, where the disk takes their letters as equal."""
         try:
@@ -193,8 +199,10 @@ class _Seen:
         alike = self._by_name.setdefault(folded, [])
         for earlier, key, number in alike:
             if earlier == place or self._places.same_file(earlier, place):
-                twice = "" if key == row.key else f" as {shown(key)}; keep one of the two"
-                raise ValueError(f"{shown(row.key)} stands in an earlier row, line {number}{twice}")
+                twice = "" if key == row.key else f" as {quoted(key)}; keep one of the two"
+                raise ValueError(
+                    f"{quoted(row.key)} stands in an earlier row, line {number}{twice}"
+                )
         alike.append((place, row.key, line))
 
 
@@ -217,7 +225,7 @@ def _parse(values: Mapping[str, str], columns: _Columns, places: _Places) -> _Ro
         raise ValueError(f"no {columns.key}")
     split = values["split"].strip() if columns.has_split else ""
     if columns.has_split and split not in SPLITS:
-        raise ValueError(f"split is {shown(split)}, expected train, val or test")
+        raise ValueError(f"split is {quoted(split)}, expected train, val or test")
     group = _text("group", values.get("group", ""))
     votes = tuple(_count(name, values[name]) for name in columns.ratings)
     means = {name: _number(name, values[name]) for name in columns.means}
@@ -227,7 +235,7 @@ def _parse(values: Mapping[str, str], columns: _Columns, places: _Places) -> _Ro
         return _Row(key, places.find(key), votes, 0.0, (1.0, float(len(votes))), group, split)
     mean, lo, hi = (float(means[name]) for name in MEAN)
     if not lo <= mean <= hi:
-        written = [shown(values[name])[1:-1] for name in MEAN]
+        written = [quoted(values[name])[1:-1] for name in MEAN]
         raise ValueError("the mean {} lies outside {}..{}".format(*written))
     return _Row(key, places.find(key), (), mean, (lo, hi), group, split)
 
@@ -236,7 +244,7 @@ def _text(name: str, text: str) -> str:
     text = text.strip()
     if len(text) > MAX_TEXT:
         raise ValueError(
-            f"{name} has {len(text):,} characters, at most {MAX_TEXT} are taken: {shown(text)}"
+            f"{name} has {len(text):,} characters, at most {MAX_TEXT} are taken: {quoted(text)}"
         )
     return text
 
@@ -246,7 +254,7 @@ def _count(name: str, text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS:
         return int(text)
     raise ValueError(
-        f"{name} is {shown(text)}, expected a whole number of votes in plain digits, at most "
+        f"{name} is {quoted(text)}, expected a whole number of votes in plain digits, at most "
         f"{MAX_VOTES}"
     )
 
@@ -255,7 +263,7 @@ def _number(name: str, text: str) -> Decimal:
     try:
         return decimal_number(text)
     except ValueError as error:
-        raise ValueError(f"{name} is {shown(text)}, {error}") from None
+        raise ValueError(f"{name} is {quoted(text)}, {error}") from None
 
 
 def _check_sum(votes: tuple[int, ...]) -> None:
@@ -285,8 +293,8 @@ def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Fo
     other = next((row for row in rows if row.scale != first.scale), None)
     if other is not None:
         raise LabelError(
-            f"{path}: every row needs the same scale_min and scale_max; {shown(first.key)} has "
-            f"{first.scale} and {shown(other.key)} {other.scale}."
+            f"{path}: every row needs the same scale_min and scale_max; {quoted(first.key)} has "
+            f"{first.scale} and {quoted(other.key)} {other.scale}."
         )
     votes, mean = None, np.array([row.mean for row in rows], np.float64)
     if columns.ratings:
@@ -303,7 +311,7 @@ def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Fo
         threshold=scale.usual_threshold,
     )
     split = np.array([row.split for row in rows], np.str_) if columns.has_split else None
-    return FolderLabels(table, path, bad, split, remarks=columns.remarks)
+    return FolderLabels(table, path, bad, split)
 
 
 SOURCE = LabelSource(

@@ -7,7 +7,7 @@ the index of files and what is known of each.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,7 +18,7 @@ import numpy as np
 from cache.errors import LabelError
 from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
-from cache.tables import read_lines
+from cache.tables import quoted, read_lines
 from cache.types import TextArray
 
 NOTE_FILE = "labels-note.txt"
@@ -88,6 +88,7 @@ class PhotographIndex:
 
     def __init__(self, data: Path) -> None:
         self._paths: dict[str, str] = {}
+        self._others: dict[str, str] = {}
         for folder in ("", "images", "images/images"):
             self._list(data, folder)
 
@@ -97,6 +98,8 @@ class PhotographIndex:
                 for entry in sorted(entry.name for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
+                        if stem in self._paths:
+                            self._others[stem] = self._paths[stem]
                         self._paths[stem] = f"{folder}/{entry}" if folder else entry
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -104,6 +107,17 @@ class PhotographIndex:
     def find(self, image_id: str) -> str:
         """Return the path relative to the data folder, images/<id>.jpg where there is no file."""
         return self._paths.get(image_id) or f"images/{image_id}.jpg"
+
+    def remarks(self, image_ids: Sequence[str]) -> tuple[str, ...]:
+        """Say which of several files is read, where ids have several."""
+        several = [image_id for image_id in image_ids if image_id in self._others]
+        if not several:
+            return ()
+        read, other = self._paths[several[0]], self._others[several[0]]
+        return (
+            f"{len(several):,} of the ids have several photographs: {quoted(read)} is read, for "
+            f"one, and {quoted(other)} is not. Move away those that are not meant.",
+        )
 
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:

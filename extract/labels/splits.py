@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cache.errors import LabelError
 from cache.labels import Manifest
 from cache.schema import FileFacts
-from cache.tables import shown
+from cache.tables import quoted
 from cache.types import IntArray, Scale, SplitKind, SplitRule, TextArray
 from extract.labels.records import SPLITS, FolderLabels
 
@@ -115,7 +115,7 @@ def threshold_text(scale: Scale, settings: SplitSettings) -> str:
     try:
         return scale.threshold(settings.threshold)
     except ValueError as error:
-        raise LabelError(f"--threshold {shown(settings.threshold)}: {error}.") from None
+        raise LabelError(f"--threshold {quoted(settings.threshold)}: {error}.") from None
 
 
 def make_manifests(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.labels import LabelTable, check_votes
-from cache.tables import shown
+from cache.tables import quoted
 from cache.types import FloatArray, IntArray, decimal_number, decimal_of
 from heads.errors import HeadError
 
@@ -48,7 +48,7 @@ class Labels(LabelTable):
             decimal_number(self.threshold)
         except ValueError as error:
             raise HeadError(
-                f"The threshold of beautiful is {shown(self.threshold)}, {error}."
+                f"The threshold of beautiful is {quoted(self.threshold)}, {error}."
             ) from None
 
     @property

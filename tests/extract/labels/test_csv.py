@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cache.errors import LabelError
-from cache.tables import shown
+from cache.tables import quoted
 from extract.labels.csv import read_labels_csv
 from extract.labels.records import FolderLabels, file_facts
 
@@ -306,7 +306,7 @@ def test_two_spellings_of_one_file_are_one_photograph(tmp_path: Path, second: st
     labels = read(tmp_path, f"file,r1,r2\na.jpg,1,1\nb.jpg,1,1\n{name},2,2\n")
     assert labels.table.image_id.tolist() == ["a.jpg", "b.jpg"]
     assert labels.bad.summary(labels.source) == (
-        f"labels.csv: 1 bad row passed over (line 4: {shown(name)} stands in an earlier row, line "
+        f"labels.csv: 1 bad row passed over (line 4: {quoted(name)} stands in an earlier row, line "
         "2 as 'a.jpg'; keep one of the two)."
     )
 
@@ -358,6 +358,16 @@ def test_an_id_that_stands_twice_is_a_bad_row(tmp_path: Path) -> None:
     labels = read(tmp_path, "image_id,r1,r2\none,1,1\ntwo,1,1\none,1,2\n")
     assert labels.table.image_id.tolist() == ["one", "two"]
     assert labels.bad.first == [(4, "'one' stands in an earlier row, line 2")]
+
+
+def test_which_of_several_files_of_an_id_is_read_is_told(tmp_path: Path) -> None:
+    place(tmp_path, "images/one.jpg", "images/one.png", "images/two.jpg", "images/x.jpg", "x.jpg")
+    labels = read(tmp_path, "image_id,r1,r2\none,1,1\ntwo,1,1\n")
+    assert labels.table.path.tolist() == ["images/one.png", "images/two.jpg"]
+    assert labels.remarks == (
+        "1 of the ids have several photographs: 'images/one.png' is read, for one, and "
+        "'images/one.jpg' is not. Move away those that are not meant.",
+    )
 
 
 def test_an_absolute_file_is_found(tmp_path: Path) -> None:
