@@ -177,7 +177,9 @@ def check_votes(labels: LabelTable) -> None:
     if labels.votes is None or not len(labels):
         return
     total = labels.votes.sum(axis=1, dtype=np.float64)
-    wrong = (labels.votes.min(axis=1) < 0) | ~((total >= 1) & (total <= MAX_VOTES))
+    wrong = ~((total >= 1) & (total <= MAX_VOTES))
+    if labels.votes.min() < 0:
+        wrong |= (labels.votes < 0).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise LabelError(

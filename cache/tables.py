@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,12 @@ SHOWN_CHARACTERS, SHOWN_NAMES = 40, 12
 def quoted(text: str) -> str:
     """Return a text as Python writes it, cut to what a message can hold."""
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of columns for a message."""
+    first = [quoted(name) if name else "one without a name" for name in names[:SHOWN_NAMES]]
+    return ", ".join(first) + ", ..." * (len(names) > SHOWN_NAMES)
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,6 @@ class Table:
                 f"{len(self.columns)}{_hint(cells)}"
             )
         return dict(zip(self.columns, cells, strict=True))
-
-    def listed(self) -> str:
-        """Return the columns' names for a message."""
-        more = ", ..." if len(self.columns) > SHOWN_NAMES else ""
-        return ", ".join(map(quoted, self.columns[:SHOWN_NAMES])) + more
 
 
 def read_lines(path: Path, errors: str = "strict") -> list[str]:
@@ -147,7 +148,7 @@ def _cells(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list
     return cells
 
 
-def _hint(cells: tuple[str, ...] | list[str]) -> str:
+def _hint(cells: Sequence[str]) -> str:
     """Say which other separator the cells of a line hold, if any."""
     found = next((word for mark, word in SEPARATORS.items() if any(mark in c for c in cells)), "")
     return f", with {found} in it: separate the columns by commas" if found else ""

@@ -21,7 +21,7 @@ from cache.labels import (
     LabelTable,
     mean_of_votes,
 )
-from cache.tables import Table, quoted, read_table
+from cache.tables import Table, listed, quoted, read_table
 from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
@@ -34,7 +34,7 @@ VOTES = re.compile(r"r([1-9]\d*)", re.ASCII)
 LIKE_VOTES = re.compile(
     r"(r|rate|ratings?|scores?|votes?|counts?|stars?|n)?\d+(ratings?|votes?|counts?|stars?)?"
 )
-# Programs that wrote a mean calculated in float32 at times, and printed all digits.
+# A mean may be calculated in float32 and printed with more digits than that has.
 MEAN_DIGITS = Decimal("1e-6")
 
 
@@ -76,14 +76,14 @@ class _Columns:
         if not keys:
             raise LabelError(
                 f"{path} needs a column `file` (a photograph's path) or `image_id`; its first line "
-                f"names: {table.listed()}."
+                f"names: {listed(names)}."
             )
         ratings = _ratings(path, names)
         means = tuple(name for name in MEAN if name in names)
         if not ratings and means != MEAN:
             raise LabelError(
                 f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`; its "
-                f"first line names: {table.listed()}."
+                f"first line names: {listed(names)}."
             )
         used = {keys[0], *ratings, *means, "group", "split"}
         unused = tuple(name for name in names if name not in used)
@@ -92,8 +92,8 @@ class _Columns:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Say which columns are not read."""
-        names = ", ".join(quoted(name) if name else "one without a name" for name in self.unused)
-        return (f"{LABELS_FILE}: columns that are not used: {names}.",) if names else ()
+        said = f"{LABELS_FILE}: columns that are not used: {listed(self.unused)}."
+        return (said,) if self.unused else ()
 
 
 def _refuse_lookalikes(table: Table) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cache.errors import LabelError
-from cache.tables import BYTE_ORDER_MARK, Table, read_table
+from cache.tables import BYTE_ORDER_MARK, Table, listed, read_table
 from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
@@ -91,7 +91,7 @@ def _listed(path: Path) -> Iterator[Path]:
         if column is None:
             raise LabelError(
                 f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
-                f"it has {table.listed()}."
+                f"it has {listed(table.columns)}."
             )
     except OSError as error:
         raise LabelError(f"{path} cannot be read as a CSV file: {error}.") from error

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cache.errors import LabelError
-from cache.tables import Table, quoted, read_lines, read_table
+from cache.tables import Table, listed, quoted, read_lines, read_table
 
 
 def table(tmp_path: Path, content: str | bytes) -> Table:
@@ -161,4 +161,5 @@ def test_what_was_found_is_shown_on_one_short_line() -> None:
 
 def test_many_columns_are_cut_in_a_message(tmp_path: Path) -> None:
     read = table(tmp_path, ",".join(f"c{i}" for i in range(10_000)) + "\n")
-    assert read.listed().endswith("'c11', ...")
+    assert listed(read.columns).endswith("'c11', ...")
+    assert listed(("", "a")) == "one without a name, 'a'"
