@@ -76,11 +76,15 @@ def read_lines(path: Path, errors: str = "strict") -> list[str]:
         LabelError: it is not UTF-8 text, or holds a NUL character.
         OSError: it cannot be read.
     """
+    return _text(path, errors).removeprefix(BYTE_ORDER_MARK).split("\n")
+
+
+def _text(path: Path, errors: str) -> str:
     content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise LabelError(f"{path} is UTF-16 text, as spreadsheets may save it. Save it as UTF-8.")
     try:
-        text = content.decode("utf-8", errors).removeprefix(BYTE_ORDER_MARK)
+        text = content.decode("utf-8", errors)
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         raise LabelError(
@@ -93,7 +97,7 @@ def read_lines(path: Path, errors: str = "strict") -> list[str]:
             f"{path}, line {line}: a NUL character, which no text holds; the file is damaged, or "
             "in UTF-16. Save it as UTF-8."
         )
-    return text.split("\n")
+    return text
 
 
 def read_table(path: Path, errors: str = "strict") -> Table:
