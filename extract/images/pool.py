@@ -8,6 +8,7 @@ end with the process.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+# What is nearly done may be finished when a pool is closed.
+PATIENCE_SECONDS = 0.5
 Job = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
@@ -24,9 +27,9 @@ class Pool:
     """At most `threads` threads, started as they are needed; `close` lets them end."""
 
     def __init__(self, threads: int, name: str) -> None:
-        self._threads, self._name = threads, name
+        self._n_threads, self._name = threads, name
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._started = 0
+        self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
 
     def submit(self, function: Callable[..., Made], *arguments: Any) -> Future[Made]:
@@ -34,20 +37,23 @@ class Pool:
         future: Future[Made] = Future()
         self._jobs.put((future, function, arguments))
         with self._starting:
-            if self._started < self._threads:
-                name = f"{self._name}_{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-                self._started += 1
+            if len(self._threads) < self._n_threads:
+                name = f"{self._name}_{len(self._threads)}"
+                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+                self._threads[-1].start()
         return future
 
     def close(self) -> None:
-        """Forget the jobs that wait; those that run are finished, and nobody waits for them."""
+        """Forget the jobs that wait, and wait half a second at most for those that run."""
         while not self._jobs.empty():
             job = self._jobs.get()
             if job:
                 job[0].cancel()
-        for _ in range(self._started):
+        for _ in self._threads:
             self._jobs.put(None)
+        end = time.monotonic() + PATIENCE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
         while job := self._jobs.get():
