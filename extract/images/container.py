@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, cast
 
 # What a file may hold at most of what no camera or encoder makes thousands of. Decoding goes once
 # over all pixels for each scan; encoders write 10, the most thorough ones 20.
@@ -31,20 +31,7 @@ class Vanished(Unreadable):
     """There is no file of that name."""
 
 
-@dataclass
-class Picture:
-    """The picture alone, as a file that a reader opens, and what the original says beside it.
-
-    `info` may hold `exif` and `xmp`, bytes as they stand in the file. `scans` is how often a JPEG
-    is gone over; with more than once all its coefficients are held in memory.
-    """
-
-    file: IO[bytes]
-    info: dict[str, bytes] = field(default_factory=dict)
-    scans: int = 1
-
-
-class Spliced(io.RawIOBase):
+class _Spliced(io.RawIOBase):
     """A file to read: some bytes, a range of another file, some bytes."""
 
     def __init__(self, head: bytes, file: IO[bytes], start: int, stop: int, tail: bytes) -> None:
@@ -90,6 +77,23 @@ class Spliced(io.RawIOBase):
     def seekable(self) -> bool:
         """Yes."""
         return True
+
+
+def _spliced(head: bytes, file: IO[bytes], start: int, stop: int, tail: bytes) -> IO[bytes]:
+    return cast("IO[bytes]", _Spliced(head, file, start, stop, tail))
+
+
+@dataclass
+class Picture:
+    """The picture alone, as a file that a reader opens, and what the original says beside it.
+
+    `info` may hold `exif` and `xmp`, bytes as they stand in the file. `scans` is how often a JPEG
+    is gone over; with more than once all its coefficients are held in memory.
+    """
+
+    file: IO[bytes]
+    info: dict[str, bytes] = field(default_factory=dict)
+    scans: int = 1
 
 
 def picture(file: IO[bytes], *, tail: bytes = b"") -> Picture:
@@ -188,12 +192,13 @@ SEARCHED, STEPS, MAX_DAMAGED = 1 << 18, 64, 3
 
 def _jpeg(file: IO[bytes], tail: bytes) -> Picture | None:
     """Return the frame, its tables and its scans; None where no scan is found."""
-    head, info, components = [b"\xff\xd8"], {}, 0
+    head, components = [b"\xff\xd8"], 0
+    info: dict[str, bytes] = {}
     for place, marker, body in _jpeg_segments(file):
         if marker == SOS:
             stop = file.seek(0, io.SEEK_END)
             scans = _scans(file, place) if body[0] < components else 1
-            rest = Spliced(b"".join(head), file, place, stop, tail)
+            rest = _spliced(b"".join(head), file, place, stop, tail)
             return Picture(rest, info, scans)
         if marker in FRAMES:
             components = body[5]
@@ -367,7 +372,7 @@ def _png(file: IO[bytes]) -> Picture | None:
     if head[1][17] != PNG_INDEXED:  # a palette then only suggests colours
         head = [part for part in head if part[4:8] != b"PLTE"]
     tail = PNG_END if stop <= size else b""
-    return Picture(Spliced(b"".join(head), file, start, min(stop, size), tail), info)
+    return Picture(_spliced(b"".join(head), file, start, min(stop, size), tail), info)
 
 
 def _png_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]:
@@ -525,7 +530,7 @@ def _tiff(file: IO[bytes]) -> Picture | None:
     tail = struct.pack(counter, len(kept)) + b"".join(kept) + bytes(struct.calcsize(word))
     even = size % 2  # a directory begins at an even place
     lead = start[: head - struct.calcsize(word)] + struct.pack(word, size + even)
-    return Picture(Spliced(lead, file, head, size, bytes(even) + tail), info)
+    return Picture(_spliced(lead, file, head, size, bytes(even) + tail), info)
 
 
 def _read(file: IO[bytes], place: int, size: int) -> bytes:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from extract.images.container import UPRIGHT, Unreadable, has_all_scans, orientation
+from extract.images.container import UPRIGHT, has_all_scans, orientation
+from extract.images.container import Unreadable as Unreadable
 from extract.images.container import Vanished as Vanished
 from extract.images.opening import SCANS, opened_image
 from extract.images.pool import Pool
@@ -112,15 +113,16 @@ def _file_behind(image: Image.Image) -> IO[bytes] | None:
     which is then loaded. Either way the image is the same to its owner as before.
     """
     with _callers_images, _reasons():
-        unread = isinstance(image, ImageFile.ImageFile) and image.fp is not None
-        if unread and image.tell() == 0 and not image.decoderconfig:
-            place = image.fp.tell()
-            image.fp.seek(0)
-            content = io.BytesIO(image.fp.read())
-            image.fp.seek(place)
-            return content
-        image.load()
-    return None
+        lazy = isinstance(image, ImageFile.ImageFile) and not image.decoderconfig
+        file = image.fp if lazy and not image.tell() else None  # type: ignore[attr-defined]
+        if file is None:
+            image.load()
+            return None
+        place = file.tell()
+        file.seek(0)
+        content = io.BytesIO(file.read())
+        file.seek(place)
+        return content
 
 
 def _used(source: Path | IO[bytes], use: Callable[[Image.Image], Made]) -> Made:
@@ -294,19 +296,17 @@ def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) 
 
 def _bytes_of_decoder(image: Image.Image) -> int:
     """Return what a decoder holds beside the pixels."""
-    n = image.size[0] * image.size[1]
+    width, height = image.size
     if image.format == "JPEG" and image.info.get(SCANS, 1) > 1:  # all coefficients, of two bytes
         areas = [h * v for _, h, v, _ in image.layer]  # type: ignore[attr-defined]
-        return 2 * n * sum(areas) // max(*areas, 1)
+        return int(2 * width * height * sum(areas) / max(*areas, 1))
     if image.format == "WEBP":  # two canvases and a copy of the picture
-        return 12 * n
-    if isinstance(image, TiffImageFile):  # a strip or tile, and the picture while it is turned
+        return 12 * width * height
+    if isinstance(image, TiffImageFile):  # the picture while it is turned, and a tile or strip
         tags = image.tag_v2
-        sides = tags.get(322) or image.size[0], tags.get(323) or tags.get(278) or image.size[1]
-        depth = tags.get(277, 1) * max(tags.get(258, (1,))) // 8 or 1
-        return (
-            4 * n + sides[0] * (sides[1] if 323 in tags else min(sides[1], image.size[1])) * depth
-        )
+        rows = tags.get(323) or min(tags.get(278) or height, height)
+        samples = (tags.get(322) or width) * rows * tags.get(277, 1)
+        return int(4 * width * height + samples * max(tags.get(258, (1,))) / 8)
     return 0
 
 

@@ -70,7 +70,7 @@ def _identified(alone: Picture, name: str) -> Image.Image:
                 alone.file.seek(0)
                 # Without a name, or Pillow would open the file again by it to map it.
                 image = _unguarded(reader)(alone.file, "")
-                image.info |= {**alone.info, SCANS: alone.scans}
+                image.info.update(alone.info, **{SCANS: alone.scans})
                 if isinstance(image, TiffImageFile) and ExifTags.Base.Orientation in image.tag_v2:
                     image.info.pop("xmp", None)  # it turns itself
                 return image
