@@ -187,7 +187,7 @@ XMP_START = b"http://ns.adobe.com/xap/1.0/\0"
 COLOUR_STARTS = (b"JFIF\0", b"Adobe")
 # How far is searched behind a damaged segment, over how many segments it must go on from there to
 # be no accident, and how many damaged ones are passed.
-SEARCHED, STEPS, MAX_DAMAGED = 1 << 18, 64, 3
+SEARCHED, STEPS, MAX_DAMAGED = 1 << 18, 16, 3
 
 
 def _jpeg(file: IO[bytes], tail: bytes) -> Picture | None:
@@ -197,6 +197,8 @@ def _jpeg(file: IO[bytes], tail: bytes) -> Picture | None:
     for place, marker, body in _jpeg_segments(file):
         if marker == SOS:
             stop = file.seek(0, io.SEEK_END)
+            if tail and _read(file, stop - 1, 1) == b"\xff":  # half of the end that is to follow
+                stop -= 1
             scans = _scans(file, place) if body[0] < components else 1
             rest = _spliced(b"".join(head), file, place, stop, tail)
             return Picture(rest, info, scans)
