@@ -9,16 +9,14 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
 from cache.errors import StorageError
 from cache.files import replacing, storage_errors
-from heads.photos import thumbnail
+from heads.photos import thumbnails
 from heads.runs.loaded import Opinion
 from heads.scoring.records import Ranked
 from heads.scoring.scorer import Scorer
@@ -26,7 +24,6 @@ from heads.scoring.table import LABELS
 from heads.web.html import environment
 
 PIXELS = 360
-AT_ONCE = 64
 LARGE_BYTES = 100_000_000
 
 
@@ -85,7 +82,8 @@ def write_gallery(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> str:
 def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]:
     """Yield the page piece by piece."""
     template = environment(Path(__file__).parent).get_template("gallery.html")
-    placed = enumerate(zip(ranked, _thumbnails(ranked), strict=True), start=1)
+    jpegs = thumbnails((Path(item.scored.path) for item in ranked), PIXELS)
+    placed = enumerate(zip(ranked, jpegs, strict=True), start=1)
     return template.generate(
         n=len(ranked),
         name=scorer.names[0],
@@ -93,14 +91,6 @@ def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]
         scale=scorer.runs[0].reference.scale,
         cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
     )
-
-
-def _thumbnails(ranked: Sequence[Ranked]) -> Iterator[bytes | None]:
-    """Make thumbnails on all cores, some ahead of the page that is being written."""
-    remaining: Iterable[Ranked] = iter(ranked)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        while some := list(islice(remaining, AT_ONCE)):
-            yield from threads.map(lambda item: thumbnail(Path(item.scored.path), PIXELS), some)
 
 
 def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Scorer) -> Card:
