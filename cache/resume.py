@@ -158,7 +158,7 @@ def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDAr
         (before.size_bytes != facts.size_bytes)
         | (before.mtime_ns != facts.mtime_ns)
         | ((earlier.status == Status.MISSING) & ~facts.missing)
-        | ((earlier.status == Status.UNREADABLE) & reuse.retry_failed)
+        | ((earlier.status == Status.UNREADABLE) & (reuse.retry_failed | before.missing))
         | ((earlier.status == Status.PENDING) & facts.missing)
     )
     return outdated
@@ -181,7 +181,7 @@ def _kept(
     for earlier in found:
         before, ids = earlier.facts, earlier.labels.image_id.tolist()
         pairs = []
-        for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
+        for old in np.flatnonzero(np.isin(earlier.status, keep) & ~before.missing).tolist():
             new = open_rows.get(ids[old])
             if (
                 new is not None

@@ -23,7 +23,14 @@ from PIL import Image
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
-from extract.images.decode import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
+from extract.images.decode import (
+    MAX_PIXELS,
+    Photograph,
+    Refused,
+    Unreadable,
+    Vanished,
+    read_photograph,
+)
 from extract.images.views import View
 
 BLOCKS_AHEAD = 3
@@ -195,7 +202,8 @@ def extract_blocks(
     """Yield the blocks to be written for these row numbers, in their order.
 
     A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
-    MISSING when its file has gone since the run began.
+    MISSING when its file has gone since the run began. Where the system refused it, the row is
+    among the block's `again`.
     """
     done = 0
     sources = (root / str(paths[row]) for row in rows)
@@ -222,6 +230,11 @@ def _block(rows: IntArray, computed: Computed) -> Block:
             for row, outcome in zip(rows, outcomes, strict=True)
             if isinstance(outcome, Unreadable)
         },
+        again=[
+            int(row)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        ],
     )
 
 

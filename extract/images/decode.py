@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from extract.errors import is_passing
 from extract.images.opening import opened_image
 from extract.images.views import CROP, RESIZE, View
 
@@ -47,6 +48,13 @@ class Unreadable(Exception):
 
 class Vanished(Unreadable):
     """There is no file of that name."""
+
+
+class Refused(Unreadable):
+    """The system did not give the file's content; the photograph may be good, and is tried again.
+
+    The text is the system's own, without the path, so that equal reasons can be counted.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +120,8 @@ def _reasons() -> Iterator[None]:
             "errors of warnings; ignore those of the module PIL to read it)"
         ) from warning
     except Exception as error:  # Pillow's plugins raise what they like on damaged files
+        if isinstance(error, OSError) and is_passing(error):
+            raise Refused(f"not to be read for now: {os.strerror(error.errno or 0)}") from error
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
