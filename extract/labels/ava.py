@@ -54,7 +54,9 @@ def read_ava(data: Path) -> FolderLabels:
     return FolderLabels(table, path, bad, official_test=_read_test_list(data))
 
 
-SOURCE = LabelSource(LABELS_FILE, "the AVA dataset as released", read_ava)
+SOURCE = LabelSource(
+    LABELS_FILE, "the AVA dataset as released", read_ava, (f"{LISTS_FOLDER}/{TEST_LIST}",)
+)
 
 
 def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:

@@ -70,11 +70,15 @@ class FolderLabels:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """A kind of labels: the file that it lies in, what it is in words, and its reader."""
+    """A kind of labels: the file that it lies in, what it is in words, and its reader.
+
+    `beside` are further files that decide labels or splits, where they are there.
+    """
 
     file: str
     content: str
     read: Callable[[Path], FolderLabels]
+    beside: tuple[str, ...] = ()
 
 
 def empty_text(n: int) -> TextArray:

@@ -19,7 +19,7 @@ from cache.merge import merge
 from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
-from extract.run.extract import extract
+from extract.run.extract import extract, provenance_of
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
@@ -80,10 +80,10 @@ def _client(address: str) -> Any:
 
 def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     """One task a shard of every split that is not complete already."""
-    tasks = []
+    tasks, origin = [], provenance_of(settings, planned.weights)
     for manifest, facts in planned.splits:
         path = Shard().path(settings.out, manifest.split_rule.split)
-        if is_current(path, manifest, planned.spec, facts, settings.reuse):
+        if is_current(path, manifest, planned.spec, facts, settings.reuse, origin):
             continue
         parts = min(count, len(manifest))
         tasks += [

@@ -28,7 +28,9 @@ from extract.backbones.engines import Engine, OpenEngine, open_engine
 from extract.backbones.weights import Weights
 from extract.images.views import views
 from extract.labels.records import read_note
+from extract.labels.sources import label_files
 from extract.run.away import Away, is_away
+from extract.run.changes import changes, left_behind
 from extract.run.plan import plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
@@ -54,7 +56,9 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
 
     with storage_errors(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
-    origin = _provenance(settings, planned.weights)
+    origin = provenance_of(settings, planned.weights)
+    for line in left_behind(settings.out, settings.splits, origin.label_files):
+        note(line)
     return [
         _extract_split(
             settings,
@@ -69,7 +73,8 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     ]
 
 
-def _provenance(settings: Settings, weights: Weights) -> Provenance:
+def provenance_of(settings: Settings, weights: Weights) -> Provenance:
+    """Return who makes the files of an extraction, and from what."""
     names = (
         *("aesthetic-heads", "tensorflow", "jax", "keras", "openvino"),
         *("numpy", "pillow", "h5py"),
@@ -77,6 +82,7 @@ def _provenance(settings: Settings, weights: Weights) -> Provenance:
     return Provenance(
         data_root=str(settings.data.resolve()),
         label_note=read_note(settings.data),
+        label_files=label_files(settings.data),
         weights_origin=weights.origin,
         value_ranges=weights.backbone.value_ranges(settings.engine.layers),
         library_versions={name: _version(name) for name in names},
@@ -106,6 +112,8 @@ def _extract_split(
     with storage_errors(path), exclusive(path):
         # A shard takes what an earlier file of the whole split already holds.
         reuse = replace(settings.reuse, donors=(Shard().path(settings.out, split),))
+        for line in () if reuse.overwrite else changes(path, manifest, origin):
+            note(line)
         writer = open_writer(path, manifest, spec, facts, origin, reuse)
         if writer is None:
             if not summary.problems:
