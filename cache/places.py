@@ -38,7 +38,7 @@ def _moved(noted: Path, file: Path) -> Iterator[Path]:
     """Yield where `noted` would be if it had moved together with `file`."""
     above = dict.fromkeys([*Path(os.path.abspath(file)).parents, *file.resolve().parents])  # noqa: PTH100  (as it is named, through links)
     for folder in above:
-        for start in range(1, len(noted.parts)):
+        for start in range(int(noted.is_absolute()), len(noted.parts)):
             yield folder.joinpath(*noted.parts[start:])
 
 
@@ -100,7 +100,9 @@ def changed_labels(caches: Iterable[FeatureCache]) -> list[str]:
     for cache in caches:
         known = cache.header.provenance.label_files
         root = photographs_of(cache) if known else None
-        for name, sha256 in known.items() if root is not None else ():
+        if root is None:
+            continue
+        for name, sha256 in known.items():
             now = _sha256_now(root / name)
             if now is not None and now != sha256:
                 changed.setdefault(root / name, []).append(str(cache.path))

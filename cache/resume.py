@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.errors import FormatError, StaleCacheError
-from cache.files import remove_leftovers, replacing, storage_errors
+from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.files import exclusive, remove_leftovers, replacing, storage_errors
 from cache.labels import Manifest
 from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
@@ -131,6 +131,30 @@ def renewals(earlier: FeatureCache, origin: Provenance) -> dict[str, Any]:
     if found is not None and found.resolve() == Path(origin.data_root):
         del new["data_root"]
     return new
+
+
+def renew(path: Path, **changes: Any) -> None:
+    """Give a finished file other values of `Provenance.RENEWED`: a copy of it takes its place.
+
+    Raises:
+        StorageError: the disk refuses, or an unfinished file is beside it, which `extract` renews.
+        CacheLockedError: another process is writing it.
+        IncompleteCacheError, FormatError: as `open_cache`.
+    """
+    with storage_errors(path), exclusive(path):
+        cache = open_cache(path)
+        origin = replace(cache.header.provenance, **changes)
+        if not renewals(cache, origin):
+            return
+        if partial_path(path).exists():
+            raise StorageError(
+                f"{partial_path(path)} is unfinished; the same `extract` command finishes it."
+            )
+        rows = np.flatnonzero(np.isin(cache.status, [Status.OK, Status.UNREADABLE]))
+        manifest, kept = cache.manifest(), [_Kept(cache, rows, rows)]
+        _make(path, manifest, cache.spec, cache.facts, origin, kept)
+        with CacheWriter(path, manifest, cache.spec) as writer:
+            writer.finish()
 
 
 def _origin(

@@ -217,9 +217,9 @@ def spans_of(
 
 
 def mark_missing(file: h5py.File, manifest: Manifest, facts: FileFacts) -> None:
-    """Mark the rows without a file missing, checksum before status."""
+    """Mark the pending rows without a file missing, checksum before status."""
     status, sums = file["status"][:], file["crc32"][:]
-    absent = np.flatnonzero(facts.missing)
+    absent = np.flatnonzero(facts.missing & (status == Status.PENDING))
     status[absent] = Status.MISSING
     sums[absent] = schema.checksums(manifest.labels, absent)
     file["crc32"][:] = sums
