@@ -23,7 +23,7 @@ def changes(path: Path, manifest: Manifest, origin: Provenance) -> list[str]:
 
     Nothing if there is none, or nothing differs. What is wrong with it is said where it is used.
     """
-    earlier = _finished(path)
+    earlier = finished(path)
     if earlier is None:
         return []
     said = list(_labels(earlier, manifest)) if earlier.manifest_sha256 != manifest.sha256 else []
@@ -37,7 +37,8 @@ def changes(path: Path, manifest: Manifest, origin: Provenance) -> list[str]:
     return [f"{path}: since it was made, {'; '.join(said)}."] if said else []
 
 
-def _finished(path: Path) -> FeatureCache | None:
+def finished(path: Path) -> FeatureCache | None:
+    """Return the finished file, None where there is none that can be read."""
     try:
         return open_cache(path) if path.exists() else None
     except AestheticError:
@@ -81,7 +82,7 @@ def left_behind(out: Path, splits: tuple[str, ...], label_files: Mapping[str, st
     """Name the finished files of other splits that were made from other files of labels."""
     names = []
     for split in SPLITS:
-        other = None if split in splits else _finished(out / f"{split}.h5")
+        other = None if split in splits else finished(out / f"{split}.h5")
         if other is not None and other.header.provenance.label_files not in ({}, label_files):
             names.append(str(other.path))
     if not names:

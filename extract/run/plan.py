@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache.console import note
-from cache.errors import NoPhotographsError
+from cache.errors import LabelError, NoPhotographsError
 from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, SplitKind
+from cache.types import ExtractorSpec, SplitKind, SplitRule
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import PREPROCESSING, views
@@ -21,6 +21,7 @@ from extract.labels.records import SPLITS, FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
 from extract.run.away import Away, held, settle
+from extract.run.changes import finished
 from extract.run.settings import Settings, Shard
 
 
@@ -61,6 +62,7 @@ def plan(settings: Settings) -> Plan:
     note(f"Weights: {weights.origin}.")
     splits = make_manifests(labels, facts, settings.splits, settings.split)
     rule = splits[0][0].split_rule
+    _check_official(settings, rule)
     if rule.kind is SplitKind.COLUMN_WITHOUT_VAL:
         note(
             f"The split column names no val: {rule.val_fraction:.0%} of its train is taken for it, "
@@ -77,6 +79,23 @@ def _files(settings: Settings) -> list[Path]:
     """List the files whose rows count as read: of each split or its shard, then of the whole."""
     shards = dict.fromkeys((settings.shard, Shard()))
     return [shard.path(settings.out, split) for shard in shards for split in settings.splits]
+
+
+def _check_official(settings: Settings, rule: SplitRule) -> None:
+    """Refuse to split by hash what a finished file split by an official list, which is away now.
+
+    Raises:
+        LabelError: it is.
+    """
+    if rule.kind is not SplitKind.HASH or settings.reuse.overwrite:
+        return
+    for path in _files(settings):
+        earlier = finished(path)
+        if earlier is not None and earlier.split_rule.kind is SplitKind.OFFICIAL:
+            raise LabelError(
+                f"{path} was split by the official test list, which is not in {settings.data} any "
+                "more. Bring it back; --overwrite splits all photographs anew, by hash."
+            )
 
 
 def _found(labels: FolderLabels, facts: FileFacts, away: Away, data: Path) -> str:
