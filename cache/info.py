@@ -81,6 +81,8 @@ def render(facts: dict[str, Any]) -> str:
 
 def _place(facts: dict[str, Any]) -> str:
     noted, found = facts["data_root"], facts["photographs"]
+    if noted == str(Path()):
+        return "not said"
     if found == noted:
         return str(noted)
     return f"{noted} (not there now)" if found is None else f"{found} ({noted} when extracted)"

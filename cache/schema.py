@@ -41,7 +41,9 @@ class Provenance:
     that was not there. What is in `RENEWED` follows the data, and a file is renewed for it alone.
     """
 
-    RENEWED: ClassVar[tuple[str, ...]] = ("data_root", "label_note", "label_files")
+    RENEWED: ClassVar[tuple[str, ...]] = (
+        *("data_root", "label_note", "label_files", "whole_manifest_sha256"),
+    )
 
     data_root: str = ""
     label_note: str = ""

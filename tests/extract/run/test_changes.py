@@ -16,6 +16,7 @@ from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
 from extract.run.extract import extract
 from extract.run.settings import Settings
+from heads.data.splits import load_splits
 from tests.cheap import Opener, make_folder, photograph, save_labels, settings_for
 
 N = 40
@@ -102,6 +103,20 @@ def test_the_splits_that_stay_behind_are_named(
         f"{out}/val.h5 and {out}/test.h5 were made from other labels than there are now; `extract "
         "--split all` with the same options brings all splits up to date."
     )
+
+
+def test_heads_say_so_when_labels_changed_since(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    do(settings, capsys)
+    load_splits(settings.out)
+    assert capsys.readouterr().err == ""
+    change_votes(settings, row_of(settings, "test"))
+    load_splits(settings.out)
+    assert capsys.readouterr().err.startswith(f"{settings.data}/labels.csv has changed since ")
+    (settings.data / "labels.csv").rename(settings.data / "away.csv")
+    load_splits(settings.out)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_remark_arrives_changes_and_goes_without_a_photograph_being_read(
