@@ -124,7 +124,7 @@ def test_a_remark_arrives_changes_and_goes_without_a_photograph_being_read(
 ) -> None:
     do(settings, capsys)
     note = settings.data / "labels-note.txt"
-    for text in ("simulated", "simulated votes, an even longer remark " * 20, ""):
+    for text in ("simulated", "simulated votes, an even longer remark " * 10, ""):
         note.write_text(text)
         said = do(settings, capsys)
         assert said[0].startswith(f"{settings.out}/train.h5: since it was made, the remark on the ")
