@@ -11,16 +11,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.errors import FormatError, StaleCacheError
-from cache.files import remove_leftovers, replacing, storage_errors
+from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.files import exclusive, remove_leftovers, replacing, storage_errors
 from cache.labels import Manifest
+from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
@@ -51,7 +52,8 @@ def open_writer(
 
     A row is kept if an earlier file (partial first, then finished) of the same extractor holds
     the id with the same file size and time of modification. Rows without a file are marked
-    missing. Returns None where the finished file already holds just this.
+    missing. Returns None where the finished file already holds just this. Where only `origin`
+    names another place or remark, or other files of labels, a file with these is made of all rows.
 
     Raises:
         StaleCacheError: an earlier file was made by another extractor.
@@ -65,11 +67,17 @@ def open_writer(
         if reuse.overwrite:
             partial.unlink(missing_ok=True)
             journal_path(path).unlink(missing_ok=True)
-        elif is_current(path, manifest, spec, facts, reuse):
+        elif is_current(path, manifest, spec, facts, reuse, origin):
             return None
         else:
             found = _earlier(path, manifest, spec)
-            if found and found[0].path == partial and _same_rows(found[0], manifest):
+            origin = _origin(found, manifest, facts, reuse, origin)
+            if (
+                found
+                and found[0].path == partial
+                and _same_rows(found[0], manifest)
+                and not renewals(found[0], origin)
+            ):
                 outdated = _outdated(found[0], facts, reuse)
                 writer = CacheWriter(path, manifest, spec)
                 writer.adopt(facts, outdated)
@@ -80,9 +88,16 @@ def open_writer(
 
 
 def is_current(
-    path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, reuse: Reuse
+    path: Path,
+    manifest: Manifest,
+    spec: ExtractorSpec,
+    facts: FileFacts,
+    reuse: Reuse,
+    origin: Provenance | None = None,
 ) -> bool:
     """Whether the finished file `path` already holds just this, so that there is nothing to do.
+
+    Of `origin`, what is to be renewed counts.
 
     Raises:
         StaleCacheError, FormatError: as `open_writer`.
@@ -94,7 +109,66 @@ def is_current(
         earlier.header.complete
         and _same_rows(earlier, manifest)
         and not _outdated(earlier, facts, reuse).any()
+        and not (origin and renewals(earlier, origin))
     )
+
+
+def renewals(earlier: FeatureCache, origin: Provenance) -> dict[str, Any]:
+    """Return what of `Provenance.RENEWED` an earlier file does not have as `origin` has it.
+
+    A folder that is found from the file is no other one, whatever its name on this machine; a file
+    that knows nothing of its labels' files is not renewed for them. An `origin` without a folder
+    says nothing of the data.
+    """
+    if not origin.data_root:
+        return {}
+    before = earlier.header.provenance
+    new = {name: getattr(origin, name) for name in Provenance.RENEWED}
+    new = {name: value for name, value in new.items() if value != getattr(before, name)}
+    if not before.label_files:
+        new.pop("label_files", None)
+    found = photographs_of(earlier) if "data_root" in new else None
+    if found is not None and found.resolve() == Path(origin.data_root):
+        del new["data_root"]
+    return new
+
+
+def renew(path: Path, **changes: Any) -> None:
+    """Give a finished file other values of `Provenance.RENEWED`: a copy of it takes its place.
+
+    Raises:
+        StorageError: the disk refuses, or an unfinished file is beside it, which `extract` renews.
+        CacheLockedError: another process is writing it.
+        IncompleteCacheError, FormatError: as `open_cache`.
+    """
+    with storage_errors(path), exclusive(path):
+        cache = open_cache(path)
+        origin = replace(cache.header.provenance, **changes)
+        if not renewals(cache, origin):
+            return
+        if partial_path(path).exists():
+            raise StorageError(
+                f"{partial_path(path)} is unfinished; the same `extract` command finishes it."
+            )
+        rows = np.flatnonzero(np.isin(cache.status, [Status.OK, Status.UNREADABLE]))
+        manifest, kept = cache.manifest(), [_Kept(cache, rows, rows)]
+        _make(path, manifest, cache.spec, cache.facts, origin, kept)
+        with CacheWriter(path, manifest, cache.spec) as writer:
+            writer.finish()
+
+
+def _origin(
+    found: Sequence[FeatureCache],
+    manifest: Manifest,
+    facts: FileFacts,
+    reuse: Reuse,
+    origin: Provenance,
+) -> Provenance:
+    """Return who made the new file: the maker of the earlier one where no photograph is read."""
+    if not found or not _same_rows(found[0], manifest) or _outdated(found[0], facts, reuse).any():
+        return origin
+    before = found[0].header.provenance
+    return replace(before, **{name: getattr(origin, name) for name in Provenance.RENEWED})
 
 
 def count_pending(
@@ -158,7 +232,7 @@ def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDAr
         (before.size_bytes != facts.size_bytes)
         | (before.mtime_ns != facts.mtime_ns)
         | ((earlier.status == Status.MISSING) & ~facts.missing)
-        | ((earlier.status == Status.UNREADABLE) & reuse.retry_failed)
+        | ((earlier.status == Status.UNREADABLE) & (reuse.retry_failed | before.missing))
         | ((earlier.status == Status.PENDING) & facts.missing)
     )
     return outdated
@@ -181,7 +255,7 @@ def _kept(
     for earlier in found:
         before, ids = earlier.facts, earlier.labels.image_id.tolist()
         pairs = []
-        for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
+        for old in np.flatnonzero(np.isin(earlier.status, keep) & ~before.missing).tolist():
             new = open_rows.get(ids[old])
             if (
                 new is not None

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -37,7 +37,13 @@ class Provenance:
 
     `whole_manifest_sha256` is that of the split a shard belongs to, '' for a file that is whole.
     `value_ranges` are the lowest and highest number, both included, of each layer that has bounds.
+    `label_files` are SHA-256 of the files of labels by their names below `data_root`, '' for one
+    that was not there. What is in `RENEWED` follows the data, and a file is renewed for it alone.
     """
+
+    RENEWED: ClassVar[tuple[str, ...]] = (
+        *("data_root", "label_note", "label_files", "whole_manifest_sha256"),
+    )
 
     data_root: str = ""
     label_note: str = ""
@@ -47,6 +53,7 @@ class Provenance:
     created: str = ""
     whole_manifest_sha256: str = ""
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    label_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +128,7 @@ def _attributes(
     attrs["layers"] = canonical_json([list(layer) for layer in spec.layers])
     attrs["value_ranges"] = canonical_json(dict(origin.value_ranges))
     attrs["data_root"], attrs["label_note"] = origin.data_root, origin.label_note
+    attrs["label_files"] = canonical_json(dict(origin.label_files))
     attrs["weights_origin"] = origin.weights_origin
     attrs["library_versions"] = canonical_json(origin.library_versions)
     attrs["engine"] = np.array(origin.engine.encode(), f"S{ENGINE_BYTES}")
@@ -198,6 +206,7 @@ def _parse_header(attrs: h5py.AttributeManager) -> Header:
             created=bytes(attrs["created"]).decode(),
             whole_manifest_sha256=str(attrs["whole_manifest_sha256"]),
             value_ranges=_value_ranges(attrs, spec),
+            label_files=_label_files(attrs),
         ),
         finished=bytes(attrs["finished"]).decode(),
         complete=bool(attrs["complete"]),
@@ -217,6 +226,12 @@ def _value_ranges(
         if not lo <= hi:
             raise FormatError(f"the layer {name} has the value range {lo}..{hi}")
     return ranges
+
+
+def _label_files(attrs: h5py.AttributeManager) -> dict[str, str]:
+    """Read the SHA-256 of files of labels; files that are older than the attribute have none."""
+    stored = json.loads(attrs.get("label_files", "{}"))
+    return {str(name): str(sha256) for name, sha256 in stored.items()}
 
 
 def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +44,8 @@ def now() -> str:
 class Block:
     """Results of some rows: features (n, V, D), status (n,) uint8, size (n, 2) width and height.
 
-    Features of rows that are not OK are ignored. `reasons` says why rows are unreadable.
+    Features of rows that are not OK are ignored. `reasons` says why rows are unreadable. Those of
+    them in `again` the next run tries again without being asked: their file counts as not seen.
     """
 
     rows: IntArray
@@ -52,6 +53,7 @@ class Block:
     status: npt.NDArray[np.uint8]
     size: npt.NDArray[np.int32]
     reasons: Mapping[int, str]
+    again: Sequence[int] = ()
 
 
 class CacheWriter:
@@ -112,6 +114,8 @@ class CacheWriter:
             for span, part in spans_of(block.rows):
                 self._file["size"][span] = block.size[part]
                 self._file["crc32"][span] = sums[part]
+            for row in block.again:
+                self._file["file_bytes"][row] = self._file["file_mtime_ns"][row] = -1
             self._file.flush()
             for span, part in spans_of(block.rows):
                 self._file["status"][span] = block.status[part]
@@ -213,9 +217,9 @@ def spans_of(
 
 
 def mark_missing(file: h5py.File, manifest: Manifest, facts: FileFacts) -> None:
-    """Mark the rows without a file missing, checksum before status."""
+    """Mark the pending rows without a file missing, checksum before status."""
     status, sums = file["status"][:], file["crc32"][:]
-    absent = np.flatnonzero(facts.missing)
+    absent = np.flatnonzero(facts.missing & (status == Status.PENDING))
     status[absent] = Status.MISSING
     sums[absent] = schema.checksums(manifest.labels, absent)
     file["crc32"][:] = sums

@@ -229,7 +229,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
         text, as_json = dry_run(settings)
         print(as_json if options.json else text)
-        return console.EXIT_OK
+        return console.EXIT_PROBLEM if json.loads(as_json)["problems"] else console.EXIT_OK
     if options.dask:
         from extract.run.cluster import extract_on_dask
 
@@ -239,7 +239,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     for summary in summaries:
         line = describe(summary, settings.engine.cores)
         print(json.dumps(summary.to_dict()) if options.json else line)
-    return console.EXIT_OK
+    problems = [problem for summary in summaries for problem in summary.problems]
+    for problem in problems:
+        console.note(f"extract: {problem}")
+    return console.EXIT_PROBLEM if problems else console.EXIT_OK
 
 
 def _settings(options: argparse.Namespace) -> Settings:

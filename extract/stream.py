@@ -24,7 +24,14 @@ from cache.console import note
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
-from extract.images.decode import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
+from extract.images.decode import (
+    MAX_PIXELS,
+    Photograph,
+    Refused,
+    Unreadable,
+    Vanished,
+    read_photograph,
+)
 from extract.images.pool import Pool
 from extract.images.views import View
 
@@ -206,7 +213,8 @@ def extract_blocks(
     """Yield the blocks to be written for these row numbers, in their order.
 
     A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
-    MISSING when its file has gone since the run began.
+    MISSING when its file has gone since the run began. Where the system refused it, the row is
+    among the block's `again`.
     """
     done = 0
     sources = (root / str(paths[row]) for row in rows)
@@ -233,6 +241,11 @@ def _block(rows: IntArray, computed: Computed) -> Block:
             for row, outcome in zip(rows, outcomes, strict=True)
             if isinstance(outcome, Unreadable)
         },
+        again=[
+            int(row)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        ],
     )
 
 

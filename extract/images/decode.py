@@ -23,6 +23,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from extract.errors import is_passing
 from extract.images.container import UPRIGHT, has_all_scans, orientation
 from extract.images.container import Unreadable as Unreadable
 from extract.images.container import Vanished as Vanished
@@ -69,6 +70,13 @@ _callers_images = threading.RLock()
 
 class Truncated(Unreadable):
     """A file that ends before its picture does."""
+
+
+class Refused(Unreadable):
+    """The system did not give the file's content; the photograph may be good, and is tried again.
+
+    The text is the system's own, without the path, so that equal reasons can be counted.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +193,8 @@ def _reasons() -> Iterator[None]:
             "errors of warnings; ignore those of the module PIL to read it)"
         ) from warning
     except Exception as error:  # Pillow's plugins raise what they like on damaged files
+        if isinstance(error, OSError) and is_passing(error):
+            raise Refused(f"not to be read for now: {os.strerror(error.errno or 0)}") from error
         kind = Truncated if "image file is truncated" in str(error) else Unreadable
         raise kind(f"{type(error).__name__}: {error}") from error
 

@@ -151,4 +151,6 @@ def _which_test(official: frozenset[str] | None, image_ids: list[str]) -> str:
     )
 
 
-SOURCE = LabelSource(LABELS_FILE, "the AVA dataset as released", read_ava)
+SOURCE = LabelSource(
+    LABELS_FILE, "the AVA dataset as released", read_ava, (f"{LISTS_FOLDER}/{TEST_LIST}",)
+)

@@ -20,6 +20,7 @@ from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
 from cache.tables import quoted, read_lines
 from cache.types import TextArray
+from extract.errors import is_passing
 
 NOTE_FILE = "labels-note.txt"
 SPLITS = ("train", "val", "test")
@@ -27,6 +28,8 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 BAD_SHOWN = 5
 # Some threads at once, for folders that lie across a network; chunks keep their cost small.
 STAT_THREADS, STAT_CHUNK = 4, 4096
+# In place of bytes and time: the system did not say whether there is such a file.
+REFUSED = -2
 
 
 @dataclass
@@ -71,11 +74,15 @@ class FolderLabels:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """A kind of labels: the file that it lies in, what it is in words, and its reader."""
+    """A kind of labels: the file that it lies in, what it is in words, and its reader.
+
+    `beside` are further files that decide labels or splits, where they are there.
+    """
 
     file: str
     content: str
     read: Callable[[Path], FolderLabels]
+    beside: tuple[str, ...] = ()
 
 
 def empty_text(n: int) -> TextArray:
@@ -121,7 +128,10 @@ class PhotographIndex:
 
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:
-    """Return bytes and time of modification of every photograph's file, -1 where there is none."""
+    """Return bytes and time of modification of every photograph's file.
+
+    Both are -1 where there is none, and REFUSED where the system does not say.
+    """
     root, names = str(data), paths.tolist()
     parts = [names[i : i + STAT_CHUNK] for i in range(0, len(names), STAT_CHUNK)]
     with ThreadPoolExecutor(STAT_THREADS) as pool:
@@ -136,7 +146,9 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
         try:
             stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
             pairs.append((stat.st_size, stat.st_mtime_ns))
-        except (OSError, ValueError):  # ValueError: a name that no file can have
+        except OSError as error:
+            pairs.append((REFUSED, REFUSED) if is_passing(error) else (-1, -1))
+        except ValueError:  # a name that no file can have
             pairs.append((-1, -1))
     return pairs
 

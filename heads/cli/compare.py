@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     files = {"leaderboard": str(path)}
     if not options.folds:
         samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
-        files["report"] = str(write_report(done.folder, samples=samples))
+        files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
         rows = leaderboard.ranked(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))

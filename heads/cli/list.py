@@ -59,6 +59,7 @@ def _heads() -> list[dict[str, Any]]:
 def _run_row(path: Path) -> dict[str, Any]:
     """Return what is shown of a run; of a damaged one, `error`."""
     from heads.runs.files import read_config, read_json
+    from heads.runs.places import features_of, note_of
 
     try:
         config, metrics = read_config(path), read_json(path / "metrics.json")
@@ -68,8 +69,8 @@ def _run_row(path: Path) -> dict[str, Any]:
         "run": str(path),
         "head": config.head,
         "settings": config.settings.to_dict(),
-        "features_dir": config.features_dir,
-        "label_note": config.label_note,
+        "features_dir": str(features_of(path, config)),
+        "label_note": note_of(path, config),
         "n_train": config.splits["train"].n,
         "metrics": {name: metrics.get(name) for name in SHOWN},
         "error": "",

@@ -41,11 +41,13 @@ def run(options: argparse.Namespace) -> int:
     from cache.files import storage_errors
     from heads.data.splits import load_splits
     from heads.runs.loaded import load_run
+    from heads.runs.places import features_of, naming_option
     from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
 
     loaded = load_run(options.run)
-    folder = options.features or Path(loaded.config.features_dir)
-    data = load_splits(folder, [options.split])[options.split]
+    folder = options.features or features_of(options.run, loaded.config)
+    with naming_option():
+        data = load_splits(folder, [options.split])[options.split]
     _check_features(loaded, data)
     part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
     if options.out is None:

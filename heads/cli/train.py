@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     head = _head(options, config)
     settings = cli_options.chosen_settings(options, head, config.get("settings"))
     data = load_splits(
-        options.features or Path(config.get("features_dir", "features")),
+        options.features or _features(options.config, config),
         limit=options.limit or config.get("limit"),
         memory_bytes=options.memory or config.get("streamed_bytes"),
     )
@@ -72,6 +72,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(describe(done.path, done.metrics))
     return console.EXIT_OK
+
+
+def _features(file: Path | None, config: Mapping[str, Any]) -> Path:
+    """Return the folder of the features that a run was made from, as it is found now."""
+    from cache.places import find_folder
+
+    noted = Path(config.get("features_dir", "features"))
+    if file is None:
+        return noted
+    return find_folder(noted, file, lambda folder: (folder / "train.h5").is_file()) or noted
 
 
 def _note_other_data(

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.console import note
 from cache.errors import MismatchError
+from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray
 from heads.data.features import FeatureRows, StoredRows
@@ -79,6 +81,8 @@ def load_splits(
         raise HeadError(f"--limit must be at least 1 photograph; got {limit}.")
     caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
     check_together(caches)
+    for line in changed_labels(caches.values()):
+        note(line)
     return {
         split: _split_data(split, cache, limit if split == "train" else None, memory_bytes)
         for split, cache in caches.items()

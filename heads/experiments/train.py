@@ -20,6 +20,7 @@ from heads.models.neural.inputs import Photographs
 from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
 from heads.runs import files, folder
 from heads.runs.config import RunConfig, SplitFacts, library_versions
+from heads.runs.places import note_features
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.runs.reference import FILE as REFERENCE_FILE
 from heads.runs.reference import Reference
@@ -94,6 +95,7 @@ def train_run(
     )
     if reused:
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
+        note_features(path, files.read_config(path), data["train"].cache.path.parent)
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:
         fitted = _fit(config, data)

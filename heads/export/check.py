@@ -20,12 +20,14 @@ import numpy.typing as npt
 from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError
 from cache.files import publish, publish_folder, storage_errors
+from cache.places import photographs_of
 from cache.store import open_cache
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
 from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
 from heads.runs.loaded import LoadedRun
+from heads.runs.places import features_of
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
 # it decodes large JPEGs in full, where the run reduces them first: measured, 0.03 % of the scale
@@ -117,7 +119,7 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
     Raises:
         RunError: the cache is gone; the message says what to give instead.
     """
-    path = Path(run.config.features_dir) / "test.h5"
+    path = features_of(run.path, run.config) / "test.h5"
     try:
         cache = open_cache(path)
     except AestheticError as error:
@@ -125,9 +127,10 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
             f"An export is checked on real photographs, by default those of {path}: "
             f"{error.one_line()} Name some with --photos."
         ) from error
+    root = photographs_of(cache) or cache.data_root
     names = cache.labels.path[cache.ok_rows]
     for name in names[:: max(1, len(names) // CHECKED)].tolist():
-        yield cache.data_root / name
+        yield root / name
 
 
 def _samples(photographs: Iterable[Path]) -> list[Sample]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import AestheticError
+from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
 from cache.types import FloatArray
 from heads.data.labels import Labels
@@ -31,6 +32,7 @@ from heads.models.constant import ConstantHead
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, read_history, read_metrics
 from heads.runs.folder import find_runs
+from heads.runs.places import features_of, naming_option
 from heads.runs.predictions import read_predictions
 
 RANKED_BY = "srcc"
@@ -39,9 +41,13 @@ RELIABILITY_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """One run: its folder's name, configuration, metrics.json, history and predictions of test."""
+    """One run: its folder's name, configuration, metrics.json, history and predictions of test.
+
+    `features` is where its caches lie.
+    """
 
     name: str
+    features: Path
     config: RunConfig
     metrics: dict[str, Any]
     history: History
@@ -70,7 +76,8 @@ class RunData:
 class ReportData:
     """All that a report shows, the best run first.
 
-    `folder` holds the runs; `contests` compare the first run's SRCC with each other's in pairs;
+    `folder` holds the runs, `photographs_root` those that paths of `cache` name, None if they are
+    away; `contests` compare the first run's SRCC with each other's in pairs;
     `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
     says by name why runs are not here.
     """
@@ -78,6 +85,7 @@ class ReportData:
     name: str
     folder: Path
     cache: FeatureCache
+    photographs_root: Path | None
     runs: tuple[RunData, ...]
     contests: dict[str, Contest]
     floors: dict[str, dict[str, float]]
@@ -97,20 +105,23 @@ class ReportData:
     @property
     def note(self) -> str:
         """The remark on the labels; '' where there is none."""
-        return self.cache.label_note or self.best.config.label_note
+        return self.cache.label_note
 
     @cached_property
     def photographs(self) -> dict[str, Path]:
-        """Where each photograph of the test cache lies; none if the cache does not say."""
-        if self.cache.data_root == Path():
+        """Where each photograph of the test cache lies; none if they are away."""
+        labels, root = self.cache.labels, self.photographs_root
+        if root is None:
             return {}
-        labels, root = self.cache.labels, self.cache.data_root
         paths = zip(labels.image_id.tolist(), labels.path.tolist(), strict=True)
         return {image_id: root / path for image_id, path in paths}
 
 
 def read_report(
-    folder: Path, features: Path | None = None, samples: Mapping[str, Sample] | None = None
+    folder: Path,
+    features: Path | None = None,
+    samples: Mapping[str, Sample] | None = None,
+    photographs: Path | None = None,
 ) -> ReportData:
     """Read the finished runs in a folder and compare them.
 
@@ -118,6 +129,7 @@ def read_report(
         folder: holds one folder a run.
         features: the folder of the caches; where the runs say they were, if None.
         samples: bootstraps by the run's name that are known already.
+        photographs: the folder that paths are relative to; where the caches say it was, if None.
 
     Raises:
         RunError: there is no run, or none can be read; the message is the first one's.
@@ -132,15 +144,16 @@ def read_report(
     others = "measured on other photographs"
     left_out |= {run.name: others for run in runs if run not in chosen}
     ordered = sorted(chosen, key=_place)
-    own = caches[features or Path(ordered[0].config.features_dir)]
+    own = caches[ordered[0].features]
     labels = ordered[0].labels
     return ReportData(
         name=own["test"].data_root.name or own["test"].path.parent.name,
         folder=folder,
         cache=own["test"],
+        photographs_root=photographs_of(own["test"], photographs),
         runs=tuple(ordered),
         contests=_contests(ordered, samples or {}),
-        floors=_floors(ordered, features, caches),
+        floors=_floors(ordered, caches),
         ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
     )
@@ -175,9 +188,10 @@ def _read_run(
     path: Path, features: Path | None, caches: dict[Path, dict[str, FeatureCache]]
 ) -> RunData:
     config, metrics = read_config(path), read_metrics(path)
-    folder = features or Path(config.features_dir)
+    folder = features_of(path, config, features)
     if folder not in caches:
-        caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
+        with naming_option():
+            caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
     cache, stored = caches[folder]["test"], read_predictions(path)
     labels = stored.labels(metrics["split"], cache.scale, cache.threshold)
     if not np.array_equal(labels.beautiful, stored.true_label[stored.split == metrics["split"]]):
@@ -191,7 +205,7 @@ def _read_run(
         ranking_only=metrics["ranking_only"],
         label_by_p=metrics["label_by_p"],
     )
-    return RunData(path.name, config, metrics, read_history(path), labels, prediction)
+    return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
 
 
 def _same_photographs(runs: Sequence[RunData]) -> list[RunData]:
@@ -245,14 +259,13 @@ def _srcc_draws(runs: Sequence[RunData]) -> dict[str, FloatArray]:
 
 def _floors(
     runs: Sequence[RunData],
-    features: Path | None,
     caches: Mapping[Path, Mapping[str, FeatureCache]],
 ) -> dict[str, dict[str, float]]:
     known: dict[tuple[Path, int | None], dict[str, float]] = {}
     floors = {}
     for run in runs:
         if run.history:
-            key = features or Path(run.config.features_dir), run.config.limit
+            key = run.features, run.config.limit
             if key not in known:
                 known[key] = floor_on_val(caches[key[0]], key[1])
             floors[run.name] = known[key]

@@ -87,8 +87,8 @@ def _differing(run: RunData) -> dict[str, Any]:
 def _features(data: ReportData) -> list[Fact]:
     config, extractor, rule = data.best.config, data.best.config.extractor, data.cache.split_rule
     return [
-        Fact("features", config.features_dir),
-        Fact("photographs", str(data.cache.data_root)),
+        Fact("features", str(data.best.features)),
+        Fact("photographs", str(data.photographs_root or data.cache.data_root)),
         Fact("labels", text=data.note or "as people gave them"),
         Fact("split", text=f"{rule.rule}, seed {rule.seed}"),
         Fact("extractor's fingerprint", extractor.sha256),

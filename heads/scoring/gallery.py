@@ -18,6 +18,7 @@ from cache.errors import StorageError
 from cache.files import replacing, storage_errors
 from heads.photos import thumbnails
 from heads.runs.loaded import Opinion
+from heads.runs.places import note_of
 from heads.scoring.records import Ranked
 from heads.scoring.scorer import Scorer
 from heads.scoring.table import LABELS
@@ -88,6 +89,7 @@ def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]
         n=len(ranked),
         name=scorer.names[0],
         config=scorer.runs[0].config,
+        note=note_of(scorer.runs[0].path, scorer.runs[0].config),
         scale=scorer.runs[0].reference.scale,
         cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
     )

@@ -85,6 +85,14 @@ def test_a_shard_takes_what_the_whole_split_already_holds(settings: Settings) ->
     assert N - 1 - 31 <= sum(extracted) <= N - 1 - 30
 
 
+def test_shards_merge_after_labels_of_one_of_them_changed(settings: Settings) -> None:
+    extract_shards(settings, 2)
+    labels = settings.data / "labels.csv"
+    labels.write_text(labels.read_text().replace("\n0.jpg,train,", "\n0.jpg,train,9"))
+    merged = merge(settings.out / "merged.h5", extract_shards(settings, 2))
+    assert_same_cache(extract(settings, Opener())[0].path, merged.path)
+
+
 def test_more_shards_than_photographs_are_refused(settings: Settings) -> None:
     with pytest.raises(LabelError, match="50 photographs cannot be cut into 51 shards"):
         extract(replace(settings, shard=Shard(1, 51)), Opener())
