@@ -6,7 +6,6 @@ keeps its traceback. A message says what happened, where, what was expected and 
 `add_note` adds context where more of it is known.
 """
 
-
 SHOWN_CHARACTERS = 200
 
 

@@ -8,9 +8,9 @@ whole, in one piece, and attributes that are short texts or numbers. Knows no na
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from mmap import mmap
 from typing import Any
 
@@ -55,6 +55,68 @@ class Expected:
     needed: bool = True
 
 
+# --- HDF5's own header ----------------------------------------------------------------------------
+
+SIGNATURE, UNDEFINED = b"\x89HDF\r\n\x1a\n", 2**64 - 1
+ATTRIBUTE, CONTINUATION, VARIABLE_LENGTH = 0x0C, 0x10, 9  # messages' types, a datatype's class
+
+
+def check_header(content: mmap) -> None:
+    """Check what HDF5 would trust: that the file is one, and the lengths of its attributes' texts.
+
+    HDF5 makes room for a text as long as it is announced, up to 4 GB, before it looks for it. The
+    places are those of the HDF5 File Format Specification 3.0, II.A (superblock version 0) and
+    IV.A.1.a (object header version 1), which HDF5's default library version writes.
+
+    Raises:
+        FormatError: another version, parts in other places, or a text of more than a megabyte.
+    """
+    if content[:8] != SIGNATURE:
+        raise FormatError("something stands before its first byte (a user block)")
+    if content[8:9] != b"\0" or content[13:15] != b"\x08\x08":
+        raise FormatError("it is not of the version of HDF5 that caches are written in")
+    base, driver, root = (_integer(content, place) for place in (24, 48, 64))
+    if base or driver != UNDEFINED:
+        raise FormatError("it names a driver: parts of it may lie in other files")
+    for message in _attribute_messages(content, root):
+        length = _announced_length(message)
+        if length > MAX_ATTRIBUTE_BYTES:
+            raise FormatError(f"an attribute has {length:,} bytes, more than a megabyte")
+
+
+def _integer(content: mmap | bytes, place: int, size: int = 8) -> int:
+    return int.from_bytes(content[place : place + size], "little")
+
+
+def _attribute_messages(content: mmap, address: int) -> Iterator[bytes]:
+    """Yield what an object header says of each attribute."""
+    if content[address : address + 1] != b"\x01":
+        raise FormatError("its root has no header of the version that caches have")
+    chunks = [(address + 16, _integer(content, address + 8, 4))]
+    for start, length in chunks:  # grows on the way
+        if sum(size for _, size in chunks) > MAX_ATTRIBUTE_BYTES:
+            raise FormatError("its attributes have more than a megabyte")
+        place = start
+        while place + 8 <= min(start + length, len(content)):
+            kind, size = _integer(content, place, 2), _integer(content, place + 2, 2)
+            place += 8
+            if kind == CONTINUATION:
+                chunks.append((_integer(content, place), _integer(content, place + 8)))
+            elif kind == ATTRIBUTE:
+                yield content[place : place + size]
+            place += size
+
+
+def _announced_length(message: bytes) -> int:
+    """Return how long an attribute's text says it is, if its length is variable; else 0."""
+    version = _integer(message, 0, 1)
+    place, unit = (9 if version == 3 else 8), (8 if version == 1 else 1)
+    sizes = [_integer(message, start, 2) for start in (2, 4, 6)]  # of name, datatype, dataspace
+    ends = list(accumulate((-(-size // unit) * unit for size in sizes), initial=place))
+    variable = _integer(message, ends[1], 1) & 0x0F == VARIABLE_LENGTH
+    return _integer(message, ends[3], 4) if variable else 0
+
+
 # --- datasets -------------------------------------------------------------------------------------
 
 
@@ -67,8 +129,6 @@ def find_datasets(
         FormatError: one is missing, not plain, of another dtype or shape, of another number of rows
             than the rest, outside of the file, or in the place of another one.
     """
-    if file.userblock_size:
-        raise FormatError("something stands before its first byte (a user block)")
     places = {
         name: _find(file, name, each, length)
         for name, each in expected.items()
@@ -91,7 +151,7 @@ def _find(file: h5py.File, name: str, expected: Expected, length: int) -> Place:
     if not _shape_fits(place.shape, expected.row):
         wanted = ", ".join(["rows", *("any" if n is None else str(n) for n in expected.row)])
         raise FormatError(f"the dataset {name} is {place.shape}, expected ({wanted})")
-    if place.end > length or (math.prod(place.shape) and not place.offset):
+    if place.end > length or (place.end and not place.offset):
         raise FormatError(
             f"the dataset {name} is {place.shape} {place.dtype}, more than the file holds"
         )
@@ -116,8 +176,8 @@ def _open_plain(file: h5py.File, name: str) -> h5d.DatasetID:
     made = dataset.get_create_plist()
     if made.get_layout() != h5d.CONTIGUOUS or made.get_nfilters() or made.get_external_count():
         raise FormatError(
-            f"the dataset {name} is not stored contiguously in this file, but in chunks, compressed "
-            "or elsewhere"
+            f"the dataset {name} is not stored contiguously in this file, but in chunks, "
+            "compressed or elsewhere"
         )
     if dataset.get_space().get_simple_extent_type() != h5s.SIMPLE:
         raise FormatError(f"the dataset {name} has no rows")
@@ -150,30 +210,26 @@ def read_attributes(file: h5py.File, names: Collection[str]) -> dict[str, Any]:
     """Return those of the named attributes that are there: texts, numbers, rows of numbers.
 
     Raises:
-        FormatError: one is of another kind, or longer than a megabyte.
+        FormatError: one is of another kind.
     """
-    return {name: _read_attribute(file, name) for name in names if h5a.exists(file.id, name.encode())}
+    there = [name for name in names if h5a.exists(file.id, name.encode())]
+    for name in there:
+        _check_plain(h5a.open(file.id, name.encode()), name)
+    attributes = file.attrs
+    return {name: attributes[name] for name in there}
 
 
-def _read_attribute(file: h5py.File, name: str) -> Any:
-    attribute = h5a.open(file.id, name.encode())
+def _check_plain(attribute: h5a.AttrID, name: str) -> None:
     kind = attribute.get_type()
     plain = isinstance(kind, h5t.TypeStringID | h5t.TypeIntegerID | h5t.TypeFloatID)
     if not plain or kind.committed():
         raise FormatError(f"the attribute {name} is neither text nor number")
     if isinstance(kind, h5t.TypeStringID) and attribute.get_space().get_simple_extent_ndims():
         raise FormatError(f"the attribute {name} is a list of texts")
-    size, value = attribute.get_storage_size(), b""
-    if size <= MAX_ATTRIBUTE_BYTES:
-        value = file.attrs[name]
-        size = max(size, len(value.encode()) if isinstance(value, str) else 0)
-    if size > MAX_ATTRIBUTE_BYTES:
-        raise FormatError(f"the attribute {name} has {size:,} bytes, more than a megabyte")
-    return value
 
 
-def text(attributes: Mapping[str, Any], name: str) -> str:
-    """Return an attribute that is text.
+def text(attributes: Mapping[str, Any], name: str, errors: str = "strict") -> str:
+    """Return an attribute that is text; with `surrogateescape` one that may hold a path's bytes.
 
     Raises:
         FormatError: it is missing, a number, or no UTF-8.
@@ -182,9 +238,14 @@ def text(attributes: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str | bytes):
         raise FormatError(f"the attribute {name} is {brief(value)}, expected text")
     try:  # h5py lets bytes that are no UTF-8 pass as lone surrogates
-        return value.decode() if isinstance(value, bytes) else value.encode().decode()
+        return (value if isinstance(value, bytes) else encoded(value)).decode(errors=errors)
     except UnicodeError:
         raise FormatError(f"the attribute {name} is no UTF-8") from None
+
+
+def encoded(value: str) -> bytes:
+    """Return the bytes of a text as they are in the file."""
+    return value.encode(errors="surrogateescape")
 
 
 def number(attributes: Mapping[str, Any], name: str) -> int:
@@ -206,7 +267,9 @@ def numbers(attributes: Mapping[str, Any], name: str, count: int) -> list[float]
         FormatError: it is missing or something else.
     """
     value = _present(attributes, name)
-    if not (isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "fiu"):
+    if not (
+        isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "fiu"
+    ):
         raise FormatError(f"the attribute {name} is {brief(value)}, expected {count} numbers")
     return [float(each) for each in value]
 

@@ -171,7 +171,7 @@ def seal_of(file: h5py.File) -> str:
     """Return SHA-256 of what neither the rows' checksums nor the manifest's SHA-256 covers."""
     digest = hashlib.sha256()
     for name, value in layout.read_attributes(file, SEALED_ATTRIBUTES).items():
-        content = value.encode() if isinstance(value, str) else np.asarray(value).tobytes()
+        content = layout.encoded(value) if isinstance(value, str) else np.asarray(value).tobytes()
         digest.update(f"\n{name} {len(content)}\n".encode() + content)
     for name in SEALED_COLUMNS:
         digest.update(f"\n{name}\n".encode() + file[name][:].tobytes())
@@ -251,9 +251,9 @@ def _parse_header(attrs: Mapping[str, Any]) -> Header:
         spec=spec,
         manifest_sha256=layout.text(attrs, "manifest_sha256"),
         provenance=Provenance(
-            data_root=layout.text(attrs, "data_root"),
+            data_root=layout.text(attrs, "data_root", "surrogateescape"),
             label_note=layout.text(attrs, "label_note"),
-            weights_origin=layout.text(attrs, "weights_origin"),
+            weights_origin=layout.text(attrs, "weights_origin", "surrogateescape"),
             engine=layout.text(attrs, "engine"),
             library_versions=_library_versions(attrs),
             created=layout.text(attrs, "created"),

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from cache import schema
+from cache import layout, schema
 from cache.errors import FormatError, IncompleteCacheError, LabelError, brief
 from cache.labels import COLUMNS, TEXT, LabelTable, Manifest
 from cache.types import IntArray, Status, TextArray
@@ -140,9 +140,7 @@ class _FileState(NamedTuple):
 
     @classmethod
     def of(cls, facts: os.stat_result) -> _FileState:
-        return cls(
-            facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-        )
+        return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
 # Files whose rows all matched their checksums in this process, as they were then.
@@ -169,8 +167,10 @@ class FeatureCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_hdf5(path, "r") as file, damage(path):
-            header = self.header = schema.read_header(file, path)
             self._map(file)
+            header = self.header = schema.read_header(file, path)
+            with self._damage():
+                self._places = schema.find_columns(file, header, self._state.size)
             self.seal_is_broken = bool(
                 header.complete and header.seal is not None and header.seal != schema.seal_of(file)
             )
@@ -187,13 +187,18 @@ class FeatureCache:
         """Map the very file that HDF5 has open; a name could lead to another one by now."""
         descriptor = file.id.get_vfd_handle()
         self._state = _FileState.of(os.fstat(descriptor))
+        self._content = mmap(descriptor, self._state.size, access=ACCESS_READ)
+        with self._damage():
+            layout.check_header(self._content)
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
         try:
-            self._places = schema.find_columns(file, self.header, self._state.size)
+            yield
         except FormatError as error:
             raise FormatError(
                 f"{self.path} is damaged: {brief(error)}. Extract it again with --overwrite."
             ) from None
-        self._content = mmap(descriptor, self._state.size, access=ACCESS_READ)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self.path, self._state)
@@ -299,7 +304,7 @@ class FeatureCache:
     def _named(self, rows: IntArray) -> str:
         ids = self.stored_labels.image_id
         named = [f"row {row} ({brief(ids[row])})" for row in rows[:SHOWN_ROWS].tolist()]
-        return ", ".join(named) + ", ..." * (len(rows) > SHOWN_ROWS)
+        return ", ".join(named) + " and more" * (len(rows) > SHOWN_ROWS)
 
     def check_unchanged(self) -> None:
         """Look whether somebody wrote into the file since it was opened.

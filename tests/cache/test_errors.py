@@ -9,7 +9,7 @@ import pytest
 import cache.errors
 import extract.errors
 import heads.errors
-from cache.errors import AestheticError, LabelError
+from cache.errors import AestheticError, LabelError, brief
 
 
 @pytest.mark.parametrize("module", [cache.errors, extract.errors, heads.errors])
@@ -24,3 +24,9 @@ def test_the_message_and_its_notes_are_one_line() -> None:
     assert error.one_line() == "Two lines."
     error.add_note("And a note.")
     assert error.one_line() == "Two lines. And a note."
+
+
+def test_a_long_value_is_cut_in_a_message_and_a_short_one_is_not() -> None:
+    assert brief(7) == "7"
+    assert brief("x" * 200) == "x" * 200
+    assert brief("x" * 3_000_000) == "x" * 200 + "... (3,000,000 characters)"
