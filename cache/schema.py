@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,7 +50,6 @@ UNSEALED_ATTRIBUTES = ("data_root", "created", "finished", "complete")
 ATTRIBUTES = (*SEALED_ATTRIBUTES, *UNSEALED_ATTRIBUTES, SEAL)
 # Fixed rows' shapes of the labels' columns; `any` number of vote levels.
 LABEL_ROWS: dict[str, tuple[int | None, ...]] = {"votes": (None,), "tags": (2,)}
-DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -239,15 +237,16 @@ def _damaged_attributes(path: Path) -> Iterator[None]:
 
 
 def _parse_header(attrs: Mapping[str, Any]) -> Header:
-    lo, hi = layout.numbers(attrs, "scale", 2)
+    scale, threshold = Scale(*layout.numbers(attrs, "scale", 2)), layout.text(attrs, "threshold")
+    scale.threshold(threshold)
     spec = ExtractorSpec.from_dict(json.loads(layout.text(attrs, "extractor")))
     split_rule = _parse_rule(attrs)
     _check_repeated(attrs, spec, split_rule)
     return Header(
         split=layout.text(attrs, "split"),
         split_rule=split_rule,
-        scale=Scale(lo, hi),
-        threshold=_threshold(attrs),
+        scale=scale,
+        threshold=threshold,
         spec=spec,
         manifest_sha256=layout.text(attrs, "manifest_sha256"),
         provenance=Provenance(
@@ -269,14 +268,6 @@ def _parse_header(attrs: Mapping[str, Any]) -> Header:
         ),
         seal=layout.text(attrs, SEAL) if SEAL in attrs else None,
     )
-
-
-def _threshold(attrs: Mapping[str, Any]) -> str:
-    """Read the threshold: digits alone, since a power of ten can be larger than any memory."""
-    threshold = layout.text(attrs, "threshold")
-    if not DECIMAL.fullmatch(threshold):
-        raise FormatError(f"the threshold {brief(threshold)} is no decimal number")
-    return threshold
 
 
 def _library_versions(attrs: Mapping[str, Any]) -> dict[str, str]:

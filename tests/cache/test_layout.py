@@ -192,7 +192,7 @@ def test_a_text_that_is_announced_with_4_gigabytes_takes_none_of_them(path: Path
         ("scale", ["1", "2"], "the attribute scale is a list of texts"),
         ("complete", "yes", "the attribute complete is yes, expected a whole number"),
         ("n_ok", 1.5, r"the attribute n_ok is 1.5, expected a whole number"),
-        ("threshold", "1e999999999", "the threshold 1e999999999 is no decimal number"),
+        ("threshold", "1e999999999", "expected a decimal number in plain digits"),
         ("view_names", "[]", r"view_names is \[\], and elsewhere"),
         ("layers", '[["top",0,1e999]]', "layers is "),
         ("extractor", "[" * 100_000, "its attributes cannot be read"),
