@@ -92,6 +92,7 @@ def _verify(options: argparse.Namespace) -> int:
             console.note(f"cache: {verdict.findings[0].problem}")
         elif verdict.ok:
             print(f"{file}: sound, {verdict.counts['rows']:,} rows checked.")
+            console.note(f"{file}: {verdict.not_covered}")
         else:
             for finding in verdict.findings:
                 print(f"{file}: {finding}")

@@ -22,11 +22,13 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     Raises:
         StorageError: `out` exists and `overwrite` is not set, or the disk refuses.
         MismatchError: parquet without the package pyarrow.
+        FormatError: rows of the cache do not match their checksums.
     """
     cache = open_cache(path)
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file with --out, or give --overwrite.")
     columns = _columns(cache)
+    cache.check_rows()
     with storage_errors(out), replacing(out) as temporary:
         if to == "npz":
             columns["features"] = cache.features[cache.ok_rows]

@@ -134,13 +134,27 @@ class ExtractorSpec:
     dtype: str
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if not self.views or not self.layers:
             raise FormatError("An extractor needs at least one view and one layer.")
         stops = [0, *(stop for _, _, stop in self.layers)]
-        if [start for _, start, _ in self.layers] != stops[:-1]:
+        if [start for _, start, _ in self.layers] != stops[:-1] or stops != sorted(set(stops)):
             raise FormatError(f"The layers' slices leave gaps or overlap: {self.layers}.")
         if self.dtype not in ("float16", "float32"):
             raise FormatError(f"Features are stored as float16 or float32, not {self.dtype}.")
+
+    def _check_kinds(self) -> None:
+        """Check what a file may have got wrong: names are texts, sides are two whole numbers."""
+        texts = ("backbone", "weights_sha256", "scaling", "decode", "interpolation")
+        named = {name: getattr(self, name) for name in (*texts, "precision", "dtype")}
+        named |= {f"view {i}": view for i, view in enumerate(self.views)}
+        for name, value in named.items():
+            if not isinstance(value, str):
+                raise FormatError(f"An extractor's {name} is text, not {value!r}.")
+        for name in ("resize", "crop"):
+            sides = getattr(self, name)
+            if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+                raise FormatError(f"An extractor's {name} is two numbers above 0, not {sides!r}.")
 
     @property
     def n_features(self) -> int:
@@ -212,12 +226,21 @@ class SplitKind(enum.StrEnum):
         return cls.OTHER
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    **{"str": (str,), "int": (int,), "float": (int, float)},
+    "SplitKind": (SplitKind,),
+}
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """How the rows of one file were chosen from the labelled photographs.
 
     `kind` is for programs, `rule` says the same to people. A file may hold one of several shards of
     a split: consecutive rows of it, `shard` of `shards`.
+
+    Raises:
+        FormatError: a field is of another kind.
     """
 
     split: str
@@ -229,6 +252,12 @@ class SplitRule:
     shard: int = 1
     shards: int = 1
     kind: SplitKind = SplitKind.OTHER
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, kind = getattr(self, each.name), _KINDS[str(each.type)]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise FormatError(f"The {each.name} of a split's rule cannot be {value!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values of all but `kind`.

@@ -171,6 +171,7 @@ class CacheWriter:
                 schema.set_in_place(self._file, f"n_{status.name.lower()}", count)
             schema.set_in_place(self._file, "finished", now().encode())
             schema.set_in_place(self._file, "complete", 1)
+            schema.seal(self._file)
             self._file.flush()
             self.close()
             self._write_rejects()

@@ -20,7 +20,7 @@ from cache.errors import MismatchError
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray
-from heads.data.features import FeatureRows, StoredRows
+from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
 from heads.errors import HeadError, SplitOverlapError
 
@@ -49,7 +49,10 @@ class SplitData:
 
     @cached_property
     def content_sha256(self) -> str:
-        """SHA-256 of the used rows and their checksums: other features or labels, other text."""
+        """SHA-256 of the used rows and their checksums: other features or labels, other text.
+
+        The rows matched their checksums when the split was loaded, so it is that of what was read.
+        """
         digest = hashlib.sha256(self.cache.manifest_sha256.encode())
         digest.update(self.rows.astype("<i8").tobytes())
         digest.update(self.cache.crc32[self.rows].astype("<u4").tobytes())
@@ -72,7 +75,8 @@ def load_splits(
         memory_bytes: features above this size stay on the disk; half of the machine's if None.
 
     Raises:
-        IncompleteCacheError, FormatError: a cache is missing, unfinished or damaged.
+        IncompleteCacheError, FormatError: a cache is missing, unfinished or damaged (every row of
+            each is compared with its checksum).
         MismatchError: two caches differ in extractor, scale or threshold.
         SplitOverlapError: a photograph or group stands in two splits.
         HeadError: a split has no photograph with features, or `limit` is below 1.
@@ -89,9 +93,17 @@ def load_splits(
     }
 
 
+def with_limit(data: Mapping[str, SplitData], limit: int) -> dict[str, SplitData]:
+    """Return loaded splits with the first so many rows of train, read from the files as opened."""
+    train = data["train"]
+    first = _split_data("train", train.cache, limit, memory_budget(train.X))
+    return {**data, "train": first}
+
+
 def _split_data(
     split: str, cache: FeatureCache, limit: int | None, memory_bytes: int | None
 ) -> SplitData:
+    cache.check_rows()
     rows = cache.ok_rows[:limit]
     if not len(rows):
         raise HeadError(

@@ -66,7 +66,10 @@ def make_block(manifest: Manifest, facts: FileFacts, rows: np.ndarray) -> Block:
         features=np.stack([features_of(i, t) for i, t in zip(ids, times, strict=True)]),
         status=np.where(bad, Status.UNREADABLE, Status.OK).astype(np.uint8),
         size=np.array(
-            [[crc32(i.encode()) % 999, 480 * (not b)] for i, b in zip(ids, bad, strict=True)]
+            [
+                [0, 0] if broken else [1 + crc32(image_id.encode()) % 999, 480]
+                for image_id, broken in zip(ids, bad, strict=True)
+            ]
         ),
         reasons={int(row): f"{ids[i]} is broken" for i, row in enumerate(rows) if bad[i]},
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cache.cli import main
+from cache.verify import NOT_COVERED
 from tests.helpers import small_cache
 
 Capture = pytest.CaptureFixture[str]
@@ -32,7 +33,10 @@ def damage(path: Path) -> None:
 class TestVerify:
     def test_a_sound_file_is_called_sound(self, path: Path, capsys: Capture) -> None:
         assert main(["verify", str(path)]) == 0
-        assert capsys.readouterr() == (f"{path}: sound, 20 rows checked.\n", "")
+        assert capsys.readouterr() == (
+            f"{path}: sound, 20 rows checked.\n",
+            f"{path}: {NOT_COVERED}\n",
+        )
 
     def test_damage_is_shown_and_the_exit_code_is_1(self, path: Path, capsys: Capture) -> None:
         damage(path)
@@ -49,7 +53,10 @@ class TestVerify:
         assert main(["verify", str(missing), str(path)]) == 1
         out, err = capsys.readouterr()
         assert out == f"{path}: sound, 20 rows checked.\n"
-        assert err == (f"cache: There is no cache {missing}. Make it with `extract --split val`.\n")
+        assert err == (
+            f"cache: There is no cache {missing}. Make it with `extract --split val`.\n"
+            f"{path}: {NOT_COVERED}\n"
+        )
 
     def test_json_holds_one_object_a_file_whatever_its_state(
         self, path: Path, capsys: Capture
@@ -67,12 +74,14 @@ class TestVerify:
                 "ok": False,
                 "problems": [{"problem": "a wrong checksum", "count": 1, "first_rows": [4]}],
                 "counts": {"rows": 20, "ok": 20, **none},
+                "not_covered": NOT_COVERED,
             },
             {
                 "path": str(sound),
                 "ok": True,
                 "problems": [],
                 "counts": {"rows": 3, "ok": 3, **none},
+                "not_covered": NOT_COVERED,
             },
             {
                 "path": str(missing),
@@ -86,6 +95,7 @@ class TestVerify:
                     }
                 ],
                 "counts": {},
+                "not_covered": "",
             },
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -102,7 +103,9 @@ def test_an_unfinished_shard_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_found_by_its_checksums(tmp_path: Path) -> None:
     parts = make_shards(tmp_path, 2)
     cache = open_cache(parts[1])
-    offset = cache.features.offset + cache.features[0].nbytes * int(cache.ok_rows[3])
+    with h5py.File(parts[1]) as file:
+        start = file["features"].id.get_offset()
+    offset = start + cache.features[0].nbytes * int(cache.ok_rows[3])
     with parts[1].open("r+b") as file:
         file.seek(offset)
         file.write(b"\x01\x02")

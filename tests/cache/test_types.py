@@ -14,6 +14,7 @@ from cache.errors import FormatError, LabelError
 from cache.types import (
     ExtractorSpec,
     Scale,
+    SplitRule,
     Status,
     canonical_json,
     decimal_number,
@@ -158,7 +159,13 @@ class TestExtractorSpec:
             spec.layer_slice("middle")
 
     @pytest.mark.parametrize(
-        "layers", [(("a", 1, 3),), (("a", 0, 3), ("b", 4, 5)), (("a", 0, 3), ("b", 2, 5))]
+        "layers",
+        [
+            (("a", 1, 3),),
+            (("a", 0, 3), ("b", 4, 5)),
+            (("a", 0, 3), ("b", 2, 5)),
+            (("a", 0, -3), ("b", -3, 5)),
+        ],
     )
     def test_slices_must_cover_the_vector(self, layers: tuple[tuple[str, int, int], ...]) -> None:
         with pytest.raises(FormatError, match="slices leave gaps or overlap"):
@@ -169,6 +176,20 @@ class TestExtractorSpec:
             replace(make_spec(), views=())
         with pytest.raises(FormatError, match="at least one view and one layer"):
             replace(make_spec(), layers=())
+
+    @pytest.mark.parametrize(
+        ("field", "value", "words"),
+        [
+            ("backbone", 7, "An extractor's backbone is text, not 7"),
+            ("views", ("center", None), "An extractor's view 1 is text, not None"),
+            ("dtype", ["float16"], r"An extractor's dtype is text, not \['float16'\]"),
+            ("crop", (224,), r"An extractor's crop is two numbers above 0, not \(224,\)"),
+            ("resize", (0, True), r"An extractor's resize is two numbers above 0, not \(0, True\)"),
+        ],
+    )
+    def test_a_field_of_another_kind_is_named(self, field: str, value: object, words: str) -> None:
+        with pytest.raises(FormatError, match=words):
+            replace(make_spec(), **{field: value})
 
     def test_features_are_halves_or_floats(self) -> None:
         with pytest.raises(FormatError, match="stored as float16 or float32, not float64"):
@@ -183,3 +204,14 @@ class TestExtractorSpec:
     def test_it_cannot_be_changed(self) -> None:
         with pytest.raises(FrozenInstanceError):
             make_spec().crop = (1, 1)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("split", ["train"]), ("seed", "7"), ("limit", True), ("kind", "hash")]
+)
+def test_a_rule_of_a_split_with_a_field_of_another_kind_is_refused(
+    field: str, value: object
+) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    with pytest.raises(FormatError, match=f"The {field} of a split's rule cannot be "):
+        replace(rule, **{field: value})

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from cache.errors import IncompleteCacheError, MismatchError
+from cache import schema, store
+from cache.errors import FormatError, IncompleteCacheError, MismatchError
 from cache.store import open_cache
+from cache.types import Status
 from heads.data.features import memory_budget
-from heads.data.splits import load_splits
+from heads.data.splits import load_splits, with_limit
 from heads.errors import HeadError, SplitOverlapError
 from tests.heads.planted import Plan, plant, plant_split
 
@@ -30,6 +35,120 @@ def write_pair(folder: Path, other: Plan) -> Path:
     write_small(folder, "train", SMALL, ["a", "b"], ["", ""])
     write_small(folder, "val", other, ["c", "d"], ["", ""])
     return folder
+
+
+def one_bit(columns: dict[str, np.ndarray]) -> None:
+    columns["features"].view(np.uint8)[7, 0, 3] ^= 1
+
+
+def a_row_too_far(columns: dict[str, np.ndarray]) -> None:
+    columns["features"][1:] = columns["features"][:-1].copy()
+
+
+def swapped_columns(columns: dict[str, np.ndarray]) -> None:
+    columns["features"][:] = columns["features"][:, :, ::-1].copy()
+
+
+def shuffled(name: str) -> Callable[[dict[str, np.ndarray]], None]:
+    def damage(columns: dict[str, np.ndarray]) -> None:
+        columns[name][:] = columns[name][::-1].copy()
+
+    return damage
+
+
+def another_mean(columns: dict[str, np.ndarray]) -> None:
+    columns["mean"][5] += 0.25
+
+
+def called_missing(columns: dict[str, np.ndarray]) -> None:
+    columns["status"][5] = Status.MISSING
+
+
+DAMAGES = {
+    "one bit": one_bit,
+    "a row too far": a_row_too_far,
+    "swapped columns": swapped_columns,
+    "shuffled ids": shuffled("image_id"),
+    "shuffled votes": shuffled("votes"),
+    "shuffled paths": shuffled("path"),
+    "shuffled checksums": shuffled("crc32"),
+    "another mean": another_mean,
+    "called missing": called_missing,
+}
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_of_every_kind_is_refused_when_a_split_is_loaded(
+    tmp_path: Path, kind: str, sealed: bool
+) -> None:
+    folder = write_pair(tmp_path, SMALL)
+    write_small(folder, "train", SMALL, [f"t{i}" for i in range(12)], [""] * 12)
+    load_splits(folder, splits=("train", "val"))
+    with h5py.File(folder / "train.h5", "r+") as file:
+        columns = {name: file[name][:] for name in file}
+        DAMAGES[kind](columns)
+        for name, values in columns.items():
+            file[name][:] = values
+        if not sealed:
+            del file.attrs["seal"]
+    with pytest.raises(FormatError, match=r"train\.h5 is damaged: .*extract --split train --overw"):
+        load_splits(folder, splits=("train", "val"))
+
+
+def test_damaged_rows_are_counted_and_named(tmp_path: Path) -> None:
+    write_small(tmp_path, "train", SMALL, [f"t{i}" for i in range(12)], [""] * 12)
+    with h5py.File(tmp_path / "train.h5", "r+") as file:
+        file["features"][2:9] = 1
+    with pytest.raises(
+        FormatError,
+        match=r"train\.h5 is damaged: 7 of its 12 rows do not match their checksums, row 2 \(t2\), "
+        r"row 3 \(t3\), row 4 \(t4\), row 5 \(t5\), row 6 \(t6\) and more\. `cache verify ",
+    ):
+        load_splits(tmp_path, splits=("train",))
+
+
+def test_rows_of_a_file_that_stays_are_compared_once_and_of_one_that_changed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "train.h5"
+    write_small(tmp_path, "train", SMALL, ["a", "b"], ["", ""])
+    compared = []
+    checksums = schema.checksums
+    monkeypatch.setattr(store, "SETTLED_NS", 0)
+    monkeypatch.setattr(schema, "checksums", lambda *a: compared.append(1) or checksums(*a))
+    for _ in range(3):
+        load_splits(tmp_path, splits=("train",))
+    assert len(compared) == 1
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        file["features"][1] = 3
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(FormatError, match=r"1 of its 2 rows do not match"):
+        load_splits(tmp_path, splits=("train",))
+
+
+def test_a_file_that_changed_a_moment_ago_is_compared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small(tmp_path, "train", SMALL, ["a", "b"], ["", ""])
+    compared = []
+    checksums = schema.checksums
+    monkeypatch.setattr(schema, "checksums", lambda *a: compared.append(1) or checksums(*a))
+    for _ in range(2):
+        load_splits(tmp_path, splits=("train",))
+    assert len(compared) == 2
+
+
+def test_a_smaller_limit_is_read_from_the_files_as_they_were_opened(tmp_path: Path) -> None:
+    write_small(tmp_path, "train", SMALL, [f"t{i}" for i in range(12)], [""] * 12)
+    data = load_splits(tmp_path, splits=("train",))
+    first = np.array(data["train"].X[:5])
+    write_small(tmp_path, "train", Plan(n_features=4, seed=7), ["x", "y"], ["", ""])
+    fewer = with_limit(data, 5)["train"]
+    assert fewer.labels.image_id.tolist() == [f"t{i}" for i in range(5)]
+    assert (fewer.limit, len(fewer)) == (5, 5)
+    np.testing.assert_array_equal(fewer.X[:], first)
 
 
 def test_only_rows_that_hold_features_are_taken(planted7: Path) -> None:
