@@ -27,7 +27,6 @@ from cache.files import (
     exclusive,
     fsync,
     publish,
-    remove_leftovers,
     replacing,
     replacing_folder,
     restore,
@@ -49,6 +48,16 @@ from cache.files import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+HALF_WRITER = """
+import sys, time
+from pathlib import Path
+from cache.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("ha")
+    print("half", flush=True)
+    time.sleep(60)
 """
 
 
@@ -175,12 +184,33 @@ class TestPublishing:
             raise KeyError
         assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.csv": "old"}
 
-    def test_leftovers_of_this_file_alone_are_removed(self, tmp_path: Path) -> None:
-        for name in (".a.h5.12.h5", ".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"):
-            (tmp_path / name).write_text("")
-        remove_leftovers(tmp_path / "a.h5")
-        left = {".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"}
-        assert {p.name for p in tmp_path.iterdir()} == left
+    def test_what_a_killed_writer_left_is_cleared_by_the_next_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.html"
+        process = subprocess.Popen(
+            [sys.executable, "-c", HALF_WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "half\n"
+        process.kill()
+        process.communicate()
+        assert len(list(tmp_path.iterdir())) == 2
+        write_text_atomically(path, "whole")
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.html": "whole"}
+
+    def test_a_second_writer_waits_and_says_for_whom(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "a.csv"
+        process = hold(path)
+        threading.Timer(0.3, end, [process]).start()
+        write_text_atomically(path, "second")
+        words = f"{path} is being written by process {process.pid} on host {socket.gethostname()}."
+        assert capsys.readouterr().err == f"{words} Waiting for it to end ...\n"
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.csv": "second"}
+
+    def test_the_longest_name_that_a_file_may_have_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / ("ä" * 125 + ".html")
+        write_text_atomically(path, "long")
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
     def test_folders_and_files_are_forced_to_the_disk(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("a")
@@ -240,7 +270,7 @@ class TestFolders:
         rename = Path.rename
 
         def fails(path: Path, target: Path) -> Path:
-            if path.name.endswith(str(os.getpid())):
+            if path.name.endswith(".new"):
                 raise OSError(errno.EIO, "broken")
             return rename(path, target)
 
