@@ -169,21 +169,25 @@ def check_output(path: Path, *marks: Mark, inputs: Iterable[Path] = ()) -> None:
             raise StorageError(
                 f"{path} is the same file as {source}, which is read. Name another for the output."
             )
-    if facts.st_size and not any(_has(path, mark) for mark in marks):
+    if facts.st_size and not is_ours(path, *marks):
         raise StorageError(
             f"{path} exists and is no earlier output of this kind, so it is not replaced. Move it "
             "away, or name another file."
         )
 
 
-def _has(path: Path, mark: Mark) -> bool:
+def is_ours(path: Path, *marks: Mark) -> bool:
+    """Whether a file can be read and has one of the marks."""
     try:
         with (
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            return content[: len(mark.start)] == mark.start and content.find(mark.inside) >= 0
-    except OSError:
+            return any(
+                content[: len(mark.start)] == mark.start and content.find(mark.inside) >= 0
+                for mark in marks
+            )
+    except (OSError, ValueError):  # ValueError: it is empty
         return False
 
 

@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from cache.console import quiet_stderr
 from cache.errors import EngineError
-from cache.files import publish
+from cache.files import publish, scratch_folder
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
@@ -288,22 +287,20 @@ def _converted(settings: EngineSettings, weights: Weights) -> Path:
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
     openvino = import_openvino()
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=final.parent)
+        with scratch_folder(final) as folder:
+            exported = folder / final.name
+            with quiet_stderr():
+                from extract.backbones.graph import build_extractor
+
+                model = build_extractor(
+                    weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
+                )
+                model.export(str(exported), format="openvino", verbose=False)
+            openvino.Core().read_model(str(exported))
+            for suffix in (".bin", ".xml"):
+                publish(exported.with_suffix(suffix), final.with_suffix(suffix))
     except OSError as error:
         raise EngineError(
             f"OpenVINO's converted model cannot be kept in {final.parent} ({error.strerror}). Set "
             "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
         ) from None
-    with scratch as folder:
-        exported = Path(folder) / final.name
-        with quiet_stderr():
-            from extract.backbones.graph import build_extractor
-
-            model = build_extractor(
-                weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
-            )
-            model.export(str(exported), format="openvino", verbose=False)
-        openvino.Core().read_model(str(exported))
-        for suffix in (".bin", ".xml"):
-            publish(exported.with_suffix(suffix), final.with_suffix(suffix))

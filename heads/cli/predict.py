@@ -38,11 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict and write."""
-    from cache.files import storage_errors
+    from cache.files import check_output, replacing, storage_errors
     from heads.data.splits import load_splits
     from heads.runs.loaded import load_run
-    from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
+    from heads.runs.predictions import MARK, SplitPrediction, write_predictions, write_rows
 
+    if options.out is not None:
+        check_output(options.out, MARK, inputs=[options.run / "predictions.csv"])
     loaded = load_run(options.run)
     folder = options.features or Path(loaded.config.features_dir)
     data = load_splits(folder, [options.split])[options.split]
@@ -51,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is None:
         write_rows(sys.stdout, [part])
     else:
-        with storage_errors(options.out):
-            write_predictions(options.out, [part])
+        with storage_errors(options.out), replacing(options.out) as temporary:
+            write_predictions(temporary, [part])
     return console.EXIT_OK
 
 

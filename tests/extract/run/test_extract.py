@@ -17,9 +17,9 @@ from cache.errors import (
     StorageError,
 )
 from cache.files import exclusive
+from cache.inplace import InPlace
 from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
-from cache.inplace import InPlace
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from cache.verify import verify
