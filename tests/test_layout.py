@@ -25,8 +25,10 @@ SCENARIOS = {
     "extract/run/test_scale.py": "AVA at its real size: time and memory",
     "extract/run/test_shards.py": "shards extracted apart and merged by cache.merge",
     "extract/test_without_tensorflow.py": "a whole extraction on Keras' other backend",
+    "heads/cli/test_outputs.py": "what no command replaces",
     "heads/models/test_contract.py": "what every registered head must do, whichever it is",
     "heads/report/test_in_browser.py": "the page's script, run by a browser",
+    "heads/test_failing_disk.py": "runs and their outputs on a disk that fails at any call",
     "heads/test_public_names.py": "the public names of heads/__init__.py",
 }
 
