@@ -11,7 +11,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -264,7 +264,8 @@ def _copy_rows(file: InPlace, kept: _Kept, manifest: Manifest) -> None:
         for span, part in spans_of(rows, ok):
             file.write("features", span.start, features[part])
         sums = schema.checksums(manifest.labels, rows, features, ok)
-        columns = {"size": earlier.size[source], "crc32": sums, "status": status}
+        columns: dict[str, npt.NDArray[Any]] = {"size": earlier.size[source], "crc32": sums}
+        columns["status"] = status  # last, as ever
         for span, part in spans_of(rows):
             for name, values in columns.items():
                 file.write(name, span.start, values[part])

@@ -299,8 +299,9 @@ def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
             openvino.Core().read_model(str(exported))
             for suffix in (".bin", ".xml"):
                 publish(exported.with_suffix(suffix), final.with_suffix(suffix))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError on a full disk
+        reason = getattr(error, "strerror", None) or error
         raise EngineError(
-            f"OpenVINO's converted model cannot be kept in {final.parent} ({error.strerror}). Set "
+            f"OpenVINO's converted model cannot be kept in {final.parent} ({reason}). Set "
             "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
-        ) from None
+        ) from error

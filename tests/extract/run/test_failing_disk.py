@@ -71,10 +71,14 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
     modules = ("extract.api", "extract.run.extract", "extract.labels.csv", "tests.cheap", "tqdm")
     with failing.server(folder, "h5py", "PIL.Image", *modules) as server:
         work = Work(server, folder)
-        slow = Disk("/begun/train", errno.EIO, ("pwrite",), at=10)
-        assert work.extract(work.begun, slow).code == 1
-        begun = open_cache(partial_path(work.begun / "train.h5"), allow_partial=True)
-        assert 0 < len(begun.ok_rows) < N
+        for at in range(8, 30):
+            shutil.rmtree(work.begun, ignore_errors=True)
+            ended = work.extract(work.begun, Disk("/begun/train", errno.EIO, ("pwrite",), at=at))
+            assert ended.code == 1
+            begun = open_cache(partial_path(work.begun / "train.h5"), allow_partial=True)
+            if len(begun.ok_rows):
+                break
+        assert len(begun.ok_rows) < N - 3
         yield work
 
 
@@ -99,6 +103,25 @@ def test_whichever_call_fails_it_says_so_and_the_next_run_ends_as_if_it_had_not(
         except BaseException as error:
             error.add_note(f"call {at} of {len(calls)} failed: {call}")
             raise
+
+
+@pytest.mark.parametrize(
+    ("calls", "number", "said"),
+    [
+        (("flock",), errno.EOPNOTSUPP, "offers no locks (Operation not supported)."),
+        (("fsync",), errno.EINVAL, "offers no way to force files and folders to the disk"),
+    ],
+)
+def test_a_file_system_that_offers_less_is_remarked_on_once(
+    work: Work, calls: tuple[str, ...], number: int, said: str
+) -> None:
+    shutil.rmtree(work.path.parent, ignore_errors=True)
+    ended = work.extract(work.path.parent, Disk("/failing", number, calls))
+    assert ended.code == 0, ended.err
+    assert ended.err.count("this file system offers no") == 1
+    assert said in ended.err
+    work.check_whole()
+    assert len(list(work.path.parent.iterdir())) == 2
 
 
 def test_a_disk_that_says_yes_and_does_nothing_is_found_out(work: Work) -> None:

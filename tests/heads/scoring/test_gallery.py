@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -151,6 +152,25 @@ def test_copying_goes_on_where_it_was_and_copies_nothing_twice(
     assert sorted((tmp_path / "best").iterdir()) == copies
     assert {c for c in copies if c.stat().st_ino != before[c]} <= {copies[2]}
     assert copies[2].read_bytes() == Path(items[2].scored.path).read_bytes()
+
+
+def test_copies_are_made_where_permissions_cannot_be_set(
+    scorer: Scorer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", refuse)
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(3)))
+    copy_ranked(tmp_path / "best", items)
+    assert len(list((tmp_path / "best").iterdir())) == 3
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'best'}: this file system offers no permissions and times to be set "
+        "(Operation not permitted). Copies do not keep those of the photographs.\n"
+    )
 
 
 def test_a_photograph_that_has_gone_is_named_and_the_copies_so_far_are_kept(
