@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import quiet_stderr
-from cache.errors import AestheticError, EngineError
+from cache.errors import AestheticError, EngineError, StorageError
 from cache.files import (
     Mark,
     check_output,
@@ -92,7 +92,9 @@ def export(
     with storage_errors(final), scratch_folder(final) as folder:
         made = folder / kind.file
         with _quiet():
-            kind.write(build(run, weights=weights), made)
+            graph = build(run, weights=weights)
+            with _disk_errors(kind, final):
+                kind.write(graph, made)
             answers = [kind.load(made)(sample) for sample in samples]
         differences = _compared(run, samples, expected, answers)
         place = _published(made, final)
@@ -207,6 +209,21 @@ def _check_outputs(answer: Answers, expected: Prediction) -> None:
 
 def _allowed(run: LoadedRun) -> float:
     return TOLERANCE * (run.reference.scale.hi - run.reference.scale.lo)
+
+
+@contextmanager
+def _disk_errors(kind: Format, final: Path) -> Iterator[None]:
+    """Put into words what TensorFlow, which has errors of its own, says of a disk that refuses."""
+    try:
+        yield
+    except Exception as error:
+        if kind.tensorflow:
+            import tensorflow as tf
+
+            if isinstance(error, tf.errors.OpError):
+                reason = error.message or type(error).__name__
+                raise StorageError(f"{final} cannot be written: {reason}.") from error
+        raise
 
 
 @contextmanager
