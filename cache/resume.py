@@ -1,34 +1,37 @@
 """Opening a cache for writing: new, resumed, or built from what an earlier file holds.
 
-Owns which earlier rows are kept: those of the same extractor whose photograph is the same. The
-new file is made whole beside the old one and put in place in one step.
+Owns which earlier rows are kept: those of the same extractor whose photograph is the same. What an
+unfinished file holds wrong, because a write failed, is found here and done again. The new file is
+made whole beside the old one and put in place in one step.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.errors import FormatError, StaleCacheError, StorageError
-from cache.files import exclusive, remove_leftovers, replacing, storage_errors
+from cache.console import note
+from cache.errors import FormatError, LabelError, StaleCacheError, StorageError
+from cache.files import Mark, check_output, exclusive, replacing, storage_errors
+from cache.inplace import InPlace
 from cache.labels import Manifest
 from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
-from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
+from cache.store import PARTIAL, FeatureCache, open_cache, partial_path
 from cache.types import ExtractorSpec, IntArray, Status
 from cache.writer import CacheWriter, mark_missing, spans_of
 
 COPY_ROWS = 4096
+# How every cache file starts, and a text in it.
+MARK = Mark(b"\x89HDF\r\n\x1a\n", schema.FORMAT.encode())
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def open_writer(
         partial = partial_path(path)
         found: list[FeatureCache] = []
         if reuse.overwrite:
+            check_output(path, MARK)
             partial.unlink(missing_ok=True)
             journal_path(path).unlink(missing_ok=True)
         elif is_current(path, manifest, spec, facts, reuse, origin):
@@ -78,7 +82,7 @@ def open_writer(
                 and _same_rows(found[0], manifest)
                 and not renewals(found[0], origin)
             ):
-                outdated = _outdated(found[0], facts, reuse)
+                outdated = _outdated(found[0], facts, reuse) | _damaged(found[0])
                 writer = CacheWriter(path, manifest, spec)
                 writer.adopt(facts, outdated)
                 return writer
@@ -182,6 +186,8 @@ def count_pending(
     found = [] if reuse.overwrite else _earlier(path, manifest, spec)
     if found and _same_rows(found[0], manifest):
         to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
+        if found[0].path == partial_path(path):
+            to_do |= _damaged(found[0])
         return int((to_do & ~facts.missing).sum())
     found += [] if reuse.overwrite else _donors(path, spec, reuse)
     kept = sum(len(part.new) for part in _kept(found, manifest, facts, reuse))
@@ -196,6 +202,7 @@ def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[Featur
     """
     partial = partial_path(path)
     found = [_compatible(partial, spec)] if partial.exists() else []
+    found = [earlier for earlier in found if _labels_are_sound(earlier)]
     if path.exists() and not (found and _same_rows(found[0], manifest)):
         try:
             found.append(_compatible(path, spec))
@@ -203,6 +210,28 @@ def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[Featur
             if not found:
                 raise
     return found
+
+
+def _labels_are_sound(earlier: FeatureCache) -> bool:
+    """Whether an unfinished file's labels are those that it was made with; say so if not."""
+    try:
+        sound = earlier.manifest().sha256 == earlier.manifest_sha256
+    except (LabelError, FormatError):
+        sound = False
+    if not sound:
+        note(f"{earlier.path}: its labels are damaged, so it is not gone on with but begun anew.")
+    return sound
+
+
+def _damaged(earlier: FeatureCache) -> npt.NDArray[np.bool_]:
+    """(N,) True where an unfinished file's row is marked as done and has a wrong checksum."""
+    damaged = np.zeros(earlier.n_rows, np.bool_)
+    for rows, features in earlier.blocks():
+        damaged[earlier.wrong_rows(rows, features)] = True
+    damaged &= earlier.status != Status.PENDING
+    if damaged.any():
+        note(f"{earlier.path}: {damaged.sum():,} rows have a wrong checksum and are done again.")
+    return damaged
 
 
 def _donors(path: Path, spec: ExtractorSpec, reuse: Reuse) -> list[FeatureCache]:
@@ -254,8 +283,10 @@ def _kept(
     kept = []
     for earlier in found:
         before, ids = earlier.facts, earlier.labels.image_id.tolist()
-        pairs = []
-        for old in np.flatnonzero(np.isin(earlier.status, keep) & ~before.missing).tolist():
+        good, pairs = np.isin(earlier.status, keep) & ~before.missing, []
+        if earlier.path.name.endswith(PARTIAL):
+            good &= ~_damaged(earlier)
+        for old in np.flatnonzero(good).tolist():
             new = open_rows.get(ids[old])
             if (
                 new is not None
@@ -283,38 +314,37 @@ def _make(
     # As `CacheWriter.record_engine` notes them.
     engines = dict.fromkeys(name for text in noted for name in text.split("; ") if name)
     origin = replace(origin, engine="; ".join(engines))
-    for written in (partial_path(path), journal_path(path)):
-        remove_leftovers(written)
     with replacing(partial_path(path)) as temporary:
         schema.create(temporary, manifest, spec, facts, origin)
-        # Takes the whole room now, so that a full disk shows before the work, not after it.
-        with temporary.open("r+b") as room:
-            os.posix_fallocate(room.fileno(), 0, temporary.stat().st_size)
-        with open_hdf5(temporary, "r+") as file:
+        with InPlace(temporary) as file:
+            status = np.full(len(manifest), Status.PENDING, np.uint8)
             for part in kept:
                 _copy_rows(file, part, manifest)
-            mark_missing(file, manifest, facts)
+                status[part.new] = part.earlier.status[part.old]
+            mark_missing(file, manifest, facts, status)
         _carry_reasons(path, kept)
 
 
-def _copy_rows(file: h5py.File, kept: _Kept, manifest: Manifest) -> None:
+def _copy_rows(file: InPlace, kept: _Kept, manifest: Manifest) -> None:
     earlier, old, new = kept
-    status, size, sums = file["status"][:], file["size"][:], file["crc32"][:]
-    status[new], size[new] = earlier.status[old], earlier.size[old]
     for start in range(0, len(new), COPY_ROWS):
         rows, source = new[start : start + COPY_ROWS], old[start : start + COPY_ROWS]
-        features = earlier.features[source]
+        features, status = earlier.features[source], earlier.status[source]
         wrong = earlier.wrong_rows(source, features)
         if len(wrong):
             raise FormatError(
                 f"{earlier.path} is damaged: {len(wrong)} rows from row {wrong[0]} on have a wrong "
                 "checksum. `cache verify` shows more; extract again with --overwrite."
             )
-        ok = status[rows] == Status.OK
+        ok = status == Status.OK
         for span, part in spans_of(rows, ok):
-            file["features"][span] = features[part]
-        sums[rows] = schema.checksums(manifest.labels, rows, features, ok)
-    file["status"][:], file["size"][:], file["crc32"][:] = status, size, sums
+            file.write("features", span.start, features[part])
+        sums = schema.checksums(manifest.labels, rows, features, ok)
+        columns: dict[str, npt.NDArray[Any]] = {"size": earlier.size[source], "crc32": sums}
+        columns["status"] = status  # last, as ever
+        for span, part in spans_of(rows):
+            for name, values in columns.items():
+                file.write(name, span.start, values[part])
 
 
 def _carry_reasons(path: Path, kept: Sequence[_Kept]) -> None:

@@ -2,13 +2,14 @@
 
 Owns every dataset's and attribute's name; FORMAT.md says the same in prose. Everything is
 allocated when the file is made, in fixed sizes and contiguous: later writes change bytes in place
-and never the file's structure, so a killed writer leaves a file that opens.
+(`cache.inplace`) and never the file's structure, so a killed writer leaves a file that opens.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from cache import layout
 from cache.errors import FormatError, LabelError, brief
+from cache.files import reserve, write_at
 from cache.labels import COLUMNS, COUNT, FLOAT, TEXT, Column, LabelTable, Manifest
 from cache.layout import Expected, Place
 from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, canonical_json
@@ -98,25 +100,65 @@ class FileFacts:
 def create(
     path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, origin: Provenance
 ) -> None:
-    """Write a file with all labels, every row pending and room for all features."""
-    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as file:
-        n, present = len(manifest), manifest.labels.columns()
-        # Counts last, as ever: equal labels give equal bytes.
-        for column in sorted(COLUMNS, key=lambda each: each.stored == COUNT):
-            if column.name in present:
-                _store(file, column, present[column.name])
-        file["file_bytes"] = facts.size_bytes.astype("<i8")
-        file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
-        file.create_dataset("status", (n,), "u1", fill_time="never")[...] = 0
-        file.create_dataset("size", (n, 2), "<i4", fill_time="never")[...] = 0
-        file.create_dataset("crc32", (n,), "<u4", fill_time="never")[...] = 0
-        shape, dtype = (n, len(spec.views), spec.n_features), np.dtype(spec.dtype).newbyteorder("<")
-        features = file.create_dataset("features", shape, dtype, fill_time="never")
-        # HDF5 gives a dataset its place at the first write: one number at the very end, so that
-        # the file has its full length and structure from the start.
-        if n:
-            features[-1, -1, -1] = 0
-        _attributes(file, manifest, spec, origin)
+    """Write a file with all labels, every row pending and room for all features.
+
+    HDF5 lays it out in memory alone: its library loses errors of a disk, and may crash on them.
+
+    Raises:
+        OSError: the disk is full or refuses.
+    """
+    with h5py.File(
+        path, "w", "core", backing_store=False, libver=("earliest", "v110"), locking=False
+    ) as file:
+        _lay_out(file, manifest, spec, facts, origin)
+        file.flush()
+        image = bytearray(file.id.get_file_image())
+    n_bytes = len(manifest) * len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
+    start = _place_features(image, n_bytes) if n_bytes else len(image)
+    with path.open("wb", buffering=0) as output:
+        reserve(output.fileno(), start + n_bytes, path)
+        write_at(output.fileno(), image, 0)
+        output.truncate(start + n_bytes)
+
+
+def _lay_out(
+    file: h5py.File,
+    manifest: Manifest,
+    spec: ExtractorSpec,
+    facts: FileFacts,
+    origin: Provenance,
+) -> None:
+    n, present = len(manifest), manifest.labels.columns()
+    # Counts last, as ever: equal labels give equal bytes.
+    for column in sorted(COLUMNS, key=lambda each: each.stored == COUNT):
+        if column.name in present:
+            _store(file, column, present[column.name])
+    file["file_bytes"] = facts.size_bytes.astype("<i8")
+    file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
+    file.create_dataset("status", (n,), "u1", fill_time="never")[...] = 0
+    file.create_dataset("size", (n, 2), "<i4", fill_time="never")[...] = 0
+    file.create_dataset("crc32", (n,), "<u4", fill_time="never")[...] = 0
+    shape, dtype = (n, len(spec.views), spec.n_features), np.dtype(spec.dtype).newbyteorder("<")
+    file.create_dataset("features", shape, dtype, fill_time="never")
+    _attributes(file, manifest, spec, origin)
+
+
+def _place_features(image: bytearray, n_bytes: int) -> int:
+    """Give the features, so far without a place, the one behind all else; return where it starts.
+
+    HDF5 would give it at the first write, and hold the whole file in memory for that. Two numbers
+    say the same: the address in the dataset's layout message (version 3, class 1: contiguous) and
+    the end of the file in the superblock (version 0), as the HDF5 File Format Specification 3.0
+    has them in IV.A.2.i and II.A.
+    """
+    start = -(-len(image) // 8) * 8
+    unplaced = struct.pack("<BBqQ", 3, 1, -1, n_bytes)
+    if image.count(unplaced) != 1:
+        raise RuntimeError("HDF5 laid the features out in a way that is not known here")
+    at = image.index(unplaced)
+    image[at : at + len(unplaced)] = struct.pack("<BBQQ", 3, 1, start, n_bytes)
+    struct.pack_into("<Q", image, 40, start + n_bytes)
+    return start
 
 
 def _store(file: h5py.File, column: Column, values: npt.NDArray[Any]) -> None:
@@ -159,18 +201,6 @@ def _attributes(
         attrs[name] = np.int64(0)
     attrs["complete"] = np.uint8(0)
     attrs[SEAL] = np.array(b"", f"S{SEAL_BYTES}")
-
-
-def set_in_place(file: h5py.File, name: str, value: Any) -> None:
-    """Change an attribute's bytes without moving it; its type and size stay."""
-    file.attrs.modify(name, np.array(value, file.attrs.get_id(name).dtype))
-
-
-def seal(file: h5py.File) -> None:
-    """Note the seal in a file that is finished but for this; files made before there was one stay
-    without."""
-    if SEAL in file.attrs:
-        set_in_place(file, SEAL, seal_of(file).encode())
 
 
 def seal_of(file: h5py.File) -> str:

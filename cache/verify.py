@@ -22,7 +22,7 @@ from cache.types import IntArray, Status
 SHOWN = 5
 # Means may have been computed elsewhere, with other rounding.
 MEAN_TOLERANCE = 1e-6
-NOT_COVERED = f"No checksum covers {', '.join(UNSEALED_ATTRIBUTES[:3])}, nor HDF5's own tables."
+NOT_COVERED = f"No checksum covers {', '.join(UNSEALED_ATTRIBUTES[:-1])}, nor HDF5's own tables."
 NOT_SEALED = (
     "It was made before files had a seal: no checksum covers its attributes (but scale, threshold "
     "and split_rule), size, file_bytes, file_mtime_ns, whether a photograph is missing or "

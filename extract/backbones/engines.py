@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from cache.console import note, quiet_stderr
 from cache.errors import EngineError
-from cache.files import publish
+from cache.files import publish, scratch_folder
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
@@ -309,19 +308,19 @@ def _convert(
 ) -> tuple[bytes, bytes]:
     """Convert the model, keep it beside its checksums, and return its graph and constants."""
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=final.parent) as folder:
-            exported = Path(folder) / final.name
+        with scratch_folder(final) as folder:
+            exported = folder / final.name
             graph, constants = _exported(settings, weights, exported)
             exported.with_suffix(".sha256").write_text(_checksums(key, graph, constants), "ascii")
             # The graph last: by it the others are looked for.
             for suffix in reversed(CONVERTED_SUFFIXES):
                 publish(exported.with_suffix(suffix), final.with_suffix(suffix))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError on a full disk
+        reason = getattr(error, "strerror", None) or error
         raise EngineError(
-            f"OpenVINO's converted model cannot be kept in {final.parent} ({error.strerror}). Set "
+            f"OpenVINO's converted model cannot be kept in {final.parent} ({reason}). Set "
             "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
-        ) from None
+        ) from error
     return graph, constants
 
 

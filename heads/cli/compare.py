@@ -82,6 +82,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cli_options.add_data_options(parser)
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse, before any work, to replace files that are not ours."""
+    from cache.files import check_output
+    from heads.report import leaderboard
+    from heads.report.write import check_report
+
+    if options.folds:
+        folder = options.out / f"folds-{options.folds}"
+    else:
+        folder = options.out
+        check_report(folder)
+    check_output(folder / "leaderboard.csv", leaderboard.MARK)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads.data.splits import load_splits
@@ -91,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.report.write import write_report
 
     _check(options)
+    _check_outputs(options)
     settings = _settings(options)
     if options.folds:
         data = load_splits(options.features, memory_bytes=options.memory)

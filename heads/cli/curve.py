@@ -48,10 +48,11 @@ def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
-    from heads.report.experiments import curve_rows, curve_table, write_curve
+    from heads.report.experiments import curve_files, curve_rows, curve_table, write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
+    curve_files(options.out, options.head)
     runs = curve(
         options.head,
         load_splits(options.features, memory_bytes=options.memory),

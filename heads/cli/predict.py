@@ -38,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict and write."""
-    from cache.files import storage_errors
+    from cache.files import check_output, replacing, storage_errors
     from heads.data.splits import load_splits
     from heads.runs.loaded import load_run
     from heads.runs.places import features_of, naming_option
-    from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
+    from heads.runs.predictions import MARK, SplitPrediction, write_predictions, write_rows
 
+    if options.out is not None:
+        check_output(options.out, MARK, inputs=[options.run / "predictions.csv"])
     loaded = load_run(options.run)
     folder = options.features or features_of(options.run, loaded.config)
     with naming_option():
@@ -53,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is None:
         write_rows(sys.stdout, [part])
     else:
-        with storage_errors(options.out):
-            write_predictions(options.out, [part])
+        with storage_errors(options.out), replacing(options.out) as temporary:
+            write_predictions(temporary, [part])
     return console.EXIT_OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
 
     from heads.scoring.scorer import open_scorer
 
+    _check_outputs(options)
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files are bytes, whatever they say.
         sys.stdout.reconfigure(errors="surrogateescape")
@@ -110,6 +113,18 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_ranking(options, scorer, photographs)
     return outcome.report(sources.remark())
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse, before any work, to replace files that are not ours."""
+    from cache.files import check_output, storage_errors
+    from heads.web.html import PAGES
+
+    if options.gallery:
+        check_output(options.gallery, *PAGES)
+    if options.copy_to and options.copy_to.exists() and not options.copy_to.is_dir():
+        with storage_errors(options.copy_to):
+            raise NotADirectoryError(errno.ENOTDIR, "a file")
 
 
 def _ranks(options: argparse.Namespace) -> bool:

@@ -55,8 +55,10 @@ def run(options: argparse.Namespace) -> int:
     from heads.experiments.sweep import Grid, sweep
     from heads.metrics.catalogue import for_json
     from heads.models.neural.settings import NetworkSettings, override
-    from heads.report.experiments import sweep_rows, sweep_table, write_sweep
+    from heads.report.experiments import check_sweep, sweep_rows, sweep_table, write_sweep
 
+    folder = options.out / f"sweep-{options.head}"
+    check_sweep(folder)
     given = {name: getattr(options, name) for name in FIXED}
     done = sweep(
         options.head,
@@ -67,7 +69,6 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         overwrite=options.overwrite,
     )
-    folder = options.out / f"sweep-{options.head}"
     write_sweep(folder, options.head, done.points, done.chosen)
     if options.json:
         rows = [for_json(row) for row in sweep_rows(done.points)]

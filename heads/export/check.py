@@ -6,8 +6,8 @@ Owns the check against the run itself on real photographs, and where exports lie
 
 from __future__ import annotations
 
+import errno
 import importlib.util
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import quiet_stderr
-from cache.errors import AestheticError, EngineError
-from cache.files import publish, publish_folder, storage_errors
+from cache.errors import AestheticError, EngineError, StorageError
+from cache.files import (
+    Mark,
+    check_output,
+    publish,
+    publish_folder,
+    scratch_folder,
+    storage_errors,
+)
 from cache.places import photographs_of
 from cache.store import open_cache
 from heads.data.predictions import Prediction
@@ -34,6 +41,8 @@ from heads.runs.places import features_of
 # for photographs of 500 pixels, up to 0.8 % for ones of 3,000.
 TOLERANCE = 0.02
 CHECKED = 16
+# The graph's name (`heads.export.graph`), which every format of one file keeps.
+MARK = Mark(b"", b"aesthetic_score")
 OUTPUTS = ("score", "p_beautiful", "distribution")
 
 
@@ -66,7 +75,7 @@ def export(
         EngineError: a package or Keras' TensorFlow backend is missing.
         MismatchError, WeightsError: the run's features cannot be made here.
         RunError: there is no photograph to check with.
-        StorageError: it cannot be written.
+        StorageError: it cannot be written, or would replace a file that is no export.
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
@@ -74,23 +83,33 @@ def export(
             "to export. Export another run, such as ridge."
         )
     kind = FORMATS[to]
+    final = out or run.path / "export" / kind.file
+    _check_place(to, final)
     _need(to, kind)
     samples = _samples(photographs)
     features = _expected_features(run, (sample.path for sample in samples), weights)
     expected = run.head.predict(features)
     with quiet_stderr():
         from heads.export.graph import build
-    final = out or run.path / "export" / kind.file
-    with storage_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=final.parent) as folder:
-            made = Path(folder) / kind.file
-            with _quiet():
-                kind.write(build(run, weights=weights), made)
-                answers = [kind.load(made)(sample) for sample in samples]
-            differences = _compared(run, samples, expected, answers)
-            place = _published(made, final)
+    with storage_errors(final), scratch_folder(final) as folder:
+        made = folder / kind.file
+        with _quiet():
+            graph = build(run, weights=weights)
+            with _disk_errors(kind, final):
+                kind.write(graph, made)
+            answers = [kind.load(made)(sample) for sample in samples]
+        differences = _compared(run, samples, expected, answers)
+        place = _published(made, final)
     return Checked(place, _size(place), len(samples), *differences, _allowed(run))
+
+
+def _check_place(to: str, final: Path) -> None:
+    """Refuse, before any work, to replace what is no export."""
+    if to != "saved-model":
+        check_output(final, MARK)
+    elif final.exists() and not final.is_dir():
+        with storage_errors(final):
+            raise NotADirectoryError(errno.ENOTDIR, "a file")
 
 
 def _need(to: str, kind: Format) -> None:
@@ -193,6 +212,21 @@ def _check_outputs(answer: Answers, expected: Prediction) -> None:
 
 def _allowed(run: LoadedRun) -> float:
     return TOLERANCE * (run.reference.scale.hi - run.reference.scale.lo)
+
+
+@contextmanager
+def _disk_errors(kind: Format, final: Path) -> Iterator[None]:
+    """Put into words what TensorFlow, which has errors of its own, says of a disk that refuses."""
+    try:
+        yield
+    except Exception as error:
+        if kind.tensorflow:
+            import tensorflow as tf
+
+            if isinstance(error, tf.errors.OpError):
+                reason = error.message or type(error).__name__
+                raise StorageError(f"{final} cannot be written: {reason}.") from error
+        raise
 
 
 @contextmanager

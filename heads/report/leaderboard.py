@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.files import write_text_atomically
+from cache.files import Mark, write_text_atomically
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import DRAWS, Verdict
@@ -19,6 +19,7 @@ from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
 from heads.models.registry import FLOOR, HEADS, find_head
 
+MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
 NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)

@@ -7,15 +7,25 @@ from pathlib import Path
 
 from cache import console
 from cache.errors import AestheticError, NoPhotographsError
-from cache.files import write_text_atomically
+from cache.files import check_output, write_text_atomically
 from cache.resume import renew
 from heads.metrics.comparison import Sample
 from heads.photos import thumbnail
 from heads.report.data import ReportData, read_report
 from heads.report.page import page
 from heads.runs.places import note_features
+from heads.web.html import PAGES
 
 FILE_NAME = "report.html"
+
+
+def check_report(folder: Path) -> None:
+    """Refuse, before any work, to replace what is no report.
+
+    Raises:
+        StorageError: `folder`/report.html is something else.
+    """
+    check_output(folder / FILE_NAME, *PAGES)
 
 
 def write_report(
@@ -39,8 +49,9 @@ def write_report(
         RunError, IncompleteCacheError, FormatError: there is no run that can be read, with its
             caches; the message is the first one's.
         NoPhotographsError: `photographs` are others.
-        StorageError: the disk is full or refuses.
+        StorageError: the disk is full or refuses, or report.html is none of ours.
     """
+    check_report(folder)
     data = read_report(folder, features, samples, photographs)
     for name, why in data.left_out.items():
         console.note(f"{folder / name} is left out of the report: {why}")

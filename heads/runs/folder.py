@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache.files import replacing_folder, restore, storage_errors
+from cache.files import Mark, is_ours, replacing_folder, restore, storage_errors
 from heads.errors import RunError
 from heads.runs.files import read_json
+from heads.runs.predictions import MARK as PREDICTIONS
 
 HASH_DIGITS = 8
+RUN = Mark(b"{", b'"format": "aesthetic-')  # in config.json
 
 
 def find_runs(out: Path) -> list[Path]:
@@ -30,7 +32,7 @@ def place(
     `keep_others`: then an equal run alone is replaced.
 
     Raises:
-        RunError: the place is taken by something that is no run.
+        RunError: the place is taken by something that is no run, even with `overwrite`.
         CacheLockedError: another process is replacing the run at this moment.
         StorageError: a run that a kill left aside cannot be put back.
     """
@@ -42,6 +44,7 @@ def place(
         if _holds(candidate, identity):
             return candidate, not overwrite
     if (overwrite and not keep_others) or not plain.exists():
+        _check_replaceable(plain)
         return plain, False
     read_json(plain / "config.json")
     if hashed.exists():
@@ -50,6 +53,17 @@ def place(
             "or choose another --out."
         )
     return hashed, False
+
+
+def _check_replaceable(run: Path) -> None:
+    """Refuse a folder with files of which none is ours; a damaged run has some left."""
+    marks = {"config.json": RUN, "predictions.csv": PREDICTIONS}
+    files = list(run.iterdir()) if run.is_dir() else []
+    if files and not any(is_ours(run / name, mark) for name, mark in marks.items()):
+        raise RunError(
+            f"{run} is no run of ours, so it is not replaced. Move it away, or choose another "
+            "--out."
+        )
 
 
 def _holds(run: Path, identity: str) -> bool:

@@ -17,12 +17,14 @@ from typing import Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
+from cache.files import Mark
 from cache.types import Scale, TextArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.errors import RunError
 
 FIRST = ("image_id", "group", "split", "fold", "true_mean", "true_label", "score", "p_beautiful")
+MARK = Mark(",".join(FIRST).encode())
 
 
 @dataclass(frozen=True, eq=False)

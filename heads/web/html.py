@@ -14,7 +14,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cache.files import Mark
+
 DASH = "–"
+# What tells a page of ours that may be replaced: the template says it; pages of earlier versions
+# had the policy alone.
+PAGES = (
+    Mark(b"<!doctype html>", b'<meta name="generator" content="aesthetic-heads">'),
+    Mark(b"<!doctype html>", b"content=\"default-src 'none'; img-src data:"),
+)
 
 
 @dataclass(frozen=True)

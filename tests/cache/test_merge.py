@@ -129,3 +129,17 @@ def test_merge_replaces_nothing_unasked(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"exists\. Name another file, or give --overwrite"):
         merge(out, parts)
     assert merge(out, parts, overwrite=True).n_rows == N
+
+
+def test_neither_a_shard_nor_what_is_no_cache_is_ever_replaced(tmp_path: Path) -> None:
+    parts = make_shards(tmp_path, 2)
+    before = parts[1].read_bytes()
+    (tmp_path / "link.h5").hardlink_to(parts[1])
+    for out in (parts[1], tmp_path / "link.h5"):
+        with pytest.raises(StorageError, match=r"is the same file as .*shard-2-of-2\.h5"):
+            merge(out, parts, overwrite=True)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8mine")
+    with pytest.raises(StorageError, match=r"photo\.jpg exists and is no earlier output"):
+        merge(tmp_path / "photo.jpg", parts, overwrite=True)
+    assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8mine"
+    assert parts[1].read_bytes() == before

@@ -80,6 +80,61 @@ class TestGoingOn:
             assert not writer.reasons()
             assert path.exists(), "the finished file stays until it is replaced"
 
+    def test_overwriting_replaces_no_file_that_is_no_cache(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        with h5py.File(path, "w") as file:
+            file["mine"] = [1]
+        with pytest.raises(StorageError, match=r"train\.h5 exists and is no earlier output"):
+            opened(path, reuse=Reuse(overwrite=True))
+        assert [p.name for p in tmp_path.iterdir()] == ["train.h5"]
+        path.write_bytes(b"")
+        with opened(path, reuse=Reuse(overwrite=True)) as writer:
+            assert len(writer.pending) == N
+
+    def test_rows_of_a_partial_file_with_a_wrong_checksum_are_done_again(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file["features"][4, 0, 0] += 1
+            file["crc32"][7] = 0
+        assert count_pending(path, MANIFEST, SPEC, present(N), Reuse()) == N - 9 + 2
+        with opened(path) as writer:
+            assert writer.pending.tolist() == [4, 7, 9, 10, 11]
+            writer.write(block(writer.pending.tolist()))
+            writer.finish()
+        words = f"{partial_path(path)}: 2 rows have a wrong checksum and are done again.\n"
+        assert capsys.readouterr().err == 2 * words
+        assert_same_cache(path, fill(tmp_path / "whole" / "train.h5"))
+
+    def test_those_rows_are_not_taken_over_by_another_manifest_either(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file["features"][4, 0, 0] += 1
+        with opened(path, make_manifest(N, seed=5)) as writer:
+            assert writer.pending.tolist() == [4, 9, 10, 11]
+
+    @pytest.mark.parametrize("column", ["path", "mean"])
+    def test_a_partial_file_whose_labels_are_damaged_is_begun_anew(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+    ) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file[column][3] = file[column][4]
+        with opened(path) as writer:
+            assert len(writer.pending) == N
+            writer.write(block(range(N)))
+            writer.finish()
+        words = "its labels are damaged, so it is not gone on with but begun anew."
+        assert capsys.readouterr().err == f"{partial_path(path)}: {words}\n"
+        assert_same_cache(path, fill(tmp_path / "whole" / "train.h5"))
+
     def test_an_overwriting_that_was_cut_off_is_gone_on_with(self, tmp_path: Path) -> None:
         path = fill(tmp_path / "train.h5")
         other = replace(SPEC, interpolation="lanczos")

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache.errors import AestheticError, FormatError, IncompleteCacheError
-from cache.schema import checksums, seal
+from cache.schema import checksums
 from cache.store import SEAL_BROKEN, FeatureCache, open_cache
 from cache.types import Status
 from cache.verify import Finding, judge, verify
-from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
+from tests.helpers import make_features, make_manifest, make_spec, seal, small_cache, write_cache
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_counts_that_are_not_those_of_the_rows_are_found(path: Path) -> None:
 
 def test_it_is_said_what_no_checksum_covers(path: Path) -> None:
     assert judge(path).not_covered == (
-        "No checksum covers data_root, created, finished, nor HDF5's own tables."
+        "No checksum covers data_root, label_files, created, finished, nor HDF5's own tables."
     )
     with h5py.File(path, "r+") as file:
         del file.attrs["seal"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -327,6 +328,21 @@ def test_a_user_cache_that_cannot_be_written_is_an_error(
         "(Not a directory). Set XDG_CACHE_HOME to a folder that can be written, or choose "
         "--engine keras."
     )
+
+
+def test_a_disk_too_small_for_the_converted_model_is_an_error(
+    wheel: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(EngineError, match=r"converted model cannot be kept in .*Set XDG_CACHE"):
+            OpenVinoEngine(EngineSettings(), wheel)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "aesthetic-heads" / "openvino").iterdir()) == []
 
 
 # --- precision -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import EngineError
+from cache.errors import EngineError, StorageError
 from heads.errors import HeadError, RunError
 from heads.export import check as exporting
 from heads.export.check import FORMATS, default_photographs, export
@@ -88,3 +88,19 @@ def test_by_default_photographs_of_test_are_taken(studio: Studio) -> None:
     found = list(default_photographs(load_run(studio.run())))
     assert len(found) >= 16
     assert {int(path.stem) for path in found} <= set(range(80, 100))
+
+
+def test_tensorflows_own_errors_of_a_disk_are_told_in_words(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    words = r"model\.tflite cannot be written: No space left on device\."
+    with (
+        pytest.raises(StorageError, match=words),
+        exporting._disk_errors(FORMATS["tflite"], tmp_path / "model.tflite"),
+    ):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+    with (
+        pytest.raises(ZeroDivisionError),
+        exporting._disk_errors(FORMATS["tflite"], tmp_path / "model.tflite"),
+    ):
+        raise ZeroDivisionError
