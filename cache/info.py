@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.store import FeatureCache, open_cache
+from cache.text import shown
 from cache.types import Status
 
 
@@ -73,4 +74,4 @@ def render(facts: dict[str, Any]) -> str:
         "made": f"{facts['created']} to {facts['finished'] or '?'} by {facts['engine']}",
         "versions": ", ".join(f"{k} {v}" for k, v in facts["library_versions"].items()),
     }
-    return "\n".join(f"{name:12} {value}" for name, value in lines.items())
+    return "\n".join(f"{name:12} {shown(value)}" for name, value in lines.items())

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from cache.console import quiet_stderr
 from cache.errors import EngineError
 from cache.files import publish
+from cache.frameworks import importing_keras, numeric_variables
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
@@ -110,16 +111,10 @@ class KerasEngine:
     """A backbone in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        try:
-            with quiet_stderr():
-                import keras
+        with importing_keras():
+            import keras
 
-                from extract.backbones.graph import build_extractor
-        except ModuleNotFoundError as error:
-            raise EngineError(
-                f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
-                "installed, such as KERAS_BACKEND=jax."
-            ) from None
+            from extract.backbones.graph import build_extractor
 
         device = _keras_device(settings.device)
         on_gpu = device == "gpu"
@@ -141,7 +136,10 @@ class KerasEngine:
             device,
         )
         backend = keras.backend.backend()
-        self.label = f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+        self.label = (
+            f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+            f"{numeric_variables()}"
+        )
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
         """Compute one batch."""
@@ -277,12 +275,21 @@ def _converted(settings: EngineSettings, weights: Weights) -> Path:
     versions = [importlib.metadata.version(name) for name in ("keras", "openvino")]
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = user_cache / "aesthetic-heads" / "openvino"
+    folder = _user_cache() / "aesthetic-heads" / "openvino"
     final = folder / f"{weights.backbone.name}_{settings.layers}_{key}.xml"
     if not final.exists() or not final.with_suffix(".bin").exists():
         _convert(settings, weights, final)
     return final
+
+
+def _user_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
+        raise EngineError(
+            "OpenVINO's converted model cannot be kept: this user has no home folder. Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from None
 
 
 def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
@@ -297,9 +304,9 @@ def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
         ) from None
     with scratch as folder:
         exported = Path(folder) / final.name
-        with quiet_stderr():
+        with importing_keras():
             from extract.backbones.graph import build_extractor
-
+        with quiet_stderr():
             model = build_extractor(
                 weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
             )

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(done) | {"path": str(done.path)}))
     else:
-        print(_words(done))
+        console.show(_words(done))
     return console.EXIT_OK
 
 

@@ -31,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
     """Write the page and print where it is."""
     from heads.report.write import write_report
 
-    print(write_report(options.runs, options.features))
+    console.show(str(write_report(options.runs, options.features)))
     return console.EXIT_OK

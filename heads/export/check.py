@@ -20,6 +20,7 @@ import numpy.typing as npt
 from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError
 from cache.files import publish, publish_folder, storage_errors
+from cache.frameworks import importing_keras
 from cache.store import open_cache
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
@@ -76,7 +77,7 @@ def export(
     samples = _samples(photographs)
     features = _expected_features(run, (sample.path for sample in samples), weights)
     expected = run.head.predict(features)
-    with quiet_stderr():
+    with importing_keras():
         from heads.export.graph import build
     final = out or run.path / "export" / kind.file
     with storage_errors(final):
@@ -98,7 +99,7 @@ def _need(to: str, kind: Format) -> None:
             f"--to {to} needs {', '.join(missing)}, not installed here. Install with: "
             "pip install 'aesthetic-heads[export]', or choose --to keras."
         )
-    with quiet_stderr():
+    with importing_keras():
         import keras
     backend = keras.backend.backend()
     if kind.tensorflow and backend != "tensorflow":

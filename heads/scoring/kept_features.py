@@ -7,10 +7,11 @@ the rest. It belongs to one extractor, and a photograph to its absolute path, si
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ CREATE TABLE photographs (
 class _Key:
     """A photograph's file as it is now."""
 
-    path: str
+    path: str | bytes
     n_bytes: int
     mtime_ns: int
 
@@ -172,4 +173,7 @@ def _key(source: PhotographSource) -> _Key | None:
         facts = source.stat()
     except OSError:
         return None
-    return _Key(str(source.absolute()), facts.st_size, facts.st_mtime_ns)
+    path: str | bytes = os.fsencode(source.absolute())
+    with suppress(UnicodeDecodeError):  # SQLite's texts are UTF-8; any other name is kept as bytes
+        path = os.fsencode(source.absolute()).decode()
+    return _Key(path, facts.st_size, facts.st_mtime_ns)
