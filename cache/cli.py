@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache import console
+from cache.errors import AestheticError
 from cache.text import shown
 
 
@@ -78,13 +79,19 @@ def build_parser() -> argparse.ArgumentParser:
 def _info(options: argparse.Namespace) -> int:
     from cache.info import describe, render
 
+    code = console.EXIT_OK
     for file in options.files:
-        facts = describe(file)
+        try:
+            facts = describe(file)
+        except (AestheticError, OSError) as error:
+            console.note(f"cache: {console.words(error)}")
+            code = console.EXIT_PROBLEM
+            continue
         if options.json:
             print(json.dumps(facts))
         else:
             console.show(render(facts))
-    return console.EXIT_OK
+    return code
 
 
 def _verify(options: argparse.Namespace) -> int:

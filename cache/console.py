@@ -128,7 +128,7 @@ def run(
         except SystemExit:  # of argparse, which has printed help or what is wrong
             if _stdout_took_all(name):
                 raise
-            code = EXIT_PROBLEM
+            return EXIT_PROBLEM
         return code if _stdout_took_all(name) else max(code, EXIT_PROBLEM)
 
 
@@ -136,26 +136,26 @@ def _code(name: str, command: Callable[[], int], when_stopped: str) -> int:
     """Run a command; say in a line what ended it, and return its exit code."""
     try:
         return command()
-    except AestheticError as error:
-        note(f"{name}: {error.one_line()}")
     except Terminated:
         note(f"{name}: terminated. {when_stopped}")
         return EXIT_TERMINATED
     except KeyboardInterrupt:
         note(f"{name}: interrupted. {when_stopped}")
         return EXIT_INTERRUPTED
-    except OSError as error:
+    except (AestheticError, OSError) as error:
         if error is not getattr(sys.stdout, "refused", None):
-            note(f"{name}: {_refused(error)}")
+            note(f"{name}: {words(error)}")
     return EXIT_PROBLEM
 
 
-def _refused(error: OSError) -> str:
-    """Say what the system refused.
+def words(error: AestheticError | OSError) -> str:
+    """Say in a line what is wrong: of the system's refusals, which file it refused and why.
 
     Raises:
         OSError: the error itself, where no file is to blame: that is a bug.
     """
+    if isinstance(error, AestheticError):
+        return error.one_line()
     try:
         os.getcwd()  # noqa: PTH109
     except FileNotFoundError:

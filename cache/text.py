@@ -34,7 +34,12 @@ def shown(text: object) -> str:
     """
     line = _cut(str(text), LONGEST_LINE)
     line = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST_WORD), line)
-    return _STEERING.sub(lambda character: _escaped(character[0]), line)
+    return _escaped(line)
+
+
+def visible(text: str) -> str:
+    """Return a text as pages show it: nothing is hidden or reordered; lines and length stay."""
+    return "\n".join(map(_escaped, text.split("\n"))) if _STEERING.search(text) else text
 
 
 def shown_lines(text: str) -> str:
@@ -49,11 +54,15 @@ def _cut(text: str, length: int) -> str:
     return f"{text[: length // 2]}[... {len(text) - length:,} more ...]{text[-length // 2 :]}"
 
 
-def _escaped(character: str) -> str:
-    number = ord(character)
+def _escaped(text: str) -> str:
+    return _STEERING.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
     if 0xDC80 <= number <= 0xDCFF:  # an escaped byte
         return f"\\x{number - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def harmless_cell(value: object) -> object:

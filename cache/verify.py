@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.console import words
 from cache.errors import AestheticError, LabelError
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray, Status
@@ -69,8 +70,8 @@ def judge(path: Path) -> Verdict:
     """Verify a cache; one that cannot be opened is a verdict too and no error."""
     try:
         findings, cache = verify(path), open_cache(path)
-    except AestheticError as error:
-        return Verdict(path, (Finding(error.one_line(), 0, ()),), {})
+    except (AestheticError, OSError) as error:
+        return Verdict(path, (Finding(words(error), 0, ()),), {})
     by_status = {status.name.lower(): cache.counts[status] for status in Status}
     return Verdict(path, tuple(findings), {"rows": cache.n_rows, **by_status})
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cache.text import path_named
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
@@ -198,7 +199,7 @@ def extract_blocks(
     MISSING when its file has gone since the run began.
     """
     done = 0
-    sources = (root / str(paths[row]) for row in rows)
+    sources = (root / path_named(str(paths[row])) for row in rows)
     for computed in stream(sources, cutting, engine, account):
         n = len(computed.outcomes)
         yield _block(rows[done : done + n], computed)

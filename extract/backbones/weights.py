@@ -127,7 +127,8 @@ def _keras_path(backbone: Backbone) -> Path:
 
 def _keras_cached(backbone: Backbone) -> Path | None:
     path = _keras_path(backbone)
-    return path if path.is_file() else None
+    # Not there either: a home folder that may not be looked into.
+    return path if os.path.isfile(path) else None  # noqa: PTH113
 
 
 def _wheel_path(wheel: WheelFile | None) -> Path | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from cache.labels import LabelTable
 from cache.schema import FileFacts
+from cache.text import kept_name, path_named
 from cache.types import TextArray
 
 NOTE_FILE = "labels-note.txt"
@@ -90,7 +91,7 @@ class PhotographIndex:
     def _list(self, data: Path, folder: str) -> None:
         try:
             with os.scandir(data / folder) as entries:
-                for entry in sorted(entry.name for entry in entries):
+                for entry in sorted(kept_name(entry.name) for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
                         self._paths[stem] = f"{folder}/{entry}" if folder else entry
@@ -116,7 +117,7 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
     pairs = []
     for path in paths:
         try:
-            stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
+            stat = os.stat(os.path.join(root, path_named(path)))  # noqa: PTH116, PTH118  (255,500 of them)
             pairs.append((stat.st_size, stat.st_mtime_ns))
         except (OSError, ValueError):  # ValueError: a name that no file can have
             pairs.append((-1, -1))

@@ -22,6 +22,7 @@ from cache.errors import AestheticError, EngineError
 from cache.files import publish, publish_folder, storage_errors
 from cache.frameworks import importing_keras
 from cache.store import open_cache
+from cache.text import path_named
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
@@ -128,7 +129,7 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
         ) from error
     names = cache.labels.path[cache.ok_rows]
     for name in names[:: max(1, len(names) // CHECKED)].tolist():
-        yield cache.data_root / name
+        yield cache.data_root / path_named(name)
 
 
 def _samples(photographs: Iterable[Path]) -> list[Sample]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from cache.errors import AestheticError
 from cache.store import FeatureCache, open_cache
+from cache.text import path_named
 from cache.types import FloatArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
@@ -106,7 +107,7 @@ class ReportData:
             return {}
         labels, root = self.cache.labels, self.cache.data_root
         paths = zip(labels.image_id.tolist(), labels.path.tolist(), strict=True)
-        return {image_id: root / path for image_id, path in paths}
+        return {image_id: root / path_named(path) for image_id, path in paths}
 
 
 def read_report(

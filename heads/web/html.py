@@ -14,6 +14,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cache.text import visible
+
 DASH = "–"
 
 
@@ -33,6 +35,7 @@ def environment(room: Path) -> Environment:
         loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -44,6 +47,11 @@ def environment(room: Path) -> Environment:
         "thousands": "{:,}".format,
     }
     return found
+
+
+def _visible(value: object) -> object:
+    """Show in texts from outside what would reorder or hide them, or is no character at all."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def decimal(value: float, decimals: int, *, sign: bool = False) -> str:
