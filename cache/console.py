@@ -32,6 +32,8 @@ STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
 PLAIN = "aesthetic-plain"
 PLAIN_SIGNS = {"±": "+-", "–": "-", "−": "-", "\u202f": " ", "…": "..."}
 
+NOT_OURS = r"(?!(cache|extract|heads)(\.|$))"
+
 # The commands that are running in this process, none while another program uses the packages.
 _running: list[str] = []
 
@@ -205,6 +207,10 @@ def _own_process(name: str) -> Iterator[None]:
     _running.append(name)
     try:
         with warnings.catch_warnings(), _streams(), _terminable():
+            if any(option.startswith("error") for option in sys.warnoptions):
+                # PYTHONWARNINGS=error is about the user's own programs; here it would end work for
+                # what one library tells another.
+                warnings.filterwarnings("default", module=NOT_OURS)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             os.environ.setdefault(LOG_LEVEL, "3")
             yield

@@ -59,6 +59,11 @@ def importing_keras() -> Iterator[None]:
     except (ValueError, TypeError, AttributeError, OSError) as error:
         if "keras" in sys.modules:
             raise
+        if isinstance(error, OSError) and error.filename is None:
+            raise EngineError(
+                f"Keras' backend cannot be imported: {error.strerror}. Set TMPDIR to a folder that "
+                "can be written."
+            ) from None
         raise EngineError(
             f"Keras cannot be imported: {error}. Put {_settings_file()} right, or remove it, and "
             "see what KERAS_BACKEND says."

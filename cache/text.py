@@ -26,15 +26,15 @@ _LONG_WORD = re.compile(rf"[^ ]{{{LONGEST_WORD + 1},}}")
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
-def shown(text: object) -> str:
+def shown(text: object, longest: int = LONGEST_LINE) -> str:
     """Return a text as one line for people: nothing in it steers a terminal, nothing is endless.
 
     Steering characters stand as `\\x1b`, `\\n` or `\\u202e`, a byte that is no UTF-8 as `\\xff`.
-    Words above `LONGEST_WORD` characters and lines above `LONGEST_LINE` are cut in the middle.
+    Words above `LONGEST_WORD` characters and texts above `longest` are cut in the middle; a text
+    that a message quotes should have no more than `LONGEST_WORD`.
     """
-    line = _cut(str(text), LONGEST_LINE)
-    line = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST_WORD), line)
-    return _escaped(line)
+    line = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST_WORD), str(text))
+    return _escaped(_cut(line, longest))
 
 
 def visible(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cache import console
 from cache.errors import NoPhotographsError
+from cache.text import LONGEST_WORD, shown
 from heads.cli import options as cli_options
 from heads.scoring.sources import Sources, split_words
 
@@ -121,7 +122,7 @@ def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> 
     first = next(photographs, None)
     if first is None:
         raise NoPhotographsError(
-            f"There is no photograph in {', '.join(words)}. "
+            f"There is no photograph in {', '.join(shown(word, LONGEST_WORD) for word in words)}. "
             + " ".join(
                 [*sources.refused, sources.remark(), "Name files or folders with JPEG, PNG, "]
             )
@@ -142,7 +143,8 @@ class _Outcome:
             self._good += not scored.error
             self._bad += bool(scored.error)
             if scored.error:
-                console.note(f"{scored.path}: {scored.error}")
+                path, error = (shown(t, LONGEST_WORD) for t in (scored.path, scored.error))
+                console.note(f"{path}: {error}")
             yield scored
 
     def report(self, sources: Sources) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cache.errors import LabelError
-from cache.text import path_named, shown
+from cache.text import LONGEST_WORD, path_named, shown
 from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
@@ -121,14 +121,15 @@ def _name(line: bytes) -> str:
 
 def _hint(word: str) -> str:
     """Say what has probably happened where a word that names no file looks like something else."""
+    name, parts = shown(word, LONGEST_WORD), word.split()
     if word.startswith("~"):
-        return f"{shown(word)}: no such file. The shell replaces ~ only where it is not quoted."
-    parts = word.split()
-    if len(parts) > 1 and any(map(lexists, parts)):
+        return f"{name}: no such file. The shell replaces ~ only where it is not quoted."
+    there = sum(map(lexists, parts))
+    if there and len(parts) > 1:
         return (
-            f"{shown(word)}: no such file, but {sum(map(lexists, parts)):,} of the {len(parts):,} "
-            "words in it are files: names of several files were given as one word. Leave out the "
-            "quotation marks, or give the names as a list on stdin: ... | heads score RUN -"
+            f"{name}: no such file, but {there:,} of the {len(parts):,} words in it are files: "
+            "names of several files were given as one word. Leave out the quotation marks, or give "
+            "the names as a list on stdin: ... | heads score RUN -"
         )
     return ""
 
@@ -173,8 +174,9 @@ def split_words(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     while rest and isfile(Path(rest[0]) / "config.json"):
         runs.append(Path(rest.pop(0)))
     if not runs:
+        word = shown(rest[0], LONGEST_WORD)
         raise RunError(
-            f"{rest[0]} is no run: there is no {rest[0]}/config.json. Name a run first, such as "
+            f"{word} is no run: there is no {word}/config.json. Name a run first, such as "
             "runs/ridge (`heads list` shows them), then photographs."
         )
     return runs, rest
