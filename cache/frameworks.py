@@ -53,7 +53,7 @@ def importing_keras() -> Iterator[None]:
     except ImportError as error:
         raise EngineError(
             f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
-            "installed, such as KERAS_BACKEND=tensorflow, in the environment or in "
+            "installed, tensorflow or for `extract` also jax: with KERAS_BACKEND, or in "
             f"{_settings_file()}."
         ) from None
     except (ValueError, TypeError, AttributeError, OSError) as error:
