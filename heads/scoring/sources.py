@@ -6,7 +6,6 @@ Standard library only; looks at names, never into photographs.
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cache.errors import LabelError
+from cache.tables import Table, listed, read_table
 from cache.text import LONGEST_WORD, path_named, shown
 from heads.errors import RunError
 
@@ -140,22 +140,30 @@ def _listed(path: Path) -> Iterator[Path]:
     As in labels.csv, a file that does not lie there may lie in its folder images/.
 
     Raises:
-        LabelError: it cannot be read or has no such column.
+        LabelError: it cannot be read, or something in it is not right: none of it is used.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            rows = csv.DictReader(file)
-            names = rows.fieldnames or ()
-            column = next((name for name in COLUMNS if name in names), None)
-            if column is None:
-                raise LabelError(
-                    f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
-                    f"it has {', '.join(names) or 'no header'}."
-                )
-            for row in rows:
-                yield _placed(path.parent, path_named(row[column] or ""))
-    except (OSError, ValueError, csv.Error) as error:
+        table = read_table(path, errors="surrogateescape")  # names of files may be any bytes
+        column = next((name for name in COLUMNS if name in table.columns), None)
+        if column is None:
+            raise LabelError(
+                f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
+                f"it has {listed(table.columns)}."
+            )
+    except OSError as error:
         raise LabelError(f"{path} cannot be read as a CSV file: {error}.") from error
+    yield from [
+        _placed(path.parent, path_named(_cell(table, column, *row))) for row in table.rows()
+    ]
+
+
+def _cell(table: Table, column: str, line: int, cells: list[str]) -> str:
+    try:
+        if name := table.named(cells)[column]:
+            return name
+        raise ValueError(f"no {column}")
+    except ValueError as error:
+        raise LabelError(f"{table.path}, line {line}: {error}. Write it anew.") from None
 
 
 def _placed(folder: Path, name: str) -> Path:

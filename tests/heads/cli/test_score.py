@@ -126,13 +126,16 @@ def test_names_of_any_bytes_are_exact_in_csv_and_json_and_escaped_for_people(
         text = (tmp_path / "scores.csv").read_text(errors="surrogateescape")
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         assert [os.fsencode(Path(row["path"]).name) for row in rows] == names
+    (tmp_path / os.fsdecode(names.pop())).unlink()
+    assert main([*words, "--format", "csv"]) == 0  # a list has no name of two lines
+    (tmp_path / "scores.csv").write_bytes(capsysbinary.readouterr().out)
     listed = [*words[:2], str(tmp_path / "scores.csv"), *words[3:]]
     assert main([*listed, "--format", "jsonl"]) == 0
     lines = capsysbinary.readouterr().out.decode("ascii").splitlines()
     assert [os.fsencode(Path(json.loads(line)["path"]).name) for line in lines] == names
     assert main([*words, "--gallery", str(page)]) == 0
     shown = capsysbinary.readouterr().out.decode("ascii")
-    for text in ("=1+1.jpg", r"caf\xe9.jpg", r"esc\x1b[31m.jpg", r"two\nlines.jpg"):
+    for text in ("=1+1.jpg", r"caf\xe9.jpg", r"esc\x1b[31m.jpg"):
         assert f"/{text}" in shown
     assert r'href="caf%E9.jpg"' in page.read_text()
     assert r">caf\xe9.jpg<" in page.read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +169,40 @@ def test_a_word_that_no_file_can_have_is_no_run(word: str) -> None:
     with pytest.raises(RunError, match=r"is no run: there is no .*/config\.json") as caught:
         split_words([word])
     assert len(str(caught.value)) < 1000
+
+
+def test_marks_and_ends_of_lines_of_other_systems_cost_no_photograph(tmp_path: Path) -> None:
+    lines = io.StringIO("\ufeffx.jpg\r\n\r\ny.jpg")
+    assert list(Sources(["-"], lines)) == [Path("x.jpg"), Path("y.jpg")]
+    listed = tmp_path / "list.csv"
+    listed.write_bytes("\ufefffile,r1\r\rNA,1\r007,2\r".encode())
+    assert list(Sources([str(listed)], io.StringIO())) == [tmp_path / "NA", tmp_path / "007"]
+
+
+def test_names_in_a_csv_may_be_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes(b"path\nM\xe4rz.jpg\n")
+    (only,) = Sources([str(tmp_path / "list.csv")], io.StringIO())
+    assert os.fsencode(only.name) == b"M\xe4rz.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file;mean\na.jpg;1\n", "line 1: one column, with semicolons in it: separate the columns"),
+        ("file,file\na.jpg,b.jpg\n", "the columns 1 and 2 are both named 'file'; keep one of"),
+        ('file,x\nb.jpg,1\n"a.jpg,1\nc.jpg",1\n', "line 3, column 1 .*: a stray quotation mark"),
+        (
+            "file,x\nb.jpg,1\na.jpg\n",
+            "line 3: another number of fields .* 1 instead of 2",
+        ),
+        ("file,x\nb.jpg,1\n,1\n", "list.csv, line 3: no file. Write it anew"),
+        ("", "list.csv is empty"),
+    ],
+)
+def test_a_list_that_is_not_right_is_refused_before_its_first_photograph(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    names, sources = found(tmp_path / "list.csv", "a.jpg")
+    assert names == [b"a.jpg"]
+    assert re.search(said, *sources.refused)
