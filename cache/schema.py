@@ -190,9 +190,11 @@ def _attributes(
     attrs["view_names"] = canonical_json(list(spec.views))
     attrs["layers"] = canonical_json([list(layer) for layer in spec.layers])
     attrs["value_ranges"] = canonical_json(dict(origin.value_ranges))
-    attrs["data_root"], attrs["label_note"] = origin.data_root, origin.label_note
+    for name in ("data_root", "label_note", "weights_origin"):
+        # With bytes that are no UTF-8, which names of folders may hold.
+        text = getattr(origin, name).encode("utf-8", "surrogateescape")
+        attrs.create(name, text, dtype=h5py.string_dtype())
     attrs["label_files"] = canonical_json(dict(origin.label_files))
-    attrs["weights_origin"] = origin.weights_origin
     attrs["library_versions"] = canonical_json(origin.library_versions)
     attrs["engine"] = np.array(origin.engine.encode(), f"S{ENGINE_BYTES}")
     attrs["created"] = np.array(origin.created.encode(), f"S{TIME_BYTES}")

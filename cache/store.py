@@ -22,6 +22,7 @@ import numpy.typing as npt
 from cache import layout, schema
 from cache.errors import FormatError, IncompleteCacheError, LabelError, brief
 from cache.labels import COLUMNS, TEXT, LabelTable, Manifest
+from cache.text import path_named
 from cache.types import IntArray, Status, TextArray
 
 Features = npt.NDArray[np.floating[Any]]
@@ -177,7 +178,7 @@ class FeatureCache:
         self.spec, self.manifest_sha256 = header.spec, header.manifest_sha256
         self.split, self.split_rule = header.split, header.split_rule
         self.scale, self.threshold = header.scale, header.threshold
-        self.data_root = Path(header.provenance.data_root)
+        self.data_root = Path(path_named(header.provenance.data_root))
         self.label_note = header.provenance.label_note
         self.library_versions = header.provenance.library_versions
         self.n_rows = self._places["image_id"].shape[0]

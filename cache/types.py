@@ -47,8 +47,11 @@ def canonical_json(value: Any) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """Return the SHA-256 of a text's UTF-8 bytes as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    """Return the SHA-256 of a text's UTF-8 bytes as 64 hexadecimal digits.
+
+    What UTF-8 cannot hold counts as Python's escape of it.
+    """
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def decimal_number(text: str) -> Decimal:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.console import words
 from cache.errors import AestheticError, IncompleteCacheError, LabelError
 from cache.labels import mean_of_votes
 from cache.schema import UNSEALED_ATTRIBUTES
@@ -83,8 +84,8 @@ def judge(path: Path) -> Verdict:
     try:
         cache = _opened(path)
         findings = _findings(cache)
-    except AestheticError as error:
-        return Verdict(path, (Finding(error.one_line(), 0, ()),), {})
+    except (AestheticError, OSError) as error:
+        return Verdict(path, (Finding(words(error), 0, ()),), {})
     by_status = {status.name.lower(): cache.counts[status] for status in Status}
     not_covered = NOT_SEALED if cache.header.seal is None else NOT_COVERED
     return Verdict(path, tuple(findings), {"rows": cache.n_rows, **by_status}, not_covered)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cache.errors import EngineError, MismatchError
+from cache.frameworks import importing_keras, refuse_forked
 from cache.types import ExtractorSpec
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
@@ -98,7 +99,9 @@ class Extractor:
 
         Raises:
             TypeError: a source is neither a path nor a PIL image.
+            EngineError: this process was forked after the extractor was opened.
         """
+        refuse_forked()
         for computed in stream(photographs(sources), self.cutting, self.engine, Account()):
             # As the cache rounds them, so that scores do not depend on where features come from.
             rounded = computed.features.astype(self.spec.dtype).astype(np.float32)
@@ -135,6 +138,7 @@ def open_extractor(
         WeightsError: the weights with the spec's SHA-256 are not here.
         EngineError: the engine, device or precision is not here.
     """
+    refuse_forked()
     _check_preprocessing(spec)
     found = _weights_of(spec, weights)
     settings = EngineSettings(
@@ -211,9 +215,7 @@ class MapExtractor:
     """The (7, 7, D) map whose mean over cells is the feature vector of view 0."""
 
     def __init__(self, weights: Weights, view: View, layers: str) -> None:
-        from cache.console import quiet_stderr
-
-        with quiet_stderr():
+        with importing_keras():
             from extract.backbones.graph import build_map_extractor
 
             self._model = build_map_extractor(weights, layers=layers, batch_size=1)
@@ -227,6 +229,7 @@ class MapExtractor:
         Raises:
             Unreadable: the photograph cannot be read.
         """
+        refuse_forked()
         photograph = read_photograph(source, (self.view,))
         answer = self._model([photograph.pixels_u8], training=False)
         return np.asarray(answer)[0].astype(np.float32), photograph.pixels_u8[0]
@@ -241,10 +244,8 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
     """
-    from cache.console import quiet_stderr
-
     _check_preprocessing(spec)
-    with quiet_stderr():
+    with importing_keras():
         from extract.backbones.graph import build_extractor
 
     return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)

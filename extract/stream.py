@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cache.console import note
+from cache.text import path_named
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
@@ -217,7 +218,7 @@ def extract_blocks(
     among the block's `again`.
     """
     done = 0
-    sources = (root / str(paths[row]) for row in rows)
+    sources = (root / path_named(str(paths[row])) for row in rows)
     for computed in stream(sources, cutting, engine, account):
         n = len(computed.outcomes)
         yield _block(rows[done : done + n], computed)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from cache.console import note, quiet_stderr
 from cache.errors import EngineError
 from cache.files import publish, scratch_folder
+from cache.frameworks import importing_keras, numeric_variables
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
@@ -111,16 +112,10 @@ class KerasEngine:
     """A backbone in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        try:
-            with quiet_stderr():
-                import keras
+        with importing_keras():
+            import keras
 
-                from extract.backbones.graph import build_extractor
-        except ModuleNotFoundError as error:
-            raise EngineError(
-                f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
-                "installed, such as KERAS_BACKEND=jax."
-            ) from None
+            from extract.backbones.graph import build_extractor
 
         device = _keras_device(settings.device)
         on_gpu = device == "gpu"
@@ -142,7 +137,10 @@ class KerasEngine:
             device,
         )
         backend = keras.backend.backend()
-        self.label = f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+        self.label = (
+            f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+            f"{numeric_variables()}"
+        )
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
         """Compute one batch."""
@@ -281,8 +279,7 @@ def _converted(settings: EngineSettings, weights: Weights) -> tuple[bytes, bytes
     versions = [importlib.metadata.version(name) for name in ("keras", "openvino")]
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = user_cache / "aesthetic-heads" / "openvino"
+    folder = _user_cache() / "aesthetic-heads" / "openvino"
     final = folder / f"{weights.backbone.name}_{settings.layers}_{key[:16]}.xml"
     paths = [final.with_suffix(suffix) for suffix in CONVERTED_SUFFIXES]
     if os.path.lexists(final):
@@ -295,6 +292,16 @@ def _converted(settings: EngineSettings, weights: Weights) -> tuple[bytes, bytes
             problem = f"cannot be read ({error.strerror}: {error.filename})"
         note(f"The converted model {final} {problem}; it is converted anew.")
     return _convert(settings, weights, final, key)
+
+
+def _user_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
+        raise EngineError(
+            "OpenVINO's converted model cannot be kept: this user has no home folder. Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from None
 
 
 def _checksums(key: str, graph: bytes, constants: bytes) -> str:
@@ -325,9 +332,9 @@ def _convert(
 
 
 def _exported(settings: EngineSettings, weights: Weights, path: Path) -> tuple[bytes, bytes]:
-    with quiet_stderr():
+    with importing_keras():
         from extract.backbones.graph import build_extractor
-
+    with quiet_stderr():
         model = build_extractor(
             weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
         )

@@ -22,6 +22,7 @@ from cache.labels import (
     mean_of_votes,
 )
 from cache.tables import Table, listed, quoted, read_table
+from cache.text import path_named
 from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
@@ -147,13 +148,15 @@ class _Places:
         return below if not self._is_file(key) and self._is_file(below) else key
 
     def _is_file(self, name: str) -> bool:
-        return os.path.isfile(os.path.join(self._root, name))  # noqa: PTH113, PTH118  (255,500 of them)
+        return os.path.isfile(os.path.join(self._root, path_named(name)))  # noqa: PTH113, PTH118  (255,500 of them)
 
     def resolve(self, path: str) -> str:
         """Return the one name of a path, however it is spelt; a link to a file is its own file."""
         folder, slash, name = path.rpartition("/")
         if folder + slash not in self._folders:
-            self._folders[folder + slash] = os.path.realpath(Path(self._root, folder + slash))
+            self._folders[folder + slash] = os.path.realpath(
+                Path(self._root, path_named(folder + slash))
+            )
         return f"{self._folders[folder + slash]}/{name}"
 
     def remarks(self, rows: list[_Row]) -> tuple[str, ...]:

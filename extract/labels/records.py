@@ -19,6 +19,7 @@ from cache.errors import LabelError
 from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
 from cache.tables import quoted, read_lines
+from cache.text import kept_name, path_named
 from cache.types import TextArray
 from extract.errors import is_passing
 
@@ -102,7 +103,7 @@ class PhotographIndex:
     def _list(self, data: Path, folder: str) -> None:
         try:
             with os.scandir(data / folder) as entries:
-                for entry in sorted(entry.name for entry in entries):
+                for entry in sorted(kept_name(entry.name) for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
                         if stem in self._paths:
@@ -144,7 +145,7 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
     pairs = []
     for path in paths:
         try:
-            stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
+            stat = os.stat(os.path.join(root, path_named(path)))  # noqa: PTH116, PTH118  (255,500 of them)
             pairs.append((stat.st_size, stat.st_mtime_ns))
         except OSError as error:
             pairs.append((REFUSED, REFUSED) if is_passing(error) else (-1, -1))

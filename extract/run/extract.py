@@ -22,6 +22,7 @@ from cache.labels import Manifest
 from cache.resume import open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache
+from cache.text import kept_name
 from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
@@ -80,7 +81,7 @@ def provenance_of(settings: Settings, weights: Weights) -> Provenance:
         *("numpy", "pillow", "h5py"),
     )
     return Provenance(
-        data_root=str(settings.data.resolve()),
+        data_root=kept_name(settings.data.resolve()),
         label_note=read_note(settings.data),
         label_files=label_files(settings.data),
         weights_origin=weights.origin,

@@ -147,8 +147,9 @@ def run(options: argparse.Namespace) -> int:
         rows = leaderboard.ranked(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
         return console.EXIT_OK
-    print(leaderboard.render(done))
-    console.note(f"\n{path}: the same with every metric and interval.")
+    console.show(leaderboard.render(done))
+    console.note("")
+    console.note(f"{path}: the same with every metric and interval.")
     if "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return console.EXIT_OK

@@ -68,6 +68,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
-    print(curve_table(rows))
+    console.show(curve_table(rows))
     console.note(f"{path}: the same with full precision and intervals; {page}: with plots.")
     return console.EXIT_OK

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.text import shown
 from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ def run(options: argparse.Namespace) -> int:
     check_output(out, MARK, inputs=[options.photograph])
     loaded = load_run(options.run)
     explanation = explain(loaded, options.photograph, weights=options.weights)
-    title = f"{options.photograph.name}: {explanation.opinion.score:.2f} by {options.run.name}"
+    photograph, run = shown(options.photograph.name), shown(options.run.name)
+    title = f"{photograph}: {explanation.opinion.score:.2f} by {run}"
     save(draw(explanation, options.photograph, title), out)
     if options.json:
         print(json.dumps(_values(explanation, out)))
     else:
-        print(_words(loaded, explanation, options.photograph, out))
+        console.show(_words(loaded, explanation, options.photograph, out))
     return console.EXIT_OK
 
 

@@ -61,10 +61,12 @@ def run(options: argparse.Namespace) -> int:
     named = Sources(options.photos, sys.stdin) if options.photos else None
     photographs = named or default_photographs(loaded)
     done = export(loaded, options.to, photographs, options.out, options.weights)
+    for line in named.refused if named else ():
+        console.note(line)
     if options.json:
         print(json.dumps(asdict(done) | {"path": str(done.path)}))
     else:
-        print(_words(done))
+        console.show(_words(done))
     return console.EXIT_OK
 
 

@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     _check_features(loaded, data)
     part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
     if options.out is None:
+        console.exact_names()
         write_rows(sys.stdout, [part])
     else:
         with storage_errors(options.out), replacing(options.out) as temporary:

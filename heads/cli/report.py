@@ -37,5 +37,5 @@ def run(options: argparse.Namespace) -> int:
     """Write the page and print where it is."""
     from heads.report.write import write_report
 
-    print(write_report(options.runs, options.features, photographs=options.data))
+    console.show(str(write_report(options.runs, options.features, photographs=options.data)))
     return console.EXIT_OK

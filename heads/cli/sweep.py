@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         figures = {"run": str(done.run.path), "metrics": done.run.metrics}
         print(json.dumps({"points": rows, **figures}))
         return console.EXIT_OK
-    print(sweep_table(done.points, done.chosen))
+    console.show(sweep_table(done.points, done.chosen))
     console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
-    print(describe(done.run.path, done.run.metrics))
+    console.show(describe(done.run.path, done.run.metrics))
     return console.EXIT_OK

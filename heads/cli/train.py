@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:
-        print(describe(done.path, done.metrics))
+        console.show(describe(done.path, done.metrics))
     return console.EXIT_OK
 
 

@@ -27,8 +27,10 @@ from cache.files import (
     scratch_folder,
     storage_errors,
 )
+from cache.frameworks import importing_keras
 from cache.places import photographs_of
 from cache.store import open_cache
+from cache.text import path_named
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
@@ -89,7 +91,7 @@ def export(
     samples = _samples(photographs)
     features = _expected_features(run, (sample.path for sample in samples), weights)
     expected = run.head.predict(features)
-    with quiet_stderr():
+    with importing_keras():
         from heads.export.graph import build
     with storage_errors(final), scratch_folder(final) as folder:
         made = folder / kind.file
@@ -119,7 +121,7 @@ def _need(to: str, kind: Format) -> None:
             f"--to {to} needs {', '.join(missing)}, not installed here. Install with: "
             "pip install 'aesthetic-heads[export]', or choose --to keras."
         )
-    with quiet_stderr():
+    with importing_keras():
         import keras
     backend = keras.backend.backend()
     if kind.tensorflow and backend != "tensorflow":
@@ -149,7 +151,7 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
     root = photographs_of(cache) or cache.data_root
     names = cache.labels.path[cache.ok_rows]
     for name in names[:: max(1, len(names) // CHECKED)].tolist():
-        yield root / name
+        yield root / path_named(name)
 
 
 def _samples(photographs: Iterable[Path]) -> list[Sample]:

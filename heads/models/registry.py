@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cache.console import quiet_stderr
 from cache.errors import EngineError
+from cache.frameworks import importing_keras
 from heads.errors import HeadError
 from heads.models.neural.settings import NetworkSettings
 
@@ -165,7 +165,7 @@ def load_keras() -> None:
         EngineError: Keras has another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
+    with importing_keras():
         import keras
     backend = keras.backend.backend()
     if backend != "tensorflow":

@@ -17,6 +17,7 @@ import numpy as np
 from cache.errors import AestheticError
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
+from cache.text import path_named
 from cache.types import FloatArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
@@ -114,7 +115,7 @@ class ReportData:
         if root is None:
             return {}
         paths = zip(labels.image_id.tolist(), labels.path.tolist(), strict=True)
-        return {image_id: root / path for image_id, path in paths}
+        return {image_id: root / path_named(path) for image_id, path in paths}
 
 
 def read_report(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.files import Mark, write_text_atomically
+from cache.text import harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import DRAWS, Verdict
@@ -62,8 +63,8 @@ def render(comparison: Comparison) -> str:
 def _title_lines(title: Title) -> list[str]:
     unit = "whole groups" if title.groups else "photographs"
     return [
-        *([f"Note: {title.label_note}."] if title.label_note else []),
-        f"{title.features_dir}: {title.n:,} photographs of {title.split}, trained on "
+        *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
+        f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
         "metric does not apply.",
@@ -195,7 +196,8 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     text = io.StringIO()
     lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
-    lines.writerows(_csv_row(entry) for entry in ranked(entries))
+    rows = map(_csv_row, ranked(entries))
+    lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
     write_text_atomically(path, text.getvalue())
 
 

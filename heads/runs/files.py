@@ -97,7 +97,8 @@ def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object; NaN is refused, since JSON has none."""
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    # The bytes of names that are no UTF-8: as JSON's own escapes, from which they come back.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_model(folder: Path, head: Head) -> None:

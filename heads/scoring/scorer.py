@@ -17,11 +17,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from cache.errors import MismatchError
+from cache.errors import EngineError, MismatchError
 from heads.data.features import Float32Array, mean_of_views
 from heads.errors import RunError
 from heads.photos import Extracted, PhotographSource, Sources, open_extractor, photographs
@@ -85,6 +85,13 @@ class Scorer:
         self.runs = runs
         self._features_of = features_of
 
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be sent to another process: the engine lives in this one."""
+        raise EngineError(
+            "A scorer stays in the process that opened it. Give the paths of runs and photographs "
+            "to the other process, and call open_scorer there."
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """The runs' names: their folders', with as much before them as tells them apart."""
@@ -102,6 +109,7 @@ class Scorer:
 
         Raises:
             TypeError: a source is something else.
+            EngineError: this process was forked after the scorer was opened.
         """
         names: deque[str] = deque()
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cache.files import Mark
+from cache.text import visible
 
 DASH = "–"
 # What tells a page of ours that may be replaced: the template says it; pages of earlier versions
@@ -41,6 +42,7 @@ def environment(room: Path) -> Environment:
         loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -52,6 +54,11 @@ def environment(room: Path) -> Environment:
         "thousands": "{:,}".format,
     }
     return found
+
+
+def _visible(value: object) -> object:
+    """Show in texts from outside what would reorder or hide them, or is no character at all."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def decimal(value: float, decimals: int, *, sign: bool = False) -> str:

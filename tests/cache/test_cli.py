@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +104,25 @@ class TestVerify:
     def test_json_of_sound_files_alone_is_exit_code_0(self, path: Path, capsys: Capture) -> None:
         assert main(["verify", "--json", str(path)]) == 0
         assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+class TestManyFiles:
+    @pytest.mark.parametrize("command", ["info", "verify"])
+    def test_each_that_cannot_be_read_is_named_and_the_others_are_done(
+        self, path: Path, capsys: Capture, command: str
+    ) -> None:
+        """Also a name of control characters, one that no file can have, and one of odd bytes."""
+        odd = path.with_name(os.fsdecode(b"\x1b[31m\xff.h5"))
+        long = path.with_name("x" * 300)
+        shutil.copy(path, path.with_name(os.fsdecode(b"ok\xff.h5")))
+        files = [odd, long, path.with_name(os.fsdecode(b"ok\xff.h5"))]
+        assert main([command, *map(str, files)]) == 1
+        out, err = capsys.readouterr()
+        assert r"ok\xff.h5" in out
+        first, second = err.splitlines()
+        assert first.startswith("cache: There is no cache ")
+        assert r"/\x1b[31m\xff.h5. Make it" in first
+        assert "File name too long" in second
 
 
 class TestExport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import replace
@@ -205,3 +206,13 @@ class TestReadHeader:
         path = self.change(small_cache(tmp_path / "a.h5"), "extractor_sha256", "0" * 64)
         with pytest.raises(FormatError, match="its extractor does not match its fingerprint"):
             self.read(path)
+
+
+def test_places_may_have_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    text = os.fsdecode(b"/a/caf\xe9")
+    origin = Provenance(data_root=text, label_note=text, weights_origin=text)
+    path = tmp_path / "a.h5"
+    schema.create(path, make_manifest(2), make_spec(), present(2), origin)
+    with h5py.File(path) as file:
+        read = schema.read_header(file, path).provenance
+    assert (read.data_root, read.label_note, read.weights_origin) == (text, text, text)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from cache.frameworks import refuse_forked
 from heads.data.features import Float32Array
 from heads.errors import RunError
 from heads.models.neural.dropout import Dropout, dropouts
@@ -218,7 +219,12 @@ def _by_depth(members: Sequence[Sequence[Float32Array]]) -> list[list[Float32Arr
 
 
 def forward(model: Any, inputs: Float32Array) -> Float32Array:
-    """Return a model's outputs (n, width) for inputs (n, D), without dropout."""
+    """Return a model's outputs (n, width) for inputs (n, D), without dropout.
+
+    Raises:
+        EngineError: this process was forked from one that uses a framework.
+    """
+    refuse_forked()
     outputs: Float32Array = ops.convert_to_numpy(model(ops.convert_to_tensor(inputs)))
     return outputs
 

@@ -345,6 +345,19 @@ def test_a_disk_too_small_for_the_converted_model_is_an_error(
     assert list((tmp_path / "aesthetic-heads" / "openvino").iterdir()) == []
 
 
+def test_a_user_without_a_home_is_told(wheel: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(EngineSettings(), wheel)
+    assert str(caught.value) == (
+        "OpenVINO's converted model cannot be kept: this user has no home folder. Set "
+        "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+    )
+
+
 # --- precision -----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -57,3 +58,19 @@ def test_without_runs_the_heads_are_listed(
     text = capsys.readouterr().out
     assert "No finished run" in text
     assert "earth mover's distance" in text
+
+
+def test_names_and_notes_of_runs_steer_no_terminal(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / os.fsdecode(b"\x1b[2J\xff\n")
+    shutil.copytree(studio.run(), run)
+    config = json.loads((run / "config.json").read_text())
+    config["label_note"] = "a\n  \x9b\u202efake" + "x" * 10**6
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["list", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if "60 photographs of" in line)
+    assert line.startswith(r"  \x1b[2J\xff\n  ridge ")
+    assert r"(a\n  \x9b\u202efake" in line
+    assert len(line) < 1000

@@ -51,6 +51,11 @@ def test_a_curve_is_drawn_for_each_metric_that_the_head_has(tmp_path: Path) -> N
     assert reader.words["figcaption"] == ["srcc"]
 
 
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    path, _ = write_curve(tmp_path, "ridge", [{**SIZES[0], "run": "=a/ridge"}], {})
+    assert path.read_text().splitlines()[1].endswith(",'=a/ridge")
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache.types import sha256_text
 from heads.data.splits import SplitData, load_splits
 from heads.errors import RunError
 from heads.models.neural.settings import NetworkSettings
 from heads.runs.config import RunConfig
-from heads.runs.files import load_head, read_config, read_history
+from heads.runs.files import load_head, read_config, read_history, read_json, write_json
 from heads.runs.predictions import read_predictions
 from tests.heads.planted import keras_saves
 from tests.heads.runs.training import train
@@ -154,3 +156,11 @@ def test_a_run_of_a_head_that_is_not_registered_is_named(
     (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
     with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):
         read_config(run)
+
+
+def test_a_configuration_may_name_folders_of_any_bytes(tmp_path: Path) -> None:
+    values = {"features_dir": os.fsdecode(b"caf\xe9/\xc3\xa9"), "note": "\ud800"}
+    write_json(tmp_path / "config.json", values)
+    assert "é" in (tmp_path / "config.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "config.json") == values
+    assert len(sha256_text(values["features_dir"])) == 64

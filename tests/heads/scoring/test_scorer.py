@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cache.errors import MismatchError
+from cache.errors import EngineError, MismatchError
 from heads.errors import RunError
 from heads.runs.predictions import read_predictions
 from heads.scoring.scorer import open_scorer
@@ -185,3 +186,21 @@ def test_scoring_needs_a_run(tmp_path: Path) -> None:
         open_scorer()
     with pytest.raises(RunError, match=r"is no finished run: it has no config\.json"):
         open_scorer(tmp_path)
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_scorer_is_not_used_in_a_fork_nor_sent_to_another_process(studio: Studio) -> None:
+    scorer = opened(studio, "ridge")
+    child = os.fork()
+    if child == 0:
+        try:
+            scorer.frame([studio.path(80)])
+        except EngineError as error:
+            os._exit("would wait for ever" in str(error))
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    with pytest.raises(EngineError, match="stays in the process that opened it"):
+        pickle.dumps(scorer)
