@@ -58,10 +58,13 @@ def _heads() -> list[dict[str, Any]]:
 
 def _run_row(path: Path) -> dict[str, Any]:
     """Return what is shown of a run; of a damaged one, `error`."""
-    from heads.runs.files import read_config, read_json
+    from heads.runs.checksums import check_files
+    from heads.runs.files import read_config, read_metrics
+    from heads.runs.reference import read_reference
 
     try:
-        config, metrics = read_config(path), read_json(path / "metrics.json")
+        config, metrics, reference = read_config(path), read_metrics(path), read_reference(path)
+        check_files(path)
     except RunError as error:
         return {"run": str(path), "error": str(error)}
     return {

@@ -30,6 +30,7 @@ from heads.metrics.comparison import (
 )
 from heads.models.registry import Settings
 from heads.runs import files, folder
+from heads.runs.checksums import check_files
 from heads.runs.config import FoldsConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 
@@ -100,6 +101,7 @@ def folded(
     """
     path, there = folder.place(out, config.head, config.identity, overwrite=overwrite)
     if there:
+        check_files(path)
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return FoldedRun.of(path, _read(path, config, folding), folding, floor)
     with folder.publishing(path) as temporary:

@@ -19,6 +19,7 @@ from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
 from heads.runs import files, folder
+from heads.runs.checksums import check_files
 from heads.runs.config import RunConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.runs.reference import FILE as REFERENCE_FILE
@@ -93,6 +94,7 @@ def train_run(
         out, config.head, config.identity, overwrite=overwrite, keep_others=keep_others
     )
     if reused:
+        check_files(path)
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:

@@ -8,6 +8,7 @@ distribution; mean-only labels have neither r nor p columns.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -21,8 +22,10 @@ from cache.types import Scale, TextArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.errors import RunError
+from heads.runs.checksums import REMEDY, read_text
 
 FIRST = ("image_id", "group", "split", "fold", "true_mean", "true_label", "score", "p_beautiful")
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,24 +119,49 @@ def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredicti
     """
     path = run / name
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-        return _stored(columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            f"{path} cannot be read: {error}. Train the head again with --overwrite."
-        ) from error
+        header, *rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        if len(set(header)) != len(header):
+            raise ValueError("two of its columns have one name")
+        stored = _stored(dict(zip(header, zip(*rows, strict=True), strict=True)))
+        _check(stored)
+        return stored
+    except (OSError, ValueError, OverflowError, KeyError, csv.Error) as error:
+        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
 
 
 def _stored(columns: dict[str, tuple[str, ...]]) -> StoredPredictions:
     read: dict[str, Any] = {name: np.array(columns[name], np.str_) for name in FIRST[:4]}
     read |= {name: np.array(columns[name], np.float64) for name in FIRST[4:]}
+    if not np.isin(read["true_label"], (0, 1)).all():
+        raise ValueError("true_label is 0 or 1")
     read["true_label"] = read["true_label"] == 1
-    votes = [columns[name] for name in columns if name[0] == "r" and name[1:].isdigit()]
-    shares = [columns[name] for name in columns if name[0] == "p" and name[1:].isdigit()]
+    votes, shares = (_numbered(columns, letter) for letter in "rp")
     return StoredPredictions(
         **read,
         votes=np.array(votes, np.int32).T if votes else None,
         distribution=np.array(shares, np.float64).T if shares and shares[0][0] else None,
     )
+
+
+def _numbered(columns: dict[str, tuple[str, ...]], letter: str) -> list[tuple[str, ...]]:
+    """Return the columns r1, r2, ... or p1, p2, ... as they are numbered."""
+    names = [name for name in columns if name[:1] == letter and name[1:].isdecimal()]
+    if names != [f"{letter}{k}" for k in range(1, len(names) + 1)]:
+        raise ValueError(f"its columns {', '.join(names)} do not count from 1")
+    return [columns[name] for name in names]
+
+
+def _check(stored: StoredPredictions) -> None:
+    """Raise ValueError for numbers that neither people nor heads give."""
+    numbers = [stored.true_mean, stored.score, stored.p_beautiful]
+    if not all(np.isfinite(values).all() for values in numbers):
+        raise ValueError("a score or mean is no finite number")
+    if not ((stored.p_beautiful >= 0) & (stored.p_beautiful <= 1)).all():
+        raise ValueError("p_beautiful lies outside 0..1")
+    votes, shares = stored.votes, stored.distribution
+    if votes is not None and ((votes < 0).any() or (votes.sum(axis=1, dtype=np.int64) < 1).any()):
+        raise ValueError("a photograph has no votes, or fewer than none")
+    if shares is not None and not (
+        (shares >= -ROUNDING).all() and (np.abs(shares.sum(axis=1) - 1) <= ROUNDING).all()
+    ):
+        raise ValueError("a predicted distribution does not sum to 1")

@@ -13,6 +13,7 @@ from heads.models.registry import HEADS
 from tests.heads.cli.command import heads
 from tests.heads.studio import HEADS as TRAINED
 from tests.heads.studio import Studio
+from tests.heads.unsealed import unsealed
 
 
 def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +45,7 @@ def test_runs_are_listed_with_what_they_were_trained_on_and_how_good_they_are(
 def test_a_damaged_run_is_listed_as_such(
     studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(studio.run(), tmp_path / "ridge")
+    unsealed(shutil.copytree(studio.run(), tmp_path / "ridge"))
     (tmp_path / "ridge" / "metrics.json").write_text("{")
     assert main(["list", str(tmp_path)]) == 0
     assert "metrics.json cannot be read" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from heads.report.data import floor_on_val, read_report
 from heads.report.write import write_report
 from heads.runs.predictions import read_predictions
 from tests.heads.report.finished_runs import ALL_HEADS, PLAN, SIZES, make_features, make_runs
+from tests.heads.unsealed import unsealed
 
 
 def test_known_bootstraps_change_nothing(own: Path) -> None:
@@ -47,7 +48,7 @@ def test_the_floor_on_val_is_the_constant_head_learned_on_train(tmp_path: Path) 
 
 
 def test_runs_on_other_photographs_are_left_out_by_name(own: Path) -> None:
-    path = own / "logistic" / "predictions.csv"
+    path = unsealed(own / "logistic") / "predictions.csv"
     path.write_text(path.read_text().replace("test1,", "elsewhere,"))
     data = read_report(own)
     assert data.left_out == {"logistic": "measured on other photographs"}
@@ -59,7 +60,7 @@ def test_labels_that_changed_since_are_refused(own: Path) -> None:
         if run != "ridge":
             shutil.rmtree(own / run)
     shutil.rmtree(own / "emd")
-    path = own / "ridge" / "predictions.csv"
+    path = unsealed(own / "ridge") / "predictions.csv"
     stored = read_predictions(own / "ridge")
     first = stored.image_id[stored.split == "test"][0]
     lines = path.read_text().splitlines()

@@ -19,6 +19,7 @@ from heads.runs.files import load_head, read_config, read_history
 from heads.runs.predictions import read_predictions
 from tests.heads.planted import keras_saves
 from tests.heads.runs.training import train
+from tests.heads.unsealed import unsealed
 
 pytestmark = keras_saves
 QUICK = NetworkSettings(epochs=2, ensemble=1)
@@ -86,19 +87,19 @@ def test_a_damaged_or_foreign_config_is_refused(tmp_path: Path, text: str, said:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ranking_only": None, "n": None}, "n, ranking_only"),
-        ({"intervals": 7}, "intervals"),
-        ({"verdict": ["srcc"]}, "verdict"),
+        ({"ranking_only": None, "n": None}, "n, ranking_only cannot be read"),
+        ({"intervals": 7}, "intervals cannot be 7"),
+        ({"verdict": ["srcc"]}, r"verdict cannot be \['srcc'\]"),
     ],
 )
 def test_damaged_metrics_are_refused_with_a_remedy(
     data: dict[str, SplitData], tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
-    path = train(data, tmp_path).path / "metrics.json"
+    path = unsealed(train(data, tmp_path).path) / "metrics.json"
     values = json.loads(path.read_text()) | changes
     kept = {name: value for name, value in values.items() if changes.get(name, 0) is not None}
     path.write_text(json.dumps(kept))
-    words = f"metrics.json is damaged: {said} cannot be read. Train the head again with --overwrite"
+    words = f"metrics.json is damaged: {said}. Train the head again with --overwrite"
     with pytest.raises(RunError, match=words):
         train(data, tmp_path)
 
@@ -108,6 +109,7 @@ def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
 ) -> None:
     for head, model in (("ridge", "npz"), ("emd", "keras")):
         run = train(data, tmp_path, head, settings=QUICK if head == "emd" else None).path
+        unsealed(run)
         values = json.loads((run / "model.json").read_text())
         del values["note"]
         (run / "model.json").write_text(json.dumps(values))
@@ -119,7 +121,7 @@ def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
 def test_a_damaged_model_is_refused_with_a_remedy(
     data: dict[str, SplitData], tmp_path: Path
 ) -> None:
-    run = train(data, tmp_path).path
+    run = unsealed(train(data, tmp_path).path)
     (run / "model.npz").write_bytes(b"PK nonsense")
     with pytest.raises(RunError, match=r"model\.npz cannot be loaded.*--overwrite"):
         load_head(run)
@@ -128,7 +130,7 @@ def test_a_damaged_model_is_refused_with_a_remedy(
 def test_a_model_that_carries_a_pickle_is_not_opened(
     data: dict[str, SplitData], tmp_path: Path
 ) -> None:
-    run = train(data, tmp_path).path
+    run = unsealed(train(data, tmp_path).path)
     objects = np.array([{"code": 1}], dtype=object)
     np.savez(run / "model.npz", kernel=objects, bias=np.zeros(1))
     with pytest.raises(RunError, match=r"cannot be loaded.*allow_pickle"):
@@ -140,7 +142,7 @@ def test_a_model_that_carries_a_pickle_is_not_opened(
 def test_a_damaged_table_is_refused_with_a_remedy(
     data: dict[str, SplitData], tmp_path: Path, name: str, read: Any
 ) -> None:
-    run = train(data, tmp_path).path
+    run = unsealed(train(data, tmp_path).path)
     (run / f"{name}.csv").write_text("epoch,loss\n1\n")
     with pytest.raises(RunError, match=rf"{name}\.csv cannot be read.*--overwrite"):
         (read or read_predictions)(run)
@@ -149,7 +151,7 @@ def test_a_damaged_table_is_refused_with_a_remedy(
 def test_a_run_of_a_head_that_is_not_registered_is_named(
     data: dict[str, SplitData], tmp_path: Path
 ) -> None:
-    run = train(data, tmp_path).path
+    run = unsealed(train(data, tmp_path).path)
     values = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
     with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):

@@ -17,6 +17,7 @@ from heads.runs.reference import FILE, Reference, read_reference
 from heads.scoring.scorer import open_scorer
 from tests.heads.made import random_labels
 from tests.heads.studio import Studio
+from tests.heads.unsealed import unsealed
 
 
 def test_a_percentile_counts_equal_scores_by_half() -> None:
@@ -29,7 +30,7 @@ def test_a_percentile_counts_equal_scores_by_half() -> None:
 
 def test_a_run_without_its_reference_is_refused(studio: Studio, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(studio.run("ridge"), run)
+    unsealed(shutil.copytree(studio.run("ridge"), run))
     (run / "yardstick.json").unlink()
     with pytest.raises(RunError, match=r"no yardstick\.json"):
         open_scorer(run, weights=studio.weights)
