@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.console import note
-from heads.data.splits import SplitData
+from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
 from heads.experiments.folds import Folding, predict_folds
@@ -109,7 +109,7 @@ def compare(
         features_dir=str(train.cache.path.parent),
         split=HEADLINE,
         threshold=test.labels.threshold,
-        label_note=test.cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         n=len(test),
         trained_on=f"{len(train):,}",
         groups=bool((test.labels.group != "").any()),
@@ -163,7 +163,7 @@ def cross_validate(
         features_dir=f"{cache.path.parent} ({views}, {pool.n_features} features)",
         split=" + ".join(pool.splits),
         threshold=pool.labels.threshold,
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         n=len(pool.labels),
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=bool((pool.labels.group != "").any()),

@@ -16,7 +16,7 @@ import numpy as np
 
 from cache.console import note
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData
+from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
 from heads.experiments.folds import Folding, predict_ways
 from heads.experiments.train import streamed_bytes
@@ -56,7 +56,7 @@ def folds_config(
         extractor=cache.spec,
         splits={split: SplitFacts.of(data[split]) for split in pool.splits},
         features_dir=str(cache.path.parent.resolve()),
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
     )

@@ -11,7 +11,7 @@ from typing import Any
 from cache.console import note
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData
+from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
 from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
@@ -167,7 +167,7 @@ def run_config(
         extractor=cache.spec,
         splits={split: SplitFacts.of(part) for split, part in data.items()},
         features_dir=str(cache.path.parent.resolve()),
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, train.X),
     )

@@ -39,6 +39,13 @@ KINDS: dict[str, Any] = {
     "deviation": dict[str, NUMBER],
     "val": dict[str, NUMBER | list[list[int]]],
 }
+# What a head's state may hold in model.json.
+STATE_KINDS: dict[str, Any] = {
+    **{"score": float, "p_beautiful": float, "note": str, "head": str, "precision": str},
+    **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
+    **{"penalties": list[float], "val_losses": list[float], "best_epoch": int},
+    "task": dict[str, float | list[float]],
+}
 # What senseless bytes lead to, whoever reads them: a head's arrays can be wrong in any way.
 DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
@@ -158,6 +165,7 @@ def load_head(run: Path) -> Head:
     settings, spec = config.settings, config.extractor
     path = run / ("model.keras" if isinstance(settings, NetworkSettings) else "model.npz")
     try:
+        check_kinds(values, STATE_KINDS)
         if isinstance(settings, NetworkSettings):
             read_bytes(path)  # Keras reads it by its name
             head = load_neural_head(config.head, settings, path, values)

@@ -2,7 +2,7 @@
 
 Columns `image_id,group,split,fold,true_mean,true_label,score,p_beautiful,r1..rK,p1..pK`, numbers
 in full precision. `fold` is empty where no folds were made, p1..pK where the head predicts no
-distribution; mean-only labels have neither r nor p columns.
+distribution; mean-only labels have no r columns, and p columns only for a head that had votes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from cache.types import Scale, TextArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
-from heads.errors import RunError
+from heads.errors import HeadError, RunError
 from heads.runs.checksums import REMEDY, read_text
 
 FIRST = ("image_id", "group", "split", "fold", "true_mean", "true_label", "score", "p_beautiful")
@@ -45,18 +45,43 @@ def write_predictions(path: Path, parts: Sequence[SplitPrediction]) -> None:
 
 
 def write_rows(file: TextIO, parts: Sequence[SplitPrediction]) -> None:
-    """Write the header and the rows of all parts to an open file."""
-    levels = parts[0].labels.levels
+    """Write the header and the rows of all parts to an open file.
+
+    Raises:
+        HeadError: votes or predicted distributions of the parts are over other ratings.
+    """
+    widths = {(part.labels.levels, _shares(part)) for part in parts}
+    if len(widths) != 1:
+        raise HeadError(f"One table needs one number of ratings; got votes and shares {widths}.")
+    n_votes, n_shares = widths.pop()
+    names = [f"r{k}" for k in range(1, n_votes + 1)] + [f"p{k}" for k in range(1, n_shares + 1)]
     lines = csv.writer(file, lineterminator="\n")
-    lines.writerow([*FIRST, *(f"{x}{k}" for x in "rp" for k in range(1, levels + 1))])
+    lines.writerow([*FIRST, *names])
     for part in parts:
-        lines.writerows(zip(*_columns(part, levels), strict=True))
+        lines.writerows(zip(*_columns(part), strict=True))
 
 
-def _columns(part: SplitPrediction, levels: int) -> list[list[Any]]:
+def _shares(part: SplitPrediction) -> int:
+    """Return how many columns the predicted distributions get; they are blank where there are none.
+
+    Raises HeadError for distributions over other ratings than the votes.
+    """
+    levels, distribution = part.labels.levels, part.prediction.distribution
+    if distribution is None:
+        return levels
+    predicted = int(distribution.shape[1])
+    if levels not in (0, predicted):
+        raise HeadError(
+            f"The head predicts {predicted} ratings, and these photographs have votes over "
+            f"{levels}. Use a cache of the scale that it was trained on."
+        )
+    return predicted
+
+
+def _columns(part: SplitPrediction) -> list[list[Any]]:
     labels, prediction, n = part.labels, part.prediction, len(part.labels)
     votes = [] if labels.votes is None else labels.votes.T.tolist()
-    shares = [list(repeat("", n))] * levels
+    shares = [list(repeat("", n))] * labels.levels
     if prediction.distribution is not None:
         shares = prediction.distribution.T.tolist()
     return [

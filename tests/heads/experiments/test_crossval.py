@@ -22,6 +22,7 @@ from heads.experiments.folds import (
 )
 from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.runs.files import read_config
+from tests.heads.unsealed import unsealed
 
 QUICK = NetworkSettings(hidden=(), epochs=2)
 
@@ -93,7 +94,7 @@ def test_predictions_of_other_photographs_are_no_folds_of_these(
     given = ["compare", "--folds", "2", "--heads", "ridge"]
     given += ["--features", str(planted), "--out", str(tmp_path)]
     assert main(given) == 0
-    path = tmp_path / "folds-2" / "ridge" / "predictions.csv"
+    path = unsealed(tmp_path / "folds-2" / "ridge") / "predictions.csv"
     header, first, second, *rest = path.read_text().splitlines()
     path.write_text("\n".join([header, second, first, *rest]) + "\n")
     capfd.readouterr()

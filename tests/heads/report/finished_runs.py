@@ -87,7 +87,7 @@ def make_runs(
 def _pretend_epochs(source: Path, target: Path) -> None:
     """Copy a run as one of the head `emd` with five epochs."""
     target.mkdir()
-    for name in ("predictions.csv", "metrics.json"):
+    for name in ("predictions.csv", "metrics.json", "yardstick.json"):
         (target / name).write_bytes((source / name).read_bytes())
     config = replace(read_config(source), head="emd", settings=NetworkSettings())
     write_json(target / "config.json", RunConfig.to_dict(config))
