@@ -72,6 +72,10 @@ def _run_row(path: Path) -> dict[str, Any]:
         "head": config.head,
         "settings": config.settings.to_dict(),
         "features_dir": config.features_dir,
+        "features": config.extractor.sha256,
+        "scale": [reference.scale.lo, reference.scale.hi],
+        "threshold": reference.threshold,
+        "limit": config.limit,
         "label_note": config.label_note,
         "n_train": config.splits["train"].n,
         "metrics": {name: metrics.get(name) for name in SHOWN},
@@ -88,12 +92,18 @@ def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
             lines.append(f"  {name:{width}}  {row['error']}")
             continue
         values = "".join(_number(row["metrics"][metric]) for metric in SHOWN)
-        note = f" ({row['label_note']})" if row["label_note"] else ""
         lines.append(
             f"  {name:{width}}  {row['head']:13}{values}  {row['n_train']:,} photographs of "
-            f"{row['features_dir']}{note}"
+            f"{row['features_dir']} ({_data_words(row)})"
         )
     return "\n".join(lines)
+
+
+def _data_words(row: Mapping[str, Any]) -> str:
+    """Return what metrics of two runs cannot be compared without."""
+    (lo, hi), note = row["scale"], row["label_note"]
+    words = f"features {row['features'][:8]}, scale {lo:g}..{hi:g}, beautiful above "
+    return words + row["threshold"] + (f"; {note}" if note else "")
 
 
 def _number(value: float | None) -> str:

@@ -18,6 +18,7 @@ from cache.console import note
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
+from heads.experiments.duplicates import Found
 from heads.experiments.folds import Folding, predict_ways
 from heads.experiments.train import streamed_bytes
 from heads.metrics.comparison import (
@@ -91,9 +92,11 @@ class FoldedRun:
 
 
 def folded(
-    config: FoldsConfig, folding: Folding, out: Path, floor: Sample, *, overwrite: bool
+    config: FoldsConfig, folding: Folding, out: Path, floor: Sample, found: Found, *, overwrite: bool
 ) -> FoldedRun:
     """Train a head on every fold of every way and write it below `out`; reuse an equal one.
+
+    `found` are the duplicates in the pool.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
@@ -111,7 +114,9 @@ def folded(
         for number in range(config.seeds):
             part = predictions[number * per_seed : (number + 1) * per_seed]
             write_folds(temporary / config.predictions_file(number), folding, part)
-        files.write_json(temporary / "metrics.json", _metrics(config, done))
+        metrics = _metrics(config, done)
+        metrics["duplicates"] = found.to_dict(predictions, folding.pool.labels)
+        files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
     return done
 

@@ -13,6 +13,8 @@ from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
+from heads.experiments.duplicates import FILE as DUPLICATES_FILE
+from heads.experiments.duplicates import Found, across_splits
 from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
 from heads.models.base import Head, History
@@ -84,11 +86,13 @@ def train_run(
     overwrite: bool,
     keep_others: bool = False,
     floor: Sample | None = None,
+    found: Found | None = None,
 ) -> TrainedRun:
     """Train as `train` does, with its errors, by the configuration of a run.
 
     `overwrite` and `keep_others` are those of `heads.runs.folder.place`; `floor` is the constant
-    head on the same data, if it has been measured already.
+    head on the same data and `found` the duplicates in them, if they are known already; whoever
+    knows them says so.
     """
     path, reused = folder.place(
         out, config.head, config.identity, overwrite=overwrite, keep_others=keep_others
@@ -100,7 +104,9 @@ def train_run(
     with folder.publishing(path) as temporary:
         fitted = _fit(config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
+        duplicates = found or across_splits(data, HEADLINE)
         metrics = _metrics(fitted, sample, data, floor or floor_of(data))
+        metrics["duplicates"] = duplicates.to_dict([sample.prediction], sample.labels)
         files.write_model(temporary, fitted.head)
         reference = Reference.of(fitted.head, data["train"])
         files.write_json(temporary / REFERENCE_FILE, reference.to_dict())
@@ -109,10 +115,15 @@ def train_run(
             temporary / "predictions.csv",
             [SplitPrediction(s, "", data[s].labels, p) for s, p in fitted.predictions.items()],
         )
+        if len(duplicates.pairs):
+            text = duplicates.text()
+            (temporary / DUPLICATES_FILE).write_text(text, encoding="utf-8")
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
     if remark := fitted.head.state()[1].get("note"):
         note(f"{path}: {remark}")
+    if found is None and duplicates.words:
+        note(f"{path / DUPLICATES_FILE}: {duplicates.words}")
     return TrainedRun(path, False, metrics, sample)
 
 

@@ -59,6 +59,16 @@ class RunData:
         """Whether every photograph got the same score."""
         return bool(np.ptp(self.prediction.score) == 0)
 
+    @property
+    def duplicates(self) -> int:
+        """How many photographs of test look like one of training, as far as the run says."""
+        return int(self.metrics.get("duplicates", {}).get("n") or 0)
+
+    def without_duplicates(self, metric: str) -> float | None:
+        """Return a metric of the others; None for a dash."""
+        value: float | None = (self.metrics["duplicates"].get("without") or {}).get(metric)
+        return value
+
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""
         value: float | None = self.stored.value(metric)

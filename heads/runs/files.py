@@ -38,6 +38,7 @@ KINDS: dict[str, Any] = {
     "verdict": dict[str, str | None],
     "deviation": dict[str, NUMBER],
     "val": dict[str, NUMBER | list[list[int]]],
+    "duplicates": dict[str, NUMBER | dict[str, NUMBER]],
 }
 # What a head's state may hold in model.json.
 STATE_KINDS: dict[str, Any] = {

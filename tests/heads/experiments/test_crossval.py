@@ -60,7 +60,8 @@ def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
     first, err = run()
     assert "sigmoid: trained 8 times." in err
     folder = tmp_path / "folds-2"
-    files = ["config.json", "metrics.json", "predictions-seed-1.csv", "predictions.csv"]
+    files = ["config.json", "files.json", "metrics.json"]
+    files += ["predictions-seed-1.csv", "predictions.csv"]
     assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
     config = json.loads((folder / "sigmoid" / "config.json").read_text())
     assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
