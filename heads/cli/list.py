@@ -102,8 +102,9 @@ def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
 def _data_words(row: Mapping[str, Any]) -> str:
     """Return what metrics of two runs cannot be compared without."""
     (lo, hi), note = row["scale"], row["label_note"]
-    words = f"features {row['features'][:8]}, scale {lo:g}..{hi:g}, beautiful above "
-    return words + row["threshold"] + (f"; {note}" if note else "")
+    words = f"features {row['features'][:8]}, scale {lo:g}..{hi:g}"
+    words += f", beautiful above {row['threshold']}"
+    return words + (f"; {note}" if note else "")
 
 
 def _number(value: float | None) -> str:

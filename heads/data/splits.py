@@ -129,7 +129,7 @@ def _features(cache: FeatureCache, rows: IntArray, memory_bytes: int | None) -> 
 
 
 def check_together(caches: Mapping[str, FeatureCache]) -> None:
-    """Refuse caches that are not what they are used as, were made differently, or share photographs.
+    """Refuse caches that are not what they are used as, differ in making, or share photographs.
 
     `caches` are by the split that each is used as. What does no harm but should be known, such as
     another engine, is said as a note.
@@ -209,7 +209,9 @@ def _note_other_origin(first: FeatureCache, second: FeatureCache) -> None:
         if (mine := getattr(origins[0], name)) != (theirs := getattr(origins[1], name))
     ]
     if differing:
-        note(f"{first.path} and {second.path} were made with another {', another '.join(differing)}.")
+        note(
+            f"{first.path} and {second.path} were made with another {', another '.join(differing)}."
+        )
 
 
 def _shown(origin: str | Mapping[str, str]) -> str:

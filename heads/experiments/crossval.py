@@ -92,7 +92,13 @@ class FoldedRun:
 
 
 def folded(
-    config: FoldsConfig, folding: Folding, out: Path, floor: Sample, found: Found, *, overwrite: bool
+    config: FoldsConfig,
+    folding: Folding,
+    out: Path,
+    floor: Sample,
+    found: Found,
+    *,
+    overwrite: bool,
 ) -> FoldedRun:
     """Train a head on every fold of every way and write it below `out`; reuse an equal one.
 

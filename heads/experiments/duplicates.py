@@ -105,9 +105,7 @@ def across_splits(data: Mapping[str, SplitData], measured: str) -> Found:
     return Found(_ids(data, tuple(data)), split, pairs, of_all[split == measured])
 
 
-def across_groups(
-    data: Mapping[str, SplitData], splits: Sequence[str], group: IntArray
-) -> Found:
+def across_groups(data: Mapping[str, SplitData], splits: Sequence[str], group: IntArray) -> Found:
     """Find photographs of a pool of splits that nearly equal one of another group, (n,) numbers:
     folds may part the two."""
     pairs = _pairs(data, splits, group)

@@ -36,6 +36,7 @@ from heads.runs.reference import read_reference
 RANKED_BY = "srcc"
 RELIABILITY_SEED = 0
 OTHER_PHOTOGRAPHS = "other photographs"
+NONE = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +199,7 @@ def _read_run(
         caches[folder] = opened
     stored, reference = read_predictions(path), read_reference(path)
     labels = stored.labels(metrics["split"], reference.scale, reference.threshold)
-    if len(labels) != metrics["n"]:
+    if len(labels) != metrics["n"] or not len(labels):
         raise RunError(
             f"{path / 'predictions.csv'} has {len(labels)} photographs of {metrics['split']}; "
             f"metrics.json measured {metrics['n']}. Train the head again with --overwrite."
@@ -237,10 +238,10 @@ def _other_labels(one: Labels, other: Labels) -> str:
         return "another scale"
     if one.threshold != other.threshold:
         return "another threshold of beautiful"
-    no_votes = one.votes is None or other.votes is None
-    same_votes = one.votes is other.votes if no_votes else np.array_equal(one.votes, other.votes)
-    if not (same_votes and np.array_equal(one.mean, other.mean)):
-        return "other labels of these photographs"
+    mine, theirs = one.columns(), other.columns()
+    for name in ("votes", "mean"):
+        if not np.array_equal(mine.get(name, NONE), theirs.get(name, NONE)):
+            return "other labels of these photographs"
     return "" if np.array_equal(one.group, other.group) else "other groups of these photographs"
 
 

@@ -33,13 +33,14 @@ KINDS: dict[str, Any] = {
     **{"head": str, "split": str, "n": int, "n_train": int, "fit_seconds": float},
     **{"ranking_only": bool, "label_by_p": bool, "confusion": list[list[int]] | None},
     "intervals": dict[str, tuple[NUMBER, NUMBER] | None],
-    "floor": dict[str, NUMBER | list[list[int]]],
+    "floor": dict[str, Any],
     "difference": dict[str, tuple[NUMBER, NUMBER, NUMBER] | None],
     "verdict": dict[str, str | None],
     "deviation": dict[str, NUMBER],
-    "val": dict[str, NUMBER | list[list[int]]],
-    "duplicates": dict[str, NUMBER | dict[str, NUMBER]],
+    "val": dict[str, Any],
+    "duplicates": dict[str, Any],
 }
+DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | None}
 # What a head's state may hold in model.json.
 STATE_KINDS: dict[str, Any] = {
     **{"score": float, "p_beautiful": float, "note": str, "head": str, "precision": str},
@@ -133,6 +134,10 @@ def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
         raise RunError(f"{path} is damaged: {', '.join(wrong)} cannot be read. {REMEDY}")
     try:
         check_kinds(values, dict.fromkeys(values, NUMBER) | KINDS)
+        for name in ("floor", "val"):
+            inner = values.get(name, {})
+            check_kinds(inner, dict.fromkeys(inner, NUMBER) | KINDS)
+        check_kinds(values.get("duplicates", {}), DUPLICATES_KINDS)
         if values.get("split", SPLITS[-1]) not in SPLITS:
             raise ValueError(f"there is no split {values['split']}")
     except ValueError as error:

@@ -78,7 +78,7 @@ def fits(value: Any, kind: Any) -> bool:
         return isinstance(value, str) and _can_be_shown(value)
     if kind in (int, float):
         return _is_number(value, kind)
-    return isinstance(value, kind)
+    return kind is Any or isinstance(value, kind)
 
 
 def _is_number(value: Any, kind: type) -> bool:
@@ -90,7 +90,7 @@ def _is_number(value: Any, kind: type) -> bool:
 
 
 def _can_be_shown(text: str) -> bool:
-    """Whether a text has no NUL and no half of a pair; bytes of a path stay as Python reads them."""
+    """Whether a text has no NUL or half of a pair; bytes of a path stay as Python reads them."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -129,8 +129,14 @@ def test_caches_made_differently_are_refused_with_the_field(
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (SplitRule("val", "hash", 1, 0.1, 0.2, 0, kind=SplitKind.HASH), "--split-seed differs, 0 and 1"),
-        (SplitRule("val", "hash", 0, 0.2, 0.2, 0, kind=SplitKind.HASH), "--val-fraction differs, 0.1"),
+        (
+            SplitRule("val", "hash", 1, 0.1, 0.2, 0, kind=SplitKind.HASH),
+            "--split-seed differs, 0 and 1",
+        ),
+        (
+            SplitRule("val", "hash", 0, 0.2, 0.2, 0, kind=SplitKind.HASH),
+            "--val-fraction differs, 0.1",
+        ),
         (SplitRule("val", "hash", 0, 0.1, 0.3, 0, kind=SplitKind.HASH), "--test-fraction differs"),
         (
             SplitRule("val", "a list", 0, 0.1, 0.2, 0, kind=SplitKind.OFFICIAL),
@@ -158,7 +164,9 @@ def test_labels_with_other_columns_are_refused(tmp_path: Path) -> None:
     rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
     write_ruled(tmp_path, rule, "a", challenge=np.array([3], np.int32))
     write_ruled(tmp_path, replace(rule, split="val"), "b")
-    with pytest.raises(MismatchError, match=r"their columns of labels differs, .*'challenge'\] and"):
+    with pytest.raises(
+        MismatchError, match=r"their columns of labels differs, .*'challenge'\] and"
+    ):
         load_splits(tmp_path, splits=("train", "val"))
 
 
@@ -168,10 +176,14 @@ def test_a_file_of_another_split_than_it_is_used_as_is_refused(tmp_path: Path) -
     (folder / "test.h5").rename(folder / "train.h5")
     (folder / "spare.h5").rename(folder / "test.h5")
     for splits in (SPLITS, ("test",)):
-        with pytest.raises(MismatchError, match=r"is used as t\w+ and holds the split t\w+: it was"):
+        with pytest.raises(
+            MismatchError, match=r"is used as t\w+ and holds the split t\w+: it was"
+        ):
             load_splits(folder, splits=splits)
     shutil.copy(folder / "test.h5", folder / "val.h5")
-    words = r"val\.h5 is used as val and holds the split train.*its name back, train\.h5, and make val"
+    words = (
+        r"val\.h5 is used as val and holds the split train.*its name back, train\.h5, and make val"
+    )
     with pytest.raises(MismatchError, match=words):
         load_splits(folder, splits=("val",))
 
@@ -192,9 +204,7 @@ def test_a_note_of_one_split_is_shown_with_its_split(tmp_path: Path) -> None:
     assert joint_note([val]) == ""
 
 
-def test_another_data_folder_is_noted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_data_folder_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
     write_ruled(tmp_path, rule, "a", data_root="/photos")
     write_ruled(tmp_path, replace(rule, split="val"), "b", data_root="/old/photos")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cache.errors import IncompleteCacheError
+from cache.errors import IncompleteCacheError, MismatchError
 from cache.store import open_cache
 from heads.data.splits import load_splits
 from heads.errors import RunError
@@ -19,6 +20,8 @@ from heads.report.write import write_report
 from heads.runs.predictions import read_predictions
 from tests.heads.report.finished_runs import ALL_HEADS, PLAN, SIZES, make_features, make_runs
 from tests.heads.unsealed import unsealed
+
+OTHER_VOTES = replace(PLAN, votes=90)
 
 
 def test_known_bootstraps_change_nothing(own: Path) -> None:
@@ -66,8 +69,47 @@ def test_labels_that_changed_since_are_refused(own: Path) -> None:
     lines = path.read_text().splitlines()
     lines = [_flipped(line) if line.startswith(f"{first},") else line for line in lines]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(RunError, match="calls other photographs beautiful than its labels and the threshold 4 do"):
+    with pytest.raises(
+        RunError, match="calls other photographs beautiful than its labels and the threshold 4 do"
+    ):
         read_report(own)
+
+
+def test_runs_on_another_scale_or_threshold_are_left_out_by_name(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("constant", "ridge"), trained=False)
+    for plan, said in (
+        (replace(PLAN, levels=5), "other labels of these photographs"),
+        (replace(PLAN, threshold="5"), "another threshold of beautiful"),
+    ):
+        features = make_features(tmp_path / said, plan)
+        train("ridge-dist", load_splits(features), runs, overwrite=True)
+        report = read_report(runs)
+        assert {run.name for run in report.runs} == {"constant", "ridge"}
+        assert report.left_out["ridge-dist"].startswith("measured on another ")
+    assert report.left_out == {"ridge-dist": f"measured on {said}"}
+
+
+def test_a_run_whose_test_cache_has_other_votes_since_is_left_out(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    make_features(shutil.copytree(tmp_path, tmp_path / "new", ignore=_everything), OTHER_VOTES)
+    shutil.rmtree(tmp_path / "features")
+    (tmp_path / "new" / "features").rename(tmp_path / "features")
+    words = (
+        "was measured on other labels of these photographs than .*test.h5 holds: that was extracted"
+    )
+    with pytest.raises(RunError, match=words):
+        read_report(runs)
+
+
+def test_caches_under_each_others_names_are_refused(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    shutil.copy(tmp_path / "features" / "train.h5", tmp_path / "features" / "test.h5")
+    with pytest.raises(MismatchError, match="is used as test and holds the split train"):
+        read_report(runs)
+
+
+def _everything(folder: str, names: list[str]) -> list[str]:
+    return names
 
 
 def _flipped(line: str) -> str:

