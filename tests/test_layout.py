@@ -25,6 +25,7 @@ SCENARIOS = {
     "extract/test_without_tensorflow.py": "a whole extraction on Keras' other backend",
     "heads/models/test_contract.py": "what every registered head must do, whichever it is",
     "heads/report/test_in_browser.py": "the page's script, run by a browser",
+    "heads/runs/test_tampered.py": "every file of a run damaged in every way",
     "heads/test_public_names.py": "the public names of heads/__init__.py",
 }
 

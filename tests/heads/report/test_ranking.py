@@ -13,6 +13,7 @@ from heads.experiments.train import train
 from heads.metrics.catalogue import METRICS
 from heads.report.data import read_report
 from heads.report.ranking import ranking
+from heads.report.run import differences
 from heads.report.write import write_report
 from tests.heads.report.finished_runs import (
     ALL_HEADS,
@@ -86,11 +87,10 @@ def test_runs_of_other_features_limits_and_notes_name_what_differs(
     named = {row.run.name: row.differs for row in ranking(data).rows}
     assert set(named) == {"constant", "ridge", "ridge-dist", "logistic"}
     assert named[data.best.name] == []
-    usual = data.best.name == "ridge"
-    assert named["ridge-dist"] == (["--limit 50"] if usual else named["ridge-dist"])
-    assert named["logistic"] == (
-        ["weights sha256 111111111111", "no note on its labels"] if usual else named["logistic"]
-    )
+    by_name = {run.name: run for run in data.runs}
+    other = ["weights sha256 111111111111", "no note on its labels"]
+    assert differences(by_name["ridge-dist"], by_name["ridge"]) == ["--limit 50"]
+    assert differences(by_name["logistic"], by_name["ridge"]) == other
     text = write_report(runs).read_text()
     assert f"the last column names what differs from {data.best.name}" in text
     assert all("; ".join(words) in text for words in named.values())
