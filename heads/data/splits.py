@@ -25,6 +25,7 @@ from heads.errors import HeadError, SplitOverlapError
 
 SPLITS = ("train", "val", "test")
 SHOWN_NAMES = 5
+NOTE_FILE = "labels-note.txt"
 # Of a file's provenance, what should be known where two files differ, in words.
 ORIGINS = {
     "data_root": "data folder",
@@ -136,7 +137,8 @@ def check_together(caches: Mapping[str, FeatureCache]) -> None:
 
     Raises:
         MismatchError: one is of another split or a part of one, or two differ in extractor, scale,
-            threshold, labels' columns or the rule that split them; the message names the field.
+            threshold, labels' columns, the rule that split them or the files of their labels; the
+            message names what differs.
         SplitOverlapError: an id or a group stands in two of them; the message names some.
     """
     for split, cache in caches.items():
@@ -144,6 +146,7 @@ def check_together(caches: Mapping[str, FeatureCache]) -> None:
     for first, second in combinations(caches.values(), 2):
         _check_same_making(first, second)
         _check_disjoint(first, second)
+        _check_same_label_files(first, second)
     for other in list(caches.values())[1:]:
         _note_other_origin(next(iter(caches.values())), other)
 
@@ -198,6 +201,24 @@ def _labelled(cache: FeatureCache) -> dict[str, object]:
         "--test-fraction": rule.test_fraction,
         "--split-seed": rule.seed if drawn else 0,
     }
+
+
+def _check_same_label_files(first: FeatureCache, second: FeatureCache) -> None:
+    """Refuse splits of two versions of a file of labels, as far as both know theirs.
+
+    A remark that came later decides nothing; `joint_note` shows it.
+    """
+    # Files that are older than the attribute do not know them.
+    mine, theirs = (
+        getattr(cache.header.provenance, "label_files", {}) for cache in (first, second)
+    )
+    for name in sorted(mine.keys() & theirs.keys() - {NOTE_FILE}):
+        if mine[name] != theirs[name]:
+            raise MismatchError(
+                f"{first.path} and {second.path} cannot be used together: {name} changed between "
+                "their extractions, so their labels differ. Extract all splits in one run "
+                "(`extract --split all`); photographs that did not change are not read again."
+            )
 
 
 def _note_other_origin(first: FeatureCache, second: FeatureCache) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from cache.labels import LabelTable, Manifest
 from cache.store import FeatureCache, open_cache
 from cache.types import SplitKind, SplitRule
 from heads.data.features import memory_budget
-from heads.data.splits import SPLITS, joint_note, load_splits
+from heads.data.splits import SPLITS, check_together, joint_note, load_splits
 from heads.errors import HeadError, SplitOverlapError
 from tests.heads.planted import Plan, plant, plant_split, spec
 from tests.helpers import write_cache
@@ -168,6 +169,33 @@ def test_labels_with_other_columns_are_refused(tmp_path: Path) -> None:
         MismatchError, match=r"their columns of labels differs, .*'challenge'\] and"
     ):
         load_splits(tmp_path, splits=("train", "val"))
+
+
+def test_splits_of_two_versions_of_the_labels_are_refused(tmp_path: Path) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    train = write_ruled(tmp_path, rule, "a")
+    test = write_ruled(tmp_path, replace(rule, split="test"), "b")
+    caches = {"train": train, "test": test}
+    note_alone = {"labels.csv": "1" * 64, "labels-note.txt": "3" * 64}
+    for files, refused in (
+        ({"labels.csv": "1" * 64, "labels-note.txt": ""}, False),
+        (note_alone, False),
+        ({"labels.csv": "2" * 64}, True),
+        ({}, False),
+    ):
+        know_label_files(train, note_alone)
+        know_label_files(test, files)
+        if not refused:
+            check_together(caches)
+            continue
+        with pytest.raises(MismatchError, match=r"labels\.csv changed between their extractions"):
+            check_together(caches)
+
+
+def know_label_files(cache: FeatureCache, files: dict[str, str]) -> None:
+    """Let a cache know the SHA-256 of the files that its labels come from."""
+    provenance = SimpleNamespace(**vars(cache.header.provenance) | {"label_files": files})
+    cache.header = SimpleNamespace(**vars(cache.header) | {"provenance": provenance})
 
 
 def test_a_file_of_another_split_than_it_is_used_as_is_refused(tmp_path: Path) -> None:
