@@ -129,3 +129,20 @@ def test_caches_that_moved_are_found_by_their_option(tmp_path: Path) -> None:
     with pytest.raises(IncompleteCacheError):
         read_report(runs)
     assert len(read_report(runs, moved).labels) == 60
+
+
+def test_predictions_of_fewer_photographs_than_were_measured_are_refused(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    path = unsealed(runs / "ridge") / "predictions.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    words = r"predictions\.csv has 59 photographs of test; metrics\.json measured 60"
+    with pytest.raises(RunError, match=words):
+        read_report(runs)
+
+
+def test_a_remark_that_came_later_is_shown_beside_the_earlier_one(own: Path) -> None:
+    data = read_report(own)
+    assert data.note == "votes are simulated"
+    assert replace(data, note_now="by experts").note == "by experts; votes are simulated"
+    assert replace(data, note_now="").note == "votes are simulated"
+    assert replace(data, note_now="votes are simulated twice").note == "votes are simulated twice"

@@ -15,7 +15,7 @@ from heads.data.splits import SplitData, load_splits
 from heads.errors import RunError
 from heads.models.neural.settings import NetworkSettings
 from heads.runs.config import RunConfig
-from heads.runs.files import load_head, read_config, read_history
+from heads.runs.files import load_head, read_config, read_history, read_metrics
 from heads.runs.predictions import read_predictions
 from tests.heads.planted import keras_saves
 from tests.heads.runs.training import train
@@ -156,3 +156,50 @@ def test_a_run_of_a_head_that_is_not_registered_is_named(
     (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
     with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):
         read_config(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"settings": QUICK.to_dict()}, "its settings are not those of the head ridge"),
+        ({"extractor_sha256": "0" * 64}, "its extractor does not match its fingerprint"),
+        ({"seed": "0"}, "seed cannot be '0'"),
+        ({"features_dir": "a\0b"}, "features_dir cannot be"),
+        ({"splits": {}}, "it needs the splits train, val, test"),
+    ],
+)
+def test_a_config_that_contradicts_itself_is_refused(
+    data: dict[str, SplitData], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    path = unsealed(train(data, tmp_path).path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(RunError, match=rf"config\.json is damaged: .*{said}.*--overwrite"):
+        read_config(path.parent)
+
+
+def test_metrics_of_no_split_are_refused(data: dict[str, SplitData], tmp_path: Path) -> None:
+    path = unsealed(train(data, tmp_path).path) / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split": "all"}))
+    with pytest.raises(RunError, match=r"metrics\.json is damaged: there is no split all"):
+        read_metrics(path.parent)
+
+
+def test_arrays_that_are_compressed_or_not_finite_are_not_opened(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = unsealed(train(data, tmp_path).path)
+    with np.load(run / "model.npz") as stored:
+        arrays = dict(stored)
+    np.savez_compressed(run / "model.npz", **arrays)
+    with pytest.raises(RunError, match=r"model\.npz cannot be loaded.*its arrays are compressed"):
+        load_head(run)
+    np.savez(run / "model.npz", **arrays | {"bias": np.full(1, np.nan)})
+    with pytest.raises(RunError, match="bias holds other than finite numbers"):
+        load_head(run)
+
+
+def test_a_history_without_epochs_is_refused(tmp_path: Path) -> None:
+    for text in ("loss\n1\n", "epoch,loss\n1,nan\n", "epoch,loss,loss\n1,2,3\n"):
+        (tmp_path / "history.csv").write_text(text)
+        with pytest.raises(RunError, match="it needs an epoch and finite numbers"):
+            read_history(tmp_path)

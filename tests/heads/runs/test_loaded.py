@@ -45,7 +45,5 @@ def test_a_model_over_other_ratings_than_the_scale_is_refused(
     )
     for name in ("model.npz", "model.json"):
         shutil.copy(other / name, run / name)
-    with pytest.raises(
-        RunError, match=r"its model predicts 7 ratings, its scale is 1 to 10\. Train"
-    ):
+    with pytest.raises(RunError, match="its model predicts 7 ratings, its scale is 1 to 10"):
         load_run(run)

@@ -55,3 +55,24 @@ def test_a_long_training_set_is_kept_as_even_steps_of_its_order(tmp_path: Path) 
     again = read_reference(tmp_path)
     assert (again.scale, again.threshold) == (train.labels.scale, train.labels.threshold)
     np.testing.assert_array_equal(again.train_scores, reference.train_scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train_scores": []}, "train_scores need to be numbers in rising order"),
+        ({"train_scores": [2, 1]}, "train_scores need to be numbers in rising order"),
+        ({"train_scores": [1, "2"]}, "train_scores cannot be"),
+        ({"threshold": "1e999999999"}, "threshold needs to be a decimal number"),
+        ({"scale": [7, 1]}, "A scale needs finite bounds"),
+    ],
+)
+def test_a_reference_of_other_kinds_is_refused(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    values = {"scale": [1, 7], "threshold": "4.5", "train_scores": [1, 2.5]}
+    write_json(tmp_path / FILE, values)
+    assert read_reference(tmp_path).threshold == "4.5"
+    write_json(tmp_path / FILE, values | changes)
+    with pytest.raises(RunError, match=rf"yardstick\.json is damaged: .*{said}"):
+        read_reference(tmp_path)
