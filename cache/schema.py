@@ -179,12 +179,14 @@ def read_header(file: h5py.File, path: Path) -> Header:
 
 def _parse_header(attrs: h5py.AttributeManager) -> Header:
     lo, hi = (float(bound) for bound in attrs["scale"])
+    scale, threshold = Scale(lo, hi), str(attrs["threshold"])
+    scale.threshold(threshold)
     spec = ExtractorSpec.from_dict(json.loads(attrs["extractor"]))
     return Header(
         split=str(attrs["split"]),
         split_rule=_parse_rule(attrs),
-        scale=Scale(lo, hi),
-        threshold=str(attrs["threshold"]),
+        scale=scale,
+        threshold=threshold,
         spec=spec,
         manifest_sha256=str(attrs["manifest_sha256"]),
         provenance=Provenance(

@@ -7,7 +7,7 @@ the index of files and what is known of each.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.labels import LabelTable
+from cache.errors import LabelError
+from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
+from cache.tables import quoted, read_lines
 from cache.types import TextArray
 
 NOTE_FILE = "labels-note.txt"
@@ -52,7 +54,8 @@ class BadRows:
 class FolderLabels:
     """Every labelled photograph of a folder, in the order of the labels file `source`.
 
-    `split` (N,) where the file names splits; `official_test` the ids of an official test list.
+    `split` (N,) where the file names splits; `official_test` the ids of an official test list;
+    `remarks` what people should know of how the file was read.
     """
 
     table: LabelTable
@@ -60,6 +63,7 @@ class FolderLabels:
     bad: BadRows = field(default_factory=BadRows)
     split: TextArray | None = None
     official_test: frozenset[str] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,6 +88,7 @@ class PhotographIndex:
 
     def __init__(self, data: Path) -> None:
         self._paths: dict[str, str] = {}
+        self._others: dict[str, str] = {}
         for folder in ("", "images", "images/images"):
             self._list(data, folder)
 
@@ -93,6 +98,8 @@ class PhotographIndex:
                 for entry in sorted(entry.name for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
+                        if stem in self._paths:
+                            self._others[stem] = self._paths[stem]
                         self._paths[stem] = f"{folder}/{entry}" if folder else entry
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -100,6 +107,17 @@ class PhotographIndex:
     def find(self, image_id: str) -> str:
         """Return the path relative to the data folder, images/<id>.jpg where there is no file."""
         return self._paths.get(image_id) or f"images/{image_id}.jpg"
+
+    def remarks(self, image_ids: Sequence[str]) -> tuple[str, ...]:
+        """Say which of several files is read, where ids have several."""
+        several = [image_id for image_id in image_ids if image_id in self._others]
+        if not several:
+            return ()
+        read, other = self._paths[several[0]], self._others[several[0]]
+        return (
+            f"{len(several):,} of the ids have several photographs: {quoted(read)} is read, for "
+            f"one, and {quoted(other)} is not. Move away those that are not meant.",
+        )
 
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:
@@ -124,9 +142,18 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
 
 
 def read_note(data: Path) -> str:
-    """Return the first line of labels-note.txt, a remark on the votes, or ''."""
+    """Return the first line of labels-note.txt, a remark on the votes, or ''.
+
+    Raises:
+        LabelError: it is not UTF-8 text, or longer than a remark.
+    """
     path = data / NOTE_FILE
     if not path.is_file():
         return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[0] if lines else ""
+    note = next((line.strip() for line in read_lines(path) if line.strip()), "")
+    if len(note) > MAX_TEXT:
+        raise LabelError(
+            f"{path}: the remark has {len(note):,} characters, at most {MAX_TEXT} are taken. Every "
+            "result shows it: shorten it."
+        )
+    return note

@@ -39,4 +39,6 @@ def read_labels(data: Path) -> FolderLabels:
         ) from None
     if labels.bad.count:
         note(labels.bad.summary(labels.source))
+    for remark in labels.remarks:
+        note(remark)
     return labels

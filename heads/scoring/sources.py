@@ -5,7 +5,6 @@ Standard library only; looks at names, never into photographs.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cache.errors import LabelError
+from cache.tables import BYTE_ORDER_MARK, Table, listed, read_table
 from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
@@ -44,7 +44,7 @@ class Sources:
         """
         for word in self._words:
             if word == "-":
-                yield from (Path(line.rstrip("\r\n")) for line in self._stdin if line.strip())
+                yield from _lines(self._stdin)
             elif Path(word).is_dir():
                 yield from self._below(word)
             elif word.lower().endswith(".csv"):
@@ -72,25 +72,39 @@ class Sources:
         return f"Left out, since they are not named as photographs: {kinds}."
 
 
+def _lines(stdin: TextIO) -> Iterator[Path]:
+    """Yield one path a line, as soon as it comes; Windows puts a mark before the first."""
+    for number, line in enumerate(stdin):
+        name = (line if number else line.removeprefix(BYTE_ORDER_MARK)).rstrip("\r\n")
+        if name.strip():
+            yield Path(name)
+
+
 def _listed(path: Path) -> Iterator[Path]:
     """Yield the column `path` or `file` of a CSV file, relative to the CSV's own folder.
 
     As in labels.csv, a file that does not lie there may lie in its folder images/.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            names = rows.fieldnames or ()
-            column = next((name for name in COLUMNS if name in names), None)
-            if column is None:
-                raise LabelError(
-                    f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
-                    f"it has {', '.join(names) or 'no header'}."
-                )
-            for row in rows:
-                yield _placed(path.parent, row[column] or "")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = read_table(path, errors="surrogateescape")  # names of files may be any bytes
+        column = next((name for name in COLUMNS if name in table.columns), None)
+        if column is None:
+            raise LabelError(
+                f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
+                f"it has {listed(table.columns)}."
+            )
+    except OSError as error:
         raise LabelError(f"{path} cannot be read as a CSV file: {error}.") from error
+    yield from [_placed(path.parent, _name(table, column, *row)) for row in table.rows()]
+
+
+def _name(table: Table, column: str, line: int, cells: list[str]) -> str:
+    try:
+        if name := table.named(cells)[column]:
+            return name
+        raise ValueError(f"no {column}")
+    except ValueError as error:
+        raise LabelError(f"{table.path}, line {line}: {error}. Write it anew.") from None
 
 
 def _placed(folder: Path, name: str) -> Path:

@@ -178,6 +178,12 @@ class TestReadHeader:
             ("scale", [2.0, 1.0]),
             ("scale", [1.0, 2.0, 3.0]),
             ("scale", 3),
+            ("scale", [0.0, 1e308]),
+            ("threshold", "five"),
+            ("threshold", "nan"),
+            ("threshold", "1e999999999"),
+            ("threshold", "８"),
+            ("threshold", "7"),  # the upper end of the scale
             ("library_versions", "?"),
             ("engine", b"\xff\xfe"),
         ],
