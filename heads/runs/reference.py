@@ -5,7 +5,6 @@ Kept in the run as `yardstick.json`, so that new photographs are scored without 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import LabelError
-from cache.types import FloatArray, Scale
+from cache.types import FloatArray, Scale, decimal_number
 from heads.data.splits import SplitData
 from heads.errors import RunError
 from heads.models.base import Head
@@ -26,8 +25,6 @@ FILE = "yardstick.json"
 # percentile is then right to about a third of a point.
 SCORED, KEPT = 20_000, 2001
 KINDS = {"scale": tuple[float, float], "threshold": str, "train_scores": list[float]}
-# Powers of ten are left out: 1e999999999 would be worked out digit by digit.
-DECIMAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +71,7 @@ class Reference:
         scores = np.array(values["train_scores"], np.float64)
         if not len(scores) or (np.diff(scores) < 0).any():
             raise ValueError("train_scores need to be numbers in rising order")
-        if not DECIMAL.fullmatch(values["threshold"]):
-            raise ValueError("threshold needs to be a decimal number")
+        decimal_number(values["threshold"])
         return cls(Scale(*values["scale"]), values["threshold"], scores)
 
 
