@@ -29,6 +29,7 @@ SCENARIOS = {
     "heads/models/test_contract.py": "what every registered head must do, whichever it is",
     "heads/report/test_in_browser.py": "the page's script, run by a browser",
     "heads/test_failing_disk.py": "runs and their outputs on a disk that fails at any call",
+    "heads/runs/test_tampered.py": "every file of a run damaged in every way",
     "heads/test_public_names.py": "the public names of heads/__init__.py",
 }
 

@@ -188,5 +188,7 @@ def _json_row(entry: Entry) -> dict[str, object]:
         "run": entry.run,
         "repeats": entry.repeats,
         "deviation": dict(entry.deviation),
+        "features": entry.features,
+        "without_duplicates": None if entry.without is None else dict(entry.without),
         **measures_to_dict(entry.sample, entry.measures),
     }

@@ -59,11 +59,14 @@ def _heads() -> list[dict[str, Any]]:
 
 def _run_row(path: Path) -> dict[str, Any]:
     """Return what is shown of a run; of a damaged one, `error`."""
-    from heads.runs.files import read_config, read_json
+    from heads.runs.checksums import check_files
+    from heads.runs.files import read_config, read_metrics
     from heads.runs.places import features_of, note_of
+    from heads.runs.reference import read_reference
 
     try:
-        config, metrics = read_config(path), read_json(path / "metrics.json")
+        config, metrics, reference = read_config(path), read_metrics(path), read_reference(path)
+        check_files(path)
     except RunError as error:
         return {"run": str(path), "error": str(error)}
     return {
@@ -71,6 +74,10 @@ def _run_row(path: Path) -> dict[str, Any]:
         "head": config.head,
         "settings": config.settings.to_dict(),
         "features_dir": str(features_of(path, config)),
+        "features": config.extractor.sha256,
+        "scale": [reference.scale.lo, reference.scale.hi],
+        "threshold": reference.threshold,
+        "limit": config.limit,
         "label_note": note_of(path, config),
         "n_train": config.splits["train"].n,
         "metrics": {name: metrics.get(name) for name in SHOWN},
@@ -87,12 +94,19 @@ def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
             lines.append(f"  {name:{width}}  {shown(row['error'])}")
             continue
         values = "".join(_number(row["metrics"][metric]) for metric in SHOWN)
-        note = f" ({row['label_note']})" if row["label_note"] else ""
         lines.append(
             f"  {name:{width}}  {shown(row['head']):13}{values}  {row['n_train']:,} photographs of "
-            f"{shown(row['features_dir'] + note)}"
+            f"{shown(row['features_dir'])} ({shown(_data_words(row))})"
         )
     return "\n".join(lines)
+
+
+def _data_words(row: Mapping[str, Any]) -> str:
+    """Return what metrics of two runs cannot be compared without."""
+    (lo, hi), note = row["scale"], row["label_note"]
+    words = f"features {row['features'][:8]}, scale {lo:g}..{hi:g}"
+    words += f", beautiful above {row['threshold']}"
+    return words + (f"; {note}" if note else "")
 
 
 def _number(value: float | None) -> str:

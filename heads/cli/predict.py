@@ -12,6 +12,7 @@ from cache.errors import MismatchError
 from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
+    from cache.types import Scale
     from heads.data.splits import SplitData
     from heads.runs.loaded import LoadedRun
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     with naming_option():
         data = load_splits(folder, [options.split])[options.split]
     _check_features(loaded, data)
+    _check_labels(loaded, data)
     part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
     if options.out is None:
         console.exact_names()
@@ -67,3 +69,22 @@ def _check_features(loaded: LoadedRun, data: SplitData) -> None:
             f"{loaded.path} was trained on features with {name} = {mine!r}; {data.cache.path} has "
             f"{theirs!r}. Extract with the settings of the run's own cache, or train anew."
         )
+
+
+def _check_labels(loaded: LoadedRun, data: SplitData) -> None:
+    """Refuse labels that the run's answers cannot stand beside: of another scale or threshold."""
+    reference = loaded.reference
+    for name, mine, theirs in (
+        ("scale", reference.scale, data.labels.scale),
+        ("threshold of beautiful", reference.threshold, data.labels.threshold),
+    ):
+        if mine != theirs:
+            raise MismatchError(
+                f"{loaded.path} was trained on labels with the {name} {_shown(mine)}; "
+                f"{data.cache.path} has {_shown(theirs)}, so its means and labels cannot be "
+                "compared with the run's. Extract it as the run's own cache, or train anew."
+            )
+
+
+def _shown(value: Scale | str) -> str:
+    return value if isinstance(value, str) else f"{value.lo:g}..{value.hi:g}"

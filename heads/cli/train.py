@@ -129,7 +129,17 @@ def describe(path: Path, metrics: Mapping[str, Any]) -> str:
     ]
     # The confusion matrix has no place in a column.
     lines += [_line(name, stored) for name in METRICS if name != "confusion"]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in [*lines, _without_duplicates(metrics)] if line)
+
+
+def _without_duplicates(metrics: Mapping[str, Any]) -> str:
+    """Return a line about photographs of test that look like one of training; '' for none."""
+    found = metrics.get("duplicates", {})
+    if not found.get("n"):
+        return ""
+    start = f"{found['n']:,} photographs of {metrics['split']} look like one of training"
+    srcc = (found.get("without") or {}).get("srcc")
+    return f"{start}; without them: " + ("nothing is left" if srcc is None else f"srcc {srcc:.4f}")
 
 
 def _line(name: str, stored: StoredMetrics) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from heads.data.distributions import distribution_std
 from heads.data.features import Float32Array
 from heads.data.predictions import predicted_label
+from heads.errors import RunError
 from heads.models.base import Head
 from heads.runs.config import RunConfig
 from heads.runs.files import load_head, read_config
@@ -76,4 +77,18 @@ def load_run(path: Path) -> LoadedRun:
     Raises:
         RunError: no run, or a damaged one.
     """
-    return LoadedRun(path, read_config(path), load_head(path), read_reference(path))
+    run = LoadedRun(path, read_config(path), load_head(path), read_reference(path))
+    _check_ratings(run)
+    return run
+
+
+def _check_ratings(run: LoadedRun) -> None:
+    """Refuse a head whose distributions are over other ratings than those of the run's scale."""
+    spec, scale = run.config.extractor, run.reference.scale
+    nothing = np.zeros((1, len(spec.views), spec.n_features), np.float32)
+    shares = run.head.predict(nothing).distribution
+    if shares is not None and (scale.lo, scale.hi) != (1, shares.shape[1]):
+        raise RunError(
+            f"{run.path} is damaged: its model predicts {shares.shape[1]} ratings, its scale is "
+            f"{scale.lo:g} to {scale.hi:g}. Train the head again with --overwrite."
+        )

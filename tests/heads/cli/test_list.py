@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from cache.store import open_cache
 from heads.cli.main import main
 from heads.models.registry import HEADS
 from tests.heads.cli.command import heads
 from tests.heads.studio import HEADS as TRAINED
 from tests.heads.studio import Studio
+from tests.heads.unsealed import unsealed
 
 
 def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +36,9 @@ def test_runs_are_listed_with_what_they_were_trained_on_and_how_good_they_are(
     text = capsys.readouterr().out
     for head in TRAINED:
         assert f"  {head} " in text
-    assert f"60 photographs of {studio.features}" in text
+    sha256 = open_cache(studio.features / "train.h5").spec.sha256
+    facts = f"(features {sha256[:8]}, scale 1..5, beautiful above 3)"
+    assert f"60 photographs of {studio.features} {facts}" in text
     assert main(["list", str(studio.runs), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["runs"]
     metrics = {row["head"]: row["metrics"] for row in rows}
@@ -45,7 +49,7 @@ def test_runs_are_listed_with_what_they_were_trained_on_and_how_good_they_are(
 def test_a_damaged_run_is_listed_as_such(
     studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(studio.run(), tmp_path / "ridge")
+    unsealed(shutil.copytree(studio.run(), tmp_path / "ridge"))
     (tmp_path / "ridge" / "metrics.json").write_text("{")
     assert main(["list", str(tmp_path)]) == 0
     assert "metrics.json cannot be read" in capsys.readouterr().out

@@ -88,7 +88,33 @@ def test_a_config_repeated_on_other_features_says_that_it_gives_other_numbers(
     assert "numbers: the extractor, train, val are not" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("settings", [{"lr": "3e-4"}, {"hidden": 256}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"head": ["emd"]}, {"seed": "1"}, {"seed": -1}, {"limit": 0.5}, {"features_dir": 3}),
+        *({"settings": [1]}, {"splits": ["train"]}, {"splits": {"train": 3}}),
+    ],
+)
+def test_a_config_with_values_of_the_wrong_kind_is_refused(
+    planted: Path, tmp_path: Path, values: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"head": "ridge", "features_dir": str(planted)} | values))
+    assert heads("train", "--config", file, "--out", tmp_path) == 1
+    (name,) = values
+    assert f"config.json cannot be read: {name} cannot be " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 99_999, '{"seed": NaN}', '{"seed": 1e999}'])
+def test_a_config_that_is_no_proper_json_is_refused(
+    tmp_path: Path, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert heads("train", "--config", tmp_path / "config.json", "--out", tmp_path) == 1
+    assert "config.json cannot be read: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{"lr": "3e-4"}, {"hidden": 256}, {"epochs": 1.5}])
 def test_a_setting_of_the_wrong_kind_is_named(
     planted: Path, tmp_path: Path, settings: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,12 +16,14 @@ import pytest
 
 from cache import schema, store
 from cache.errors import FormatError, IncompleteCacheError, MismatchError
-from cache.store import open_cache
-from cache.types import Status
+from cache.labels import LabelTable, Manifest
+from cache.store import FeatureCache, open_cache
+from cache.types import SplitKind, SplitRule, Status
 from heads.data.features import memory_budget
-from heads.data.splits import load_splits, with_limit
+from heads.data.splits import SPLITS, check_together, joint_note, load_splits, with_limit
 from heads.errors import HeadError, SplitOverlapError
-from tests.heads.planted import Plan, plant, plant_split
+from tests.heads.planted import Plan, plant, plant_split, spec
+from tests.helpers import write_cache
 
 SMALL = Plan(n_features=4)
 
@@ -151,6 +155,24 @@ def test_a_smaller_limit_is_read_from_the_files_as_they_were_opened(tmp_path: Pa
     np.testing.assert_array_equal(fewer.X[:], first)
 
 
+def write_ruled(folder: Path, rule: SplitRule, name: str, **facts: Any) -> FeatureCache:
+    """Write a cache of one photograph by a rule of splitting, and open it."""
+    columns = {"challenge": facts.pop("challenge")} if "challenge" in facts else {}
+    labels = LabelTable(
+        image_id=np.array([name]),
+        path=np.array([f"{name}.jpg"]),
+        group=np.array([""]),
+        mean=np.array([3.0]),
+        scale=SMALL.scale,
+        threshold="5",
+        **columns,
+    )
+    features = np.ones((1, 1, SMALL.n_features), np.float16)
+    path = folder / f"{rule.split}.h5"
+    write_cache(path, Manifest(labels, rule), spec(SMALL), features, **facts)
+    return open_cache(path)
+
+
 def test_only_rows_that_hold_features_are_taken(planted7: Path) -> None:
     train = load_splits(planted7)["train"]
     assert len(train) == 598
@@ -221,6 +243,122 @@ def test_caches_made_differently_are_refused_with_the_field(
     folder = write_pair(tmp_path, other)
     with pytest.raises(MismatchError, match=rf"{said}.*Extract both with the same settings"):
         load_splits(folder, splits=("train", "val"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            SplitRule("val", "hash", 1, 0.1, 0.2, 0, kind=SplitKind.HASH),
+            "--split-seed differs, 0 and 1",
+        ),
+        (
+            SplitRule("val", "hash", 0, 0.2, 0.2, 0, kind=SplitKind.HASH),
+            "--val-fraction differs, 0.1",
+        ),
+        (SplitRule("val", "hash", 0, 0.1, 0.3, 0, kind=SplitKind.HASH), "--test-fraction differs"),
+        (
+            SplitRule("val", "a list", 0, 0.1, 0.2, 0, kind=SplitKind.OFFICIAL),
+            "way of splitting differs, 'hash' and 'official'",
+        ),
+    ],
+)
+def test_splits_of_another_rule_are_refused_with_what_differs(
+    tmp_path: Path, rule: SplitRule, said: str
+) -> None:
+    write_ruled(tmp_path, SplitRule("train", "hash", 0, 0.1, 0.2, 0, kind=SplitKind.HASH), "a")
+    write_ruled(tmp_path, rule, "b")
+    with pytest.raises(MismatchError, match=rf"cannot be used together: their {said}"):
+        load_splits(tmp_path, splits=("train", "val"))
+
+
+def test_a_limit_and_a_seed_that_draws_nothing_may_differ(tmp_path: Path) -> None:
+    column = SplitKind.COLUMN
+    write_ruled(tmp_path, SplitRule("train", "a split column", 0, 0, 0, 5, kind=column), "a")
+    write_ruled(tmp_path, SplitRule("val", "a split column", 7, 0, 0, 0, kind=column), "b")
+    assert len(load_splits(tmp_path, splits=("train", "val"))) == 2
+
+
+def test_labels_with_other_columns_are_refused(tmp_path: Path) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    write_ruled(tmp_path, rule, "a", challenge=np.array([3], np.int32))
+    write_ruled(tmp_path, replace(rule, split="val"), "b")
+    with pytest.raises(
+        MismatchError, match=r"their columns of labels differs, .*'challenge'\] and"
+    ):
+        load_splits(tmp_path, splits=("train", "val"))
+
+
+def test_splits_of_two_versions_of_the_labels_are_refused(tmp_path: Path) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    train = write_ruled(tmp_path, rule, "a")
+    test = write_ruled(tmp_path, replace(rule, split="test"), "b")
+    caches = {"train": train, "test": test}
+    note_alone = {"labels.csv": "1" * 64, "labels-note.txt": "3" * 64}
+    for files, refused in (
+        ({"labels.csv": "1" * 64, "labels-note.txt": ""}, False),
+        (note_alone, False),
+        ({"labels.csv": "2" * 64}, True),
+        ({}, False),
+    ):
+        know_label_files(train, note_alone)
+        know_label_files(test, files)
+        if not refused:
+            check_together(caches)
+            continue
+        with pytest.raises(MismatchError, match=r"labels\.csv changed between their extractions"):
+            check_together(caches)
+
+
+def know_label_files(cache: FeatureCache, files: dict[str, str]) -> None:
+    """Let a cache know the SHA-256 of the files that its labels come from."""
+    provenance = SimpleNamespace(**vars(cache.header.provenance) | {"label_files": files})
+    cache.header = SimpleNamespace(**vars(cache.header) | {"provenance": provenance})
+
+
+def test_a_file_of_another_split_than_it_is_used_as_is_refused(tmp_path: Path) -> None:
+    folder = plant(tmp_path / "features")
+    (folder / "train.h5").rename(folder / "spare.h5")
+    (folder / "test.h5").rename(folder / "train.h5")
+    (folder / "spare.h5").rename(folder / "test.h5")
+    for splits in (SPLITS, ("test",)):
+        with pytest.raises(
+            MismatchError, match=r"is used as t\w+ and holds the split t\w+: it was"
+        ):
+            load_splits(folder, splits=splits)
+    shutil.copy(folder / "test.h5", folder / "val.h5")
+    words = (
+        r"val\.h5 is used as val and holds the split train.*its name back, train\.h5, and make val"
+    )
+    with pytest.raises(MismatchError, match=words):
+        load_splits(folder, splits=("val",))
+
+
+def test_one_shard_is_no_split(tmp_path: Path) -> None:
+    write_ruled(tmp_path, SplitRule("train", "hash", 0, 0.1, 0.2, 0, shard=2, shards=3), "a")
+    with pytest.raises(MismatchError, match=r"is shard 2 of 3 of train alone.*`cache merge`"):
+        load_splits(tmp_path, splits=("train",))
+
+
+def test_a_note_of_one_split_is_shown_with_its_split(tmp_path: Path) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    train = write_ruled(tmp_path, rule, "a", label_note="simulated")
+    val = write_ruled(tmp_path, replace(rule, split="val"), "b")
+    test = write_ruled(tmp_path, replace(rule, split="test"), "c", label_note="by experts")
+    assert joint_note([train, val, test]) == "train: simulated; test: by experts"
+    assert joint_note([train]) == "simulated"
+    assert joint_note([val]) == ""
+
+
+def test_another_data_folder_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    write_ruled(tmp_path, rule, "a", data_root="/photos")
+    write_ruled(tmp_path, replace(rule, split="val"), "b", data_root="/old/photos")
+    load_splits(tmp_path, splits=("train", "val"))
+    said = capsys.readouterr().err
+    assert said.endswith("val.h5 were made with another data folder (/photos; /old/photos).\n")
+    load_splits(tmp_path, splits=("train",))
+    assert capsys.readouterr().err == ""
 
 
 def test_an_id_in_two_splits_is_refused(tmp_path: Path) -> None:

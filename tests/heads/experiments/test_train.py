@@ -30,7 +30,7 @@ def data(planted: Path) -> dict[str, SplitData]:
     return load_splits(planted)
 
 
-ALL_FILES += ["yardstick.json"]
+ALL_FILES += ["yardstick.json", "files.json"]
 
 
 @pytest.mark.parametrize(("head", "model"), [("ridge-dist", "model.npz"), ("emd", "model.keras")])

@@ -17,6 +17,7 @@ from heads.models.neural.settings import NetworkSettings
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, write_history, write_json
 from tests.heads.planted import Plan, features_and_quality, labels_of_quality, spec
+from tests.heads.unsealed import unsealed
 from tests.helpers import write_cache
 
 SIZES = {"train": 120, "val": 40, "test": 60}
@@ -86,7 +87,7 @@ def make_runs(
 def _pretend_epochs(source: Path, target: Path) -> None:
     """Copy a run as one of the head `emd` with five epochs."""
     target.mkdir()
-    for name in ("predictions.csv", "metrics.json"):
+    for name in ("predictions.csv", "metrics.json", "yardstick.json"):
         (target / name).write_bytes((source / name).read_bytes())
     config = replace(read_config(source), head="emd", settings=NetworkSettings())
     write_json(target / "config.json", RunConfig.to_dict(config))
@@ -95,7 +96,7 @@ def _pretend_epochs(source: Path, target: Path) -> None:
 
 def forget_metric(run: Path, metric: str, unknown: str = "sharpness") -> None:
     """Make metrics.json one of an earlier version that lacks a metric, and of a later with one."""
-    path = run / "metrics.json"
+    path = unsealed(run) / "metrics.json"
     values = json.loads(path.read_text())
     for part in (
         values,
@@ -108,7 +109,8 @@ def forget_metric(run: Path, metric: str, unknown: str = "sharpness") -> None:
 
 
 def edit_json(path: Path, **values: object) -> None:
-    """Replace some values of a JSON object."""
+    """Replace some values of a JSON object of a run, of an earlier version then."""
+    unsealed(path.parent)
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
@@ -116,6 +118,7 @@ def make_hostile_runs(folder: Path) -> Path:
     """Finished runs whose note, names and photographs try to write HTML."""
     runs = make_runs(folder, replace(PLAN, label_note=NASTY))
     for path in runs.glob("*/predictions.csv"):
+        unsealed(path.parent)
         quoted = NASTY.replace('"', '""')
         path.write_text(path.read_text().replace("test1,", f'"{quoted}",'))
     for name in ("emd", "ridge"):

@@ -137,6 +137,7 @@ def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> 
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == csv_columns()
+    assert csv_columns()[-4:] == ["n", "n_train", "run", "features"]
     assert csv_columns()[:4] == ["head", "srcc", "srcc_lo", "srcc_hi"]
     assert [row["head"] for row in rows] == ["constant", "emd", "logistic"]
     assert [rows[0][f"srcc{end}"] for end in ("", "_lo", "_hi")] == ["0.0", "0.0", "0.0"]
