@@ -151,20 +151,25 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     return _opened(source, whole)
 
 
-def plain_jpeg(source: Path) -> bytes | None:
-    """Return a file's bytes if it is a JPEG that any decoder reads alike: RGB or grey, upright.
+def peculiarity(source: Path) -> str:
+    """Return what makes a photograph more than plain pixels: rotated, transparent or its mode.
+
+    '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB.
 
     Raises:
-        Unreadable: as `read_photograph`, of a file that cannot be opened; nothing is decoded.
+        Unreadable: as `read_photograph`.
     """
 
-    def plain(image: Image.Image) -> bool:
-        if image.format != "JPEG" or image.mode not in ("RGB", "L"):
-            return False
+    def kind(image: Image.Image) -> str:
+        _refuse_sizes(image, MAX_PIXELS)
+        if _orientation(image) != 1:
+            return "rotated"
         with _reasons():
-            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) == 1)
+            if image.has_transparency_data:
+                return "transparent"
+        return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"
 
-    return source.read_bytes() if _opened(source, plain) else None
+    return _opened(source, kind)
 
 
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:

@@ -141,7 +141,9 @@ def test_the_policy_stops_a_script_that_got_into_the_page(
     page.open(tmp_path / "report.html")
     page.value("document.getElementById('link').click()")
     assert page.value("typeof hit") == "undefined"
-    assert page.value("getComputedStyle(document.querySelector('main p')).color") != "rgb(255, 0, 0)"
+    assert (
+        page.value("getComputedStyle(document.querySelector('main p')).color") != "rgb(255, 0, 0)"
+    )
     assert page.value("document.querySelectorAll('table.ranking thead button').length") == 3
     assert "Content Security Policy" in "".join(page.console)
     page.console.clear()
