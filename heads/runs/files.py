@@ -1,6 +1,6 @@
 """The files of a run: written, and read back without running any code from them.
 
-`model.keras` or `model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
+`model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
 `predictions.csv` is in `heads.runs.predictions`, `yardstick.json` in `heads.runs.reference`.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from heads.errors import HeadError, RunError
-from heads.models.base import Head, History
+from heads.models.base import Arrays, Head, History
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import find_head, load_neural_head
+from heads.models.registry import find_head, load_neural_head, weights_of_keras_file
 from heads.runs.config import FoldsConfig, RunConfig
 
 # What metrics.json says besides metrics, which may come and go from version to version.
@@ -101,12 +101,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_model(folder: Path, head: Head) -> None:
-    """Write model.keras or model.npz, and model.json beside it."""
+    """Write model.npz, and model.json beside it."""
     arrays, values = head.state()
-    if find_head(head.about.name).neural:
-        head.save_model(folder / "model.keras")  # type: ignore[attr-defined]
-    else:
-        np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
 
 
@@ -117,13 +114,13 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    settings = config.settings
-    path = run / ("model.keras" if isinstance(settings, NetworkSettings) else "model.npz")
+    settings, path = config.settings, run / "model.npz"
+    if isinstance(settings, NetworkSettings) and not path.exists():
+        path = run / "model.keras"  # of an earlier version
     try:
+        arrays = _read_arrays(path)
         if isinstance(settings, NetworkSettings):
-            return load_neural_head(config.head, settings, path, values)
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            return load_neural_head(config.head, settings, arrays, values)
         head: Head = find_head(config.head).load().from_state(arrays, values)
         return head
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -131,6 +128,13 @@ def load_head(run: Path) -> Head:
             f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
             "--overwrite."
         ) from error
+
+
+def _read_arrays(path: Path) -> Arrays:
+    if path.suffix == ".keras":
+        return weights_of_keras_file(path)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def write_history(path: Path, history: History) -> None:

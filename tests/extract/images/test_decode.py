@@ -588,7 +588,7 @@ def test_plain_pixels_have_no_peculiarity(tmp_path: Path, mode: str) -> None:
 
 def test_what_makes_a_photograph_more_than_pixels_is_named(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
+    exif[0x0112] = 6
     quarters().save(tmp_path / "turned.jpg", exif=exif)
     quarters().convert("CMYK").save(tmp_path / "print.jpg")
     quarters().convert("RGBA").save(tmp_path / "clear.png")
