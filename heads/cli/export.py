@@ -77,15 +77,15 @@ def _words(done: Checked) -> str:
         f"from the run's (allowed {done.allowed:.2g}), probabilities by at most "
         f"{done.p_difference:.2g}."
     ]
+    n = done.photographs
     if done.prepared:
         lines.append(
-            f"pixels_u8 is upright RGB, alpha on white: {sum(done.prepared.values())} of the "
-            f"{done.photographs} photographs had to be made so, as docs/scoring-and-export.md shows."
+            f"pixels_u8 is upright RGB, alpha on white: {sum(done.prepared.values())} of the {n} "
+            "photographs had to be made so, as docs/scoring-and-export.md shows."
         )
     if (encoded := done.inputs.get("image_bytes")) is not None:
         lines.append(
-            f"image_bytes is the file of a JPEG or PNG, turned and put on white by the model: {encoded} "
-            f"of the {done.photographs} were checked so"
-            + ("." if encoded == done.photographs else "; it refuses the others.")
+            "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: "
+            f"{encoded} of the {n} were checked so{'.' if encoded == n else '; it refuses the others.'}"
         )
     return "\n".join(lines)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError
 from cache.files import publish, publish_folder, storage_errors
+from cache.safe_keras import refuse_old_keras
 from cache.store import open_cache
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
@@ -109,6 +110,7 @@ def _need(to: str, kind: Format) -> None:
             f"--to {to} needs {', '.join(missing)}, not installed here. Install with: "
             "pip install 'aesthetic-heads[export]', or choose --to keras."
         )
+    refuse_old_keras()
     with quiet_stderr():
         import keras
     backend = keras.backend.backend()

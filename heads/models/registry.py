@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.console import quiet_stderr
 from cache.errors import EngineError
+from cache.safe_keras import refuse_old_keras
 from heads.errors import HeadError
 from heads.models.neural.settings import NetworkSettings
 
@@ -174,8 +175,9 @@ def load_keras() -> None:
     """Import Keras and TensorFlow without TensorFlow's greetings on stderr.
 
     Raises:
-        EngineError: Keras has another backend.
+        EngineError: Keras is too old, or has another backend.
     """
+    refuse_old_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import keras

@@ -115,8 +115,9 @@ def load_head(run: Path) -> Head:
     """
     config, values = read_config(run), read_json(run / "model.json")
     settings, path = config.settings, run / "model.npz"
-    if isinstance(settings, NetworkSettings) and not path.exists():
-        path = run / "model.keras"  # of an earlier version
+    earlier = run / "model.keras"
+    if isinstance(settings, NetworkSettings) and earlier.exists() and not path.exists():
+        path = earlier
     try:
         arrays = _read_arrays(path)
         if isinstance(settings, NetworkSettings):

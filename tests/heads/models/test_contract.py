@@ -16,7 +16,6 @@ from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, measure
 from heads.models.base import Head, LookingHead
 from heads.models.linear import LinearModel
-from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import (
     FLOOR,
     HEADS,

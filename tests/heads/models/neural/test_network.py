@@ -12,22 +12,20 @@ import keras
 import numpy as np
 import pytest
 
-from heads.errors import RunError
 from heads.models.neural.inputs import Standardiser
 from heads.models.neural.network import (
     LOSSES,
     build_body,
     forward,
     loss_of,
+    model_state,
+    rebuilt_model,
     squared_emd,
     start_at,
-    whole_model,
-    rebuilt_model,
-    model_state,
     weights_of_keras_file,
+    whole_model,
 )
 from heads.models.neural.settings import NetworkSettings
-from tests.heads.planted import keras_saves
 
 DEEP = NetworkSettings(hidden=(6, 5), dropout=0.5, start="random")
 RAW = np.random.default_rng(0).random((7, 4), np.float32)
@@ -84,6 +82,7 @@ def test_a_root_at_zero_is_zero_and_finite() -> None:
     np.testing.assert_allclose(forward(whole_model([body], scaler), nothing), [[1 / 3] * 3])
 
 
+@keras_saves
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("transform", ["root", "none"])
 def test_a_model_comes_back_from_its_arrays_and_from_an_old_file(
@@ -102,6 +101,7 @@ def test_a_model_comes_back_from_its_arrays_and_from_an_old_file(
         rebuilt_model(arrays, replace(settings, hidden=(4,) * 6), "softmax")
 
 
+@keras_saves
 def test_code_in_an_old_file_is_not_even_looked_at(tmp_path: Path) -> None:
     settings = replace(DEEP, hidden=())
     model = whole_model([build_body(settings, 4, 3, "softmax", seed=0)], SCALER)
