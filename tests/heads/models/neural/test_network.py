@@ -26,6 +26,7 @@ from heads.models.neural.network import (
     whole_model,
 )
 from heads.models.neural.settings import NetworkSettings
+from tests.heads.planted import keras_saves
 
 DEEP = NetworkSettings(hidden=(6, 5), dropout=0.5, start="random")
 RAW = np.random.default_rng(0).random((7, 4), np.float32)
