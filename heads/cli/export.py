@@ -84,8 +84,9 @@ def _words(done: Checked) -> str:
             "photographs had to be made so, as docs/scoring-and-export.md shows."
         )
     if (encoded := done.inputs.get("image_bytes")) is not None:
+        refused = "." if encoded == n else "; it refuses the others."
         lines.append(
             "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: "
-            f"{encoded} of the {n} were checked so{'.' if encoded == n else '; it refuses the others.'}"
+            f"{encoded} of the {n} were checked so{refused}"
         )
     return "\n".join(lines)
