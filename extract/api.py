@@ -24,7 +24,7 @@ from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import Photograph, read_photograph
 from extract.images.decode import Unreadable as Unreadable
-from extract.images.decode import plain_jpeg as plain_jpeg
+from extract.images.decode import peculiarity as peculiarity
 from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
 from extract.images.pool import in_order as in_order

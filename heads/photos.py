@@ -17,8 +17,8 @@ from extract.api import build_graph as build_graph
 from extract.api import in_order, thumbnail_jpeg
 from extract.api import open_extractor as open_extractor
 from extract.api import open_map_extractor as open_map_extractor
+from extract.api import peculiarity as peculiarity
 from extract.api import photographs as photographs
-from extract.api import plain_jpeg as plain_jpeg
 from extract.api import upright_pixels as upright_pixels
 from extract.api import views_of as views_of
 

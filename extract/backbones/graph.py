@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from cache.errors import brief
+from cache.safe_keras import refuse_old_keras
 from cache.schema import DAMAGE
 from extract.backbones.base import SCALINGS
 from extract.backbones.weights import Weights
@@ -143,6 +144,7 @@ def load(model: keras.Model, weights: Weights) -> None:
 def _load_keras(model: keras.Model, weights: Weights) -> None:
     # Keras may only warn of layers that a file lacks: NaN shows them, whatever becomes of warnings.
     model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
+    refuse_old_keras()
     if weights.path.suffix == ".keras":
         donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
         model.set_weights(donor.get_weights())

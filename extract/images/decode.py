@@ -229,18 +229,24 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     return _opened(source, lambda image: _worked(image, None, whole))
 
 
-def plain_jpeg(source: Path) -> bytes | None:
-    """Return a file's bytes if it is a JPEG that any decoder reads alike: RGB or grey, upright.
+def peculiarity(source: Path) -> str:
+    """Return what makes a photograph more than plain pixels: rotated, transparent or its mode.
+
+    '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB.
 
     Raises:
-        Unreadable: as `read_photograph`, of a file that cannot be opened; nothing is decoded.
+        Unreadable: as `read_photograph`.
     """
 
-    def plain(image: Image.Image) -> bool:
-        known = image.format == "JPEG" and image.mode in ("RGB", "L")
-        return known and _orientation(image) == UPRIGHT
+    def kind(image: Image.Image) -> str:
+        if _orientation(image) != UPRIGHT:
+            return "rotated"
+        with _reasons():
+            if image.has_transparency_data:
+                return "transparent"
+        return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"
 
-    return source.read_bytes() if _opened(source, plain) else None
+    return _opened(source, lambda image: _worked(image, None, kind))
 
 
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:

@@ -1,6 +1,6 @@
 """The files of a run: written, and read back without running any code from them.
 
-`model.keras` or `model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
+`model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
 `predictions.csv` is in `heads.runs.predictions`, `yardstick.json` in `heads.runs.reference`.
 """
 
@@ -21,7 +21,7 @@ from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
 from heads.models.base import Arrays, Head, History
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import find_head, load_neural_head
+from heads.models.registry import find_head, load_neural_head, weights_of_keras_file
 from heads.runs.checksums import REMEDY, read_bytes, read_text
 from heads.runs.config import FoldsConfig, RunConfig
 from heads.runs.kinds import check_kinds, check_record, parse_json
@@ -153,12 +153,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_model(folder: Path, head: Head) -> None:
-    """Write model.keras or model.npz, and model.json beside it."""
+    """Write model.npz, and model.json beside it."""
     arrays, values = head.state()
-    if find_head(head.about.name).neural:
-        head.save_model(folder / "model.keras")  # type: ignore[attr-defined]
-    else:
-        np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
 
 
@@ -170,14 +167,16 @@ def load_head(run: Path) -> Head:
     """
     config, values = read_config(run), read_json(run / "model.json")
     settings, spec = config.settings, config.extractor
-    path = run / ("model.keras" if isinstance(settings, NetworkSettings) else "model.npz")
+    path, earlier = run / "model.npz", run / "model.keras"
+    if isinstance(settings, NetworkSettings) and earlier.exists() and not path.exists():
+        path = earlier
     try:
         check_kinds(values, STATE_KINDS)
+        arrays = _read_arrays(path)
         if isinstance(settings, NetworkSettings):
-            read_bytes(path)  # Keras reads it by its name
-            head = load_neural_head(config.head, settings, path, values)
+            head = load_neural_head(config.head, settings, arrays, values)
         else:
-            head = find_head(config.head).load().from_state(_read_arrays(path), values)
+            head = find_head(config.head).load().from_state(arrays, values)
         # Whatever is missing or has a wrong shape shows where it is used.
         head.predict(np.zeros((1, len(spec.views), spec.n_features), np.float32))
         return head
@@ -189,16 +188,21 @@ def load_head(run: Path) -> Head:
 
 
 def _read_arrays(path: Path) -> Arrays:
-    """Read model.npz as it is written: plain arrays of numbers, not compressed."""
-    content = io.BytesIO(read_bytes(path))
-    if any(member.compress_type for member in zipfile.ZipFile(content).infolist()):
-        raise ValueError("its arrays are compressed")
-    with np.load(content, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    """Read plain arrays of numbers as they are written: model.npz, or an earlier model.keras."""
+    content = read_bytes(path)
+    arrays = weights_of_keras_file(path) if path.suffix == ".keras" else _plain_arrays(content)
     for name, values in arrays.items():
         if not (np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()):
             raise ValueError(f"{name} holds other than finite numbers")
     return arrays
+
+
+def _plain_arrays(content: bytes) -> Arrays:
+    file = io.BytesIO(content)
+    if any(member.compress_type for member in zipfile.ZipFile(file).infolist()):
+        raise ValueError("its arrays are compressed")
+    with np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def write_history(path: Path, history: History) -> None:

@@ -6,6 +6,8 @@ metric: imports nothing of heads but itself.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ def environment(room: Path) -> Environment:
     )
     found.globals["DASH"] = DASH
     found.filters |= {
+        "allowed": allowed,
         "decimal": decimal,
         "listed": listed,
         "percent": percent,
@@ -59,6 +62,17 @@ def environment(room: Path) -> Environment:
 def _visible(value: object) -> object:
     """Show in texts from outside what would reorder or hide them, or is no character at all."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def allowed(content: str) -> Markup:
+    """Return what a page's policy says of its one style sheet or script: its hash, or none at all.
+
+    A browser applies no other, and neither attributes with styles nor handlers of events.
+    """
+    if not content:
+        return Markup("'none'")
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return Markup(f"'sha256-{base64.b64encode(digest).decode('ascii')}'")
 
 
 def decimal(value: float, decimals: int, *, sign: bool = False) -> str:

@@ -736,22 +736,28 @@ def test_very_large_photographs_are_decoded_one_at_a_time(tmp_path: Path) -> Non
 # --- JPEGs as they are ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_plain_jpeg_is_handed_over_as_it_is(tmp_path: Path, mode: str) -> None:
-    quarters().convert(mode).save(tmp_path / "a.jpg")
-    assert images.plain_jpeg(tmp_path / "a.jpg") == (tmp_path / "a.jpg").read_bytes()
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_plain_pixels_have_no_peculiarity(tmp_path: Path, mode: str) -> None:
+    quarters().convert(mode).save(tmp_path / "a.png")
+    assert images.peculiarity(tmp_path / "a.png") == ""
 
 
-def test_a_jpeg_that_lies_on_its_side_or_is_for_print_is_not_plain(tmp_path: Path) -> None:
+def test_what_makes_a_photograph_more_than_pixels_is_named(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     quarters().save(tmp_path / "turned.jpg", exif=exif)
     quarters().convert("CMYK").save(tmp_path / "print.jpg")
-    quarters().save(tmp_path / "a.png")
-    for name in ("turned.jpg", "print.jpg", "a.png"):
-        assert images.plain_jpeg(tmp_path / name) is None
+    quarters().convert("RGBA").save(tmp_path / "clear.png")
+    quarters().save(tmp_path / "colour.png", transparency=(255, 0, 0))
+    found = {path.name: images.peculiarity(path) for path in tmp_path.iterdir()}
+    assert found == {
+        "turned.jpg": "rotated",
+        "print.jpg": "of mode CMYK",
+        "clear.png": "transparent",
+        "colour.png": "transparent",
+    }
     with pytest.raises(Vanished, match="no such file"):
-        images.plain_jpeg(tmp_path / "nothing.jpg")
+        images.peculiarity(tmp_path / "nothing.jpg")
 
 
 # --- thumbnails ----------------------------------------------------------------------------------

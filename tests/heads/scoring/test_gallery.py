@@ -75,6 +75,7 @@ def test_a_gallery_follows_dark_mode_and_narrow_screens(scorer: Scorer, tmp_path
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport" content="width=device-width' in page
     assert "default-src 'none'; img-src data:" in page
+    assert "script-src 'none'" in page
 
 
 def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
@@ -104,6 +105,12 @@ def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path) -> None:
         assert page.value("typeof hit") == "undefined"
         assert page.value("document.images.length") == 1
         assert page.value("document.documentElement.scrollWidth") == 390
+        # The page's own style holds under its policy, and the bar is as long as the percentile.
+        bar = "document.querySelector('.bar').getBoundingClientRect()"
+        filled = "document.querySelector('.bar rect').getBoundingClientRect()"
+        assert page.value(f"{bar}.height") == pytest.approx(4.8, abs=0.1)
+        share = float(page.value("document.querySelector('.bar title').textContent").split()[1])
+        assert page.value(f"100 * {filled}.width / {bar}.width") == pytest.approx(share, abs=0.1)
 
 
 def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(
