@@ -77,5 +77,5 @@ def test_names_and_notes_of_runs_steer_no_terminal(
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if "60 photographs of" in line)
     assert line.startswith(r"  \x1b[2J\xff\n  ridge ")
-    assert r"(a\n  \x9b\u202efake" in line
+    assert r"; a\n  \x9b\u202efake" in line
     assert len(line) < 1000
