@@ -303,6 +303,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded(tmp_path: 
     assert pixels(tmp_path / "a.jpg").shape == (1, 224, 224, 3)
 
 
+def test_a_jpeg_of_many_scans_without_its_end_is_not_decoded_again_and_again(
+    tmp_path: Path,
+) -> None:
+    for n, read in ((5, True), (80, False)):
+        (tmp_path / "a.jpg").write_bytes(many_scans(n)[:-2])
+        with (tmp_path / "a.jpg").open("rb") as file:
+            assert has_all_scans(file) == read
+    assert "truncated" in refused(tmp_path / "a.jpg")
+
+
 def test_scans_of_pictures_behind_the_first_do_not_count(tmp_path: Path) -> None:
     content = encoded(photograph(), "JPEG", progressive=True)
     (tmp_path / "a.jpg").write_bytes(content + b"\xff\xda" * 500)
