@@ -162,18 +162,18 @@ def _raw_profile(text: str) -> bytes:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """Return the value in the first directory; of several the last one, as Pillow does."""
+    """Return the value in the first directory; of several the first one, as Pillow does."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None or len(exif) < 10:
         return None
     (offset,) = struct.unpack(f"{order}L", exif[4:8])
-    found = None
     (count,) = struct.unpack(f"{order}H", exif[offset : offset + 2].ljust(2, b"\0"))
     for at in range(offset + 2, min(offset + 2 + 12 * count, len(exif) - 11), 12):
         tag, kind, n = struct.unpack(f"{order}HHL", exif[at : at + 8])
         if tag == ORIENTATION and n == 1 and kind in WHOLE_NUMBERS:
-            (found,) = struct.unpack_from(f"{order}{WHOLE_NUMBERS[kind]}", exif, at + 8)
-    return found
+            (said,) = struct.unpack_from(f"{order}{WHOLE_NUMBERS[kind]}", exif, at + 8)
+            return int(said)
+    return None
 
 
 # --- JPEG (ITU-T T.81, annex B) -------------------------------------------------------------------

@@ -28,7 +28,7 @@ def photograph(size: tuple[int, int] = (160, 120)) -> Image.Image:
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path: Path | Image.Image) -> np.ndarray:
     return read_photograph(path, WHOLE).pixels_u8
 
 
@@ -230,6 +230,18 @@ def test_orientation_is_read_from_where_imagemagick_and_late_writers_put_it(tmp_
 def entry(kind: int, count: int, value: bytes, order: str = "<") -> bytes:
     start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}L", 8)
     return start + struct.pack(f"{order}HHHL", 1, 0x0112, kind, count) + value.ljust(4, b"\0")
+
+
+def test_of_two_orientations_the_first_counts_in_a_file_and_in_a_callers_image(
+    tmp_path: Path,
+) -> None:
+    twice = entry(3, 1, b"\6\0").replace(b"\1\0\x12\1", b"\2\0\x12\1")
+    twice += entry(3, 1, b"\3\0")[10:] + bytes(4)
+    photograph((96, 64)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + twice)
+    with Image.open(tmp_path / "a.jpg") as image:
+        image.load()
+        np.testing.assert_array_equal(pixels(tmp_path / "a.jpg"), pixels(image))
+    assert said(tmp_path / "a.jpg") == 6
 
 
 @pytest.mark.parametrize(
