@@ -309,7 +309,7 @@ def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) 
     if width * height > MAX_RUN_LENGTH_PIXELS and _is_run_length_bmp(image):
         raise Unreadable(
             f"a run-length BMP of {width} x {height} pixels, which takes minutes to decode; more "
-            f"than {MAX_RUN_LENGTH_PIXELS:,} of this kind are not read. Save it as another format."
+            f"than {MAX_RUN_LENGTH_PIXELS:,} of this kind are not read"
         )
     with _reasons():
         n_bytes = _bytes_of_decoder(image)

@@ -675,7 +675,7 @@ def test_a_large_run_length_bmp_is_refused_before_it_is_decoded_for_minutes(
     start = time.process_time()
     assert reason(tmp_path / "a.bmp") == (
         "a run-length BMP of 100000 x 1999 pixels, which takes minutes to decode; more than "
-        "20,000,000 of this kind are not read. Save it as another format."
+        "20,000,000 of this kind are not read"
     )
     assert time.process_time() - start < 1
 
