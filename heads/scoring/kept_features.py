@@ -197,9 +197,9 @@ def _key(source: PhotographSource) -> _Key | None:
         return None
     try:
         facts = source.stat()
-    except OSError:
+        return _Key(os.fsencode(source.absolute()), facts.st_size, facts.st_mtime_ns)
+    except (OSError, ValueError):  # the latter for what is no name of a file, such as a NUL in it
         return None
-    return _Key(os.fsencode(source.absolute()), facts.st_size, facts.st_mtime_ns)
 
 
 def _sha256(key: _Key, size: tuple[object, object], content: object) -> str:
