@@ -11,7 +11,7 @@ from typing import Any
 from cache.console import note
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData, joint_note
+from heads.data.splits import SplitData, check_unchanged, joint_note
 from heads.errors import RunError
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_splits
@@ -75,6 +75,7 @@ def train(
     Raises:
         HeadError: the data or settings do not suit the head, or there is no such head.
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
+        FormatError: somebody wrote into a cache meanwhile; no run is written then.
     """
     return train_run(run_config(head, settings, seed, data), data, Path(out), overwrite=overwrite)
 
@@ -122,6 +123,7 @@ def train_run(
             (temporary / DUPLICATES_FILE).write_text(text, encoding="utf-8")
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
+        check_unchanged(data)
     if remark := fitted.head.state()[1].get("note"):
         note(f"{path}: {remark}")
     if found is None and duplicates.words:
