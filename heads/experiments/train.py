@@ -16,7 +16,7 @@ from heads.errors import RunError
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_splits
 from heads.metrics import comparison as evaluate
-from heads.metrics.comparison import Sample
+from heads.metrics.comparison import Sample, StoredMetrics
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
@@ -201,7 +201,7 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
     """Return a run's predictions of test, measured: as trained just now, or read from its files.
 
     Raises:
-        RunError: predictions.csv is missing, damaged, or of other photographs.
+        RunError: predictions.csv is missing, damaged, of other photographs, or has other metrics.
     """
     if run.sample is not None:
         return run.sample
@@ -215,4 +215,9 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
     prediction = stored.prediction(
         HEADLINE, ranking_only=run.metrics["ranking_only"], label_by_p=run.metrics["label_by_p"]
     )
+    if wrong := StoredMetrics(run.metrics).contradicted_by(prediction, labels):
+        raise RunError(
+            f"{run.path / 'predictions.csv'} has another {wrong} than metrics.json says: one of "
+            "the two was changed. Train the head again with --overwrite."
+        )
     return Sample.of(prediction, labels)

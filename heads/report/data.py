@@ -228,6 +228,11 @@ def _read_run(
         ranking_only=metrics["ranking_only"],
         label_by_p=metrics["label_by_p"],
     )
+    if wrong := StoredMetrics(metrics).contradicted_by(prediction, labels):
+        raise RunError(
+            f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
+            "two was changed. Train the head again with --overwrite."
+        )
     return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
 
 

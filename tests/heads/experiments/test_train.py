@@ -151,9 +151,13 @@ def test_features_written_to_while_a_head_trains_make_no_run(
         return fit(*arguments, **options)
 
     monkeypatch.setattr(RidgeHead, "fit", fit_while_others_write)
-    with pytest.raises(FormatError, match=r"train\.h5 was written to while it was read"):
+    out = tmp_path / "runs"
+
+    def make() -> object:
         if folds:
-            cross_validate(data, fold_photographs(data, 2), ["ridge"], tmp_path / "runs")
-        else:
-            train(data, tmp_path / "runs", "ridge")
-    assert not list((tmp_path / "runs").rglob("ridge"))
+            return cross_validate(data, fold_photographs(data, 2), ["ridge"], out)
+        return train(data, out, "ridge")
+
+    with pytest.raises(FormatError, match=r"train\.h5 was written to while it was read"):
+        make()
+    assert not list(out.rglob("ridge"))
