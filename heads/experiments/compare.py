@@ -174,7 +174,7 @@ def cross_validate(
 
     def entry(name: str) -> Entry:
         config = folds_config(name, _settings(name, settings), folding, data)
-        done = folded(config, folding, folder, floor, found, overwrite=overwrite)
+        done = folded(config, folding, data, folder, floor, found, overwrite=overwrite)
         return Entry(
             head=name,
             run=str(done.path),
