@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache.files import Mark, is_ours, replacing_folder, restore, storage_errors
 from cache.errors import StorageError
+from cache.files import Mark, is_ours, replacing_folder, restore, storage_errors
 from heads.errors import RunError
 from heads.runs.checksums import FILE, seal
 from heads.runs.files import read_json
