@@ -32,7 +32,7 @@ COMMANDS = [
     ("predict", lambda out, run, features: ["predict", run, "--split", "val", "--out", out / "a"]),
     (
         "train",
-        lambda out, run, features: ["train", "constant", "--features", features, "--out", out],
+        lambda out, run, data: ["train", "constant", "--features", data, "--out", out],
     ),
     ("report", lambda out, run, features: ["report", out]),
 ]
