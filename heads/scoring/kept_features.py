@@ -143,6 +143,8 @@ class KeptFeatures:
         return {str(sql) for (sql,) in made}
 
     def _begin(self) -> None:
+        # In one step: Python's sqlite3 would commit each table by itself.
+        self._file.execute("BEGIN")
         self._file.execute(_ABOUT)
         self._file.execute(_PHOTOGRAPHS)
         about = {
