@@ -404,3 +404,10 @@ def test_names_that_differ_in_accents_are_two_in_a_locale_of_ascii_too(tmp_path:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-c", program, str(tmp_path)]
     subprocess.run(command, env=os.environ | locale, check=True)
+
+
+def test_a_scale_that_is_none_is_refused_with_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(
+        LabelError, match=r"labels\.csv, scale_min and scale_max: A scale needs finite bounds"
+    ):
+        read(tmp_path, "file,mean,scale_min,scale_max\na.jpg,3,3,3\n")
