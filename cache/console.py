@@ -21,7 +21,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from cache.errors import AestheticError
-from cache.text import shown, shown_lines
+from cache.text import LONGEST_LINE, shown, shown_lines
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # of TensorFlow; 3 leaves fatal errors only
 # Wrong usage is argparse's affair: 2.
@@ -58,7 +58,7 @@ def note(text: str) -> None:
     No work ends because nobody can hear a remark: the disk behind stderr may be full.
     """
     try:
-        print(shown(text), file=sys.stderr, flush=True)
+        print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError:
         _silence(sys.stderr)
 
@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit with 2."""
-        super().error(shown(message))
+        super().error(shown(message, LONGEST_LINE))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from cache.rejects import read_rejects
 from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
-from cache.tables import quoted
+from cache.text import quoted, shown
 from cache.types import IntArray, Status
 from cache.writer import Block, CacheWriter, now
 
@@ -63,7 +63,7 @@ def _check(caches: Sequence[FeatureCache]) -> None:
         for name, mine, theirs in first.spec.differences(cache.spec):
             raise MismatchError(
                 f"{cache.path} was made by another extractor than {first.path}: its {name} is "
-                f"{theirs!r}, not {mine!r}."
+                f"{shown(theirs)}, not {shown(mine)}."
             )
     shards = first.split_rule.shards
     for cache in caches:
