@@ -39,7 +39,7 @@ _running: list[str] = []
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread so that files are closed as for Ctrl-C."""
+    """SIGTERM or SIGHUP, raised in the main thread so that files are closed as for Ctrl-C."""
 
 
 def is_running() -> bool:
@@ -117,12 +117,12 @@ def run(
     *,
     when_stopped: str = "Nothing half-made is left in place; the same command starts anew.",
 ) -> int:
-    """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (SIGTERM).
+    """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (terminated).
 
     Args:
         name: the command's name, shown before an error.
         command: does the work and returns an exit code.
-        when_stopped: what is left after Ctrl-C or SIGTERM, and how to go on.
+        when_stopped: what is left after Ctrl-C or a signal, and how to go on.
     """
     with _own_process(name):
         try:
@@ -222,15 +222,22 @@ def _own_process(name: str) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does; Python allows that in the main thread alone."""
+    """Let SIGTERM, and SIGHUP of a terminal that closes, end the command as Ctrl-C does.
+
+    Python allows that in the main thread alone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    heard = [signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        heard.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, _terminate) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Results(io.TextIOWrapper):

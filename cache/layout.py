@@ -76,9 +76,14 @@ def check_header(content: mmap) -> None:
         raise FormatError("something stands before its first byte (a user block)")
     if content[8:9] != b"\0" or content[13:15] != b"\x08\x08":
         raise FormatError("it is not of the version of HDF5 that caches are written in")
-    base, driver, root = (_integer(content, place) for place in (24, 48, 64))
+    base, end, driver, root = (_integer(content, place) for place in (24, 40, 48, 64))
     if base or driver != UNDEFINED:
         raise FormatError("it names a driver: parts of it may lie in other files")
+    if end != len(content):
+        raise FormatError(
+            f"it has {len(content):,} bytes and should end after {end:,}: some were "
+            "appended or cut off"
+        )
     for message in _attribute_messages(content, root):
         length = _announced_length(message)
         if length > MAX_ATTRIBUTE_BYTES:

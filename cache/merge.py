@@ -40,6 +40,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     check_output(out, MARK, inputs=shards)
     caches = sorted((open_cache(path) for path in shards), key=lambda c: c.split_rule.shard)
     _check(caches)
+    _check_name(out, caches[0].split)
     manifest = _whole_manifest(caches)
     facts = FileFacts(
         np.concatenate([cache.facts.size_bytes for cache in caches]),
@@ -55,6 +56,14 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
                 _copy(writer, caches)
                 writer.finish()
     return open_cache(out)
+
+
+def _check_name(out: Path, split: str) -> None:
+    """Refuse the name that another split's cache has wherever caches are used."""
+    if out.stem in ("train", "val", "test") and out.stem != split:
+        raise MismatchError(
+            f"{out} would be used as {out.stem}, and the shards are of {split}. Name it {split}.h5."
+        )
 
 
 def _check(caches: Sequence[FeatureCache]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.console import note
-from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.errors import CacheLockedError, FormatError, StaleCacheError, StorageError
 from cache.text import shown
 from cache.types import ExtractorSpec, canonical_json
 from heads.photos import Extracted, PhotographSource
@@ -186,6 +186,11 @@ class KeptFeatures:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise CacheLockedError(
+                    f"{self._path} is being written by another process. Wait for it to end, or "
+                    "name another file with --cache."
+                ) from error
             raise StorageError(
                 f"Features cannot be kept in {self._path}: {shown(error)}. Name another file with "
                 "--cache."

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import FormatError, StaleCacheError
+from cache.errors import CacheLockedError, FormatError, StaleCacheError
 from heads.runs.files import read_config
 from heads.scoring.kept_features import KeptFeatures
+from tests import helpers
 from tests.cheap import Opener
 from tests.heads.scoring.opened import changed, mixed, opened
 from tests.heads.studio import Studio, picture, save_pictures
@@ -164,3 +165,18 @@ def test_a_foreign_file_is_refused_in_words(studio: Studio, tmp_path: Path, kind
     change(keep)
     with pytest.raises(FormatError, match=words):
         opened(studio, "ridge", keep=keep).frame(paths)
+
+
+def test_a_file_that_another_process_writes_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "kept"
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0.01))
+    other = connect(keep, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(
+        CacheLockedError, match=r"is being written by another process\. Wait.*--cache"
+    ):
+        KeptFeatures(keep, helpers.make_spec(), lambda sources: iter(()))
+    other.close()
