@@ -93,7 +93,8 @@ class _Reader:
         self._owner = os.getpid()
         self._end = weakref.finalize(self, _end, self._process, self._owner)
         answers = self._process.stdout
-        if select.select([answers], [], [], START_SECONDS)[0] and answers.readline() == READY:  # type: ignore[union-attr]
+        answered = answers and select.select([answers], [], [], START_SECONDS)[0]
+        if answers and answered and answers.readline() == READY:
             return
         self._end()
         raise NoReader(f"{sys.executable} started none")

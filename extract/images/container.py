@@ -540,7 +540,8 @@ def _tiff(file: IO[bytes]) -> Picture | None:
     counted = struct.calcsize(counter)
     (n,) = struct.unpack(counter, _read(file, offset, counted).ljust(counted, b"\0"))
     entries = _read(file, offset + counted, step * min(n, 1 << 16))
-    kept, total, info = [], 0, {}
+    kept, total = [], 0
+    info: dict[str, bytes] = {}
     for at in range(0, len(entries) - step + 1, step):
         tag, kind, count, value = struct.unpack_from(entry, entries, at)
         if tag in TIFF_PICTURE:

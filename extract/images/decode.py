@@ -138,7 +138,8 @@ def _opened(
         except Costly:
             return _apart(*job, Room(max_pixels, HEAVY_BYTES))
     except Heavy:
-        return _heavy_pool().submit(_apart, *job, Room(max_pixels)).result()
+        made: Made = _heavy_pool().submit(_apart, *job, Room(max_pixels)).result()
+        return made
 
 
 def _here(
@@ -164,7 +165,8 @@ def _apart(
     """As `_here`, but in this thread's reader, unless the image is decoded or there is none."""
     if not isinstance(source, Image.Image):
         try:
-            return apart(room.limit, _here, source, use, arguments, room)
+            made: Made = apart(room.limit, _here, source, use, arguments, room)
+            return made
         except NoReader as reason:
             _remark(str(reason))
     return _here(source, use, arguments, room)
