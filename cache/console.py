@@ -222,17 +222,17 @@ def _own_process(name: str) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP of a terminal that closes, end the command as Ctrl-C does.
+    """Let SIGTERM and SIGHUP (the terminal is closed) end the command as Ctrl-C does.
 
     Python allows that in the main thread alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [signal.SIGTERM, signal.SIGHUP]
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
-        heard.remove(signal.SIGHUP)
-    before = {number: signal.signal(number, _terminate) for number in heard}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler != signal.SIG_IGN:  # as nohup ignores it
+            signal.signal(number, _terminate)
     try:
         yield
     finally:

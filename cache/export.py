@@ -71,7 +71,7 @@ def _write_frame(
     names = [f"f{i}" for i in range(flat.shape[1])]
     frame = pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
     if to == "csv":
-        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="", write_through=True)
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
         frame.to_csv(CsvLines(text), index=False, lineterminator="\r\n")
         text.detach()
         return
