@@ -347,7 +347,8 @@ def _label_files(attrs: Mapping[str, Any]) -> dict[str, str]:
         return {}
     stored = json.loads(layout.text(attrs, "label_files"))
     if not isinstance(stored, dict):
-        raise FormatError(f"the attribute label_files is {brief(stored)}, not names with SHA-256")
+        written = shown(layout.text(attrs, "label_files"))
+        raise FormatError(f"the attribute label_files is {written}, not names with SHA-256")
     return {str(name): str(sha256) for name, sha256 in stored.items()}
 
 
