@@ -123,10 +123,11 @@ class _Fitted:
 
 
 def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(config.head, config.resolved)
+    head, entry = make_head(config.head, config.resolved), find_head(config.head)
     train, val = data["train"], data["val"]
+    labels, labels_val = (entry.seen(config.settings, part.labels) for part in (train, val))
     started = time.perf_counter()
-    history = head.fit(train.X, train.labels, val.X, val.labels, seed=config.seed)
+    history = head.fit(train.X, labels, val.X, labels_val, seed=config.seed)
     seconds = time.perf_counter() - started
     return _Fitted(head, history, {s: head.predict(data[s].X) for s in PREDICTED}, seconds)
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from heads.data.features import Float32Array
+from heads.data.features import Float32Array, signed_root
 from heads.errors import RunError
 from heads.models.neural.dropout import Dropout, dropouts
 from heads.models.neural.inputs import Standardiser
@@ -195,7 +195,7 @@ def _assembled(
     root: bool, activations: Sequence[Any], members: Sequence[Sequence[Float32Array]]
 ) -> Any:
     inputs = keras.Input((members[0][0].shape[0],))
-    x = ops.sign(inputs) * ops.sqrt(ops.abs(inputs)) if root else inputs
+    x = signed_root(inputs, ops) if root else inputs
     outputs = []
     for weights in members:
         out = x
