@@ -17,7 +17,8 @@ from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
-from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
+from heads.models.neural.settings import ClosedFormSettings
+from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import files, folder
 from heads.runs.config import RunConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions

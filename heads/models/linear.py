@@ -91,7 +91,8 @@ class FeatureMoments:
 
     def standard(self, roots: Float32Array) -> Float32Array:
         """Return (roots - mean) / deviation of (n, D) float32."""
-        return (roots - self.mean.astype(np.float32)) / self.deviation.astype(np.float32)
+        centred = roots - self.mean.astype(np.float32)
+        return np.asarray(centred / self.deviation.astype(np.float32), np.float32)
 
     def raw_model(self, coefficients: FloatArray, at_mean: FloatArray) -> LinearModel:
         """Fold the standardisation into a model: (D, K) coefficients, (K,) outputs at the mean."""
@@ -304,7 +305,7 @@ def _solved(places: FloatArray, residual: FloatArray, weights: FloatArray) -> Fl
     m, r = places.shape
     if m <= r:
         hat = (places * weights[:, None]) @ places.T
-        return np.linalg.solve(np.eye(m) - hat, residual)
+        return np.asarray(np.linalg.solve(np.eye(m) - hat, residual), np.float64)
     inner, across = places.T @ places, places.T @ residual
     each = zip(weights, across, strict=True)
     solved = np.stack([np.linalg.solve(np.diag(1 / w) - inner, a) for w, a in each])

@@ -84,8 +84,9 @@ class NeuralHead:
 
     def _calibrate(self, X_val: FeatureRows, labels_val: Labels) -> None:
         value = self.task_.decode(self._outputs(X_val), np)["score"]
-        ranks = isinstance(self.task_, BeautifulTask)
-        middle = self.task_.middle if ranks else float(labels_val.threshold)
+        middle = float(labels_val.threshold)
+        if isinstance(self.task_, BeautifulTask):
+            middle = self.task_.middle
         self.platt_, self.note_ = calibrate(value, labels_val.beautiful, middle)
 
     def predict(self, X: FeatureRows) -> Prediction:

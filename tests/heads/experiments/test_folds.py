@@ -21,8 +21,7 @@ from heads.experiments.folds import (
     pooled,
     predict_folds,
 )
-from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import ClosedFormSettings
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule
 

@@ -14,8 +14,8 @@ from cache.types import ExtractorSpec, Scale
 from heads.errors import HeadError
 from heads.models.base import Head
 from heads.models.logistic import LogisticHead
-from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import ClosedFormSettings, make_head
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.registry import make_head
 from heads.models.ridge import RidgeDistHead, RidgeHead
 from heads.photos import Unreadable
 from heads.runs.config import RunConfig, SplitFacts
