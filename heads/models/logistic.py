@@ -30,7 +30,6 @@ from heads.models.neural.settings import LEFT_OUT, ClosedFormSettings
 # starts from the one before, and the walk ends where photographs left out grow worse.
 LOGISTIC_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 MAX_ITERATIONS = 300
-CUT_SHORT = f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
 # The penalty is chosen on so many folds of at most so many photographs. What suits n of them falls
 # as 1 / n: n penalty is one over the variance of a prior, which more photographs do not move.
 FOLDS, MOST_CHOSEN_ON = 5, 20_000
@@ -72,7 +71,10 @@ class LogisticHead(LinearHead):
         fit = _Fit(signed_root(mean_of_views(X)), labels)
         self.model_ = fit.model(self.choice_.penalty * n / len(labels))
         if fit.cut_short:
-            self.note_ = f"{self.note_} {CUT_SHORT}".strip()
+            self.note_ = (
+                f"{self.note_} The solver was stopped after {MAX_ITERATIONS} iterations, before "
+                "it had converged."
+            ).strip()
         return []
 
     def decode(self, outputs: Any, xp: Any) -> Answers:

@@ -6,7 +6,15 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from heads.errors import HeadError
-from heads.models.linear import PENALTIES, LinearModel, PenaltyChoice, choose_ridge, ridge_path
+from heads.models.linear import (
+    PENALTIES,
+    Basis,
+    LinearModel,
+    PenaltyChoice,
+    choose_ridge,
+    left_out_together,
+)
+from tests.heads.made import labels_of_votes
 
 SOME = np.array([10.0, 0.1, 1e-3])
 
@@ -18,20 +26,31 @@ def data(n: int, width: int = 15, outputs: int = 2) -> tuple[np.ndarray, np.ndar
     return X, X[:, 0, :outputs] * 0.1 + rng.standard_normal((n, outputs))
 
 
+def roots(X: np.ndarray) -> np.ndarray:
+    means = X.astype(np.float64).mean(axis=1)
+    return np.sign(means) * np.sqrt(np.abs(means))
+
+
+def models(X: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> list[LinearModel]:
+    at_mean = targets.mean(axis=0)
+    basis = Basis.of(X, targets - at_mean)
+    return [basis.model(penalty, at_mean) for penalty in penalties]
+
+
 @pytest.mark.parametrize("n", [400, 15, 9])
-def test_every_penalty_agrees_with_scikit_learn(n):
+def test_every_penalty_agrees_with_scikit_learn_on_roots(n):
     X, targets = data(n)
-    standard = StandardScaler().fit_transform(X[:, 0].astype(np.float64))
-    for penalty, model in zip(SOME, ridge_path(X, targets, SOME), strict=True):
+    standard = StandardScaler().fit_transform(roots(X))
+    for penalty, model in zip(SOME, models(X, targets, SOME), strict=True):
         theirs = Ridge(alpha=n * penalty, solver="svd").fit(standard, targets)
         np.testing.assert_allclose(model.outputs(X), theirs.predict(standard), atol=2e-4)
 
 
 def test_a_path_solves_the_normal_equations():
     X, targets = data(50)
-    Z = X[:, 0].astype(np.float64)
+    Z = roots(X)
     Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
-    (model,) = ridge_path(X, targets, np.array([0.2]))
+    (model,) = models(X, targets, np.array([0.2]))
     normal = Z.T @ Z + 50 * 0.2 * np.eye(15)
     solution = np.linalg.solve(normal, Z.T @ (targets - targets.mean(axis=0)))
     np.testing.assert_allclose(model.outputs(X), Z @ solution + targets.mean(axis=0), atol=1e-4)
@@ -39,45 +58,92 @@ def test_a_path_solves_the_normal_equations():
 
 def test_blocks_give_what_one_piece_gives(monkeypatch):
     X, targets = data(200)
-    (whole,) = ridge_path(X, targets, np.array([0.1]))
+    cluster = np.arange(200) // 2
+    whole = choose_ridge(X, targets, cluster, mean_square(targets))
     monkeypatch.setattr("heads.data.features.BLOCK_BYTES", 4 * 15 * 7)
-    (blocks,) = ridge_path(X, targets, np.array([0.1]))
-    np.testing.assert_allclose(blocks.outputs(X), whole.outputs(X), atol=1e-4)
+    monkeypatch.setattr("heads.models.linear.BLOCK_ROWS", 9)
+    blocks = choose_ridge(X, targets, cluster, mean_square(targets))
+    np.testing.assert_allclose(blocks[0].outputs(X), whole[0].outputs(X), atol=1e-4)
+    np.testing.assert_allclose(blocks[2], whole[2], atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [100, 8])
 def test_a_constant_feature_is_left_out_even_where_it_changes_later(n):
     X, targets = data(n)
     X[:, :, 3] = 2.3
-    for model in ridge_path(X, targets, SOME):
+    for model in models(X, targets, SOME):
         assert (model.kernel[3] == 0).all()
     changed = X.copy()
     changed[:, :, 3] = 5
     np.testing.assert_allclose(model.outputs(changed), model.outputs(X), atol=1e-6)
 
 
+def test_features_that_are_all_constant_leave_the_mean():
+    X, targets = np.full((20, 1, 4), 2.5, np.float32), np.arange(20.0)[:, None]
+    model, _, left_out = choose_ridge(X, targets, np.arange(20), mean_square(targets))
+    np.testing.assert_allclose(model.outputs(X), 9.5)
+    np.testing.assert_allclose(left_out[:, 0], (targets.sum() - targets[:, 0]) / 19, rtol=1e-6)
+
+
 def test_a_far_mean_does_not_cost_digits():
     X, targets = data(300)
-    moved = (X + np.float32(1000)).astype(np.float32)
-    (near,) = ridge_path(moved - np.float32(1000), targets, np.array([0.1]))
-    (far,) = ridge_path(moved, targets, np.array([0.1]))
-    np.testing.assert_allclose(
-        far.outputs(moved), near.outputs(moved - np.float32(1000)), atol=2e-3
-    )
+    moved = np.square(X / 10 + np.float32(1000))
+    shifted = np.square(X / 10 + np.float32(100))
+    (far,), (near,) = models(moved, targets, SOME[:1]), models(shifted, targets, SOME[:1])
+    np.testing.assert_allclose(far.outputs(moved), near.outputs(shifted), atol=5e-3)
 
 
-def test_the_penalty_with_the_lowest_validation_loss_is_kept():
+def test_a_feature_that_hardly_ever_varies_is_not_blown_up():
+    X, targets = data(400)
+    X[:, :, 5] = 0
+    X[7, :, 5] = 1e-6
+    (model,) = models(X, targets, np.array([1e-3]))
+    X[7, :, 5] = 1
+    assert np.abs(model.outputs(X)[7]).max() < 20
+
+
+def mean_square(targets: np.ndarray):
+    return lambda outputs: float(np.mean((outputs - targets) ** 2))
+
+
+CLUSTERS = {
+    "alone": lambda n: np.arange(n),
+    "pairs": lambda n: np.arange(n) % (n // 2),
+    "one large": lambda n: np.where(np.arange(n) < 2 * n // 3, 0, np.arange(n) - 2 * n // 3 + 1),
+}
+
+
+@pytest.mark.parametrize("kind", CLUSTERS)
+@pytest.mark.parametrize("n", [90, 12])
+def test_what_is_left_out_is_predicted_as_by_a_fit_without_it(kind, n):
+    X, targets = data(n)
+    cluster = CLUSTERS[kind](n)
+    standard = StandardScaler().fit_transform(roots(X))
+    basis = Basis.of(X, targets - targets.mean(axis=0))
+    left_out = basis.left_out(X, targets - targets.mean(axis=0), cluster, SOME)
+    for penalty, outputs in zip(SOME, left_out + targets.mean(axis=0), strict=True):
+        for number in np.unique(cluster):
+            held = cluster == number
+            theirs = Ridge(alpha=n * penalty, solver="svd").fit(standard[~held], targets[~held])
+            np.testing.assert_allclose(outputs[held], theirs.predict(standard[held]), atol=5e-3)
+
+
+def test_the_penalty_with_the_lowest_loss_on_what_is_left_out_is_kept():
     X, targets = data(60, outputs=1)
-    X_val, targets_val = data(40, outputs=1)
+    cluster = np.arange(60) // 3
+    model, choice, left_out = choose_ridge(X, targets, cluster, mean_square(targets))
+    assert choice.penalty == PENALTIES[np.argmin(choice.losses)]
+    assert min(choice.losses) == mean_square(targets)(left_out)
+    (same,) = models(X, targets, np.array([choice.penalty]))
+    np.testing.assert_array_equal(model.kernel, same.kernel)
 
-    def loss(outputs: np.ndarray) -> float:
-        return float(np.mean((outputs - targets_val) ** 2))
 
-    model, choice = choose_ridge(X, targets, X_val, loss)
-    each = [loss(m.outputs(X_val)) for m in ridge_path(X, targets, PENALTIES)]
-    np.testing.assert_allclose(choice.val_losses, each, rtol=1e-5)
-    assert choice.penalty == PENALTIES[np.argmin(each)]
-    assert loss(model.outputs(X_val)) == pytest.approx(min(each), rel=1e-5)
+def test_photographs_of_one_group_are_left_out_one_by_one():
+    votes = np.ones((3, 4), int)
+    grouped = labels_of_votes(votes, group=["a", "b", "a"])
+    assert left_out_together(grouped).tolist() == [0, 1, 0]
+    assert left_out_together(labels_of_votes(votes, group=["a"] * 3)).tolist() == [0, 1, 2]
+    assert left_out_together(labels_of_votes(votes)).tolist() == [0, 1, 2]
 
 
 def test_of_equal_penalties_the_strongest_is_taken():
@@ -86,9 +152,11 @@ def test_of_equal_penalties_the_strongest_is_taken():
 
 
 def test_outputs_are_those_of_the_mean_of_the_views():
-    model = LinearModel(np.ones((3, 1), np.float32), np.array([0.5]))
+    model = LinearModel(np.ones((3, 1), np.float32), np.array([0.5]), root=False)
     X = np.array([[[1, 2, 3], [3, 4, 5]]], np.float16)
     assert model.outputs(X).tolist() == [[9.5]]
+    rooted = LinearModel(model.kernel, model.bias)
+    assert rooted.outputs(X - 3).tolist() == [pytest.approx([0.5 - 1 + 0 + 1])]
 
 
 def test_another_number_of_features_is_refused():
