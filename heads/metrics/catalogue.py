@@ -72,8 +72,10 @@ def calibration_error(prediction: Prediction, labels: Labels) -> float:
     The expected calibration error (Naeini, Cooper and Hauskrecht, 2015), of bins that hold equally
     many photographs (Nguyen and O'Connor, 2015).
     """
-    order = np.argsort(prediction.p_beautiful, kind="stable")
-    gaps = (prediction.p_beautiful - labels.beautiful)[order]
+    # Photographs of equal probability share their labels, so that their order does not matter.
+    p, level, counts = np.unique(prediction.p_beautiful, return_inverse=True, return_counts=True)
+    share = np.bincount(level, weights=labels.beautiful) / counts
+    gaps = np.repeat(p - share, counts)
     return float(sum(abs(part.sum()) for part in np.array_split(gaps, BINS)) / len(gaps))
 
 

@@ -20,6 +20,7 @@ from heads.experiments.folds import (
     predict_folds,
 )
 from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.registry import HEADS
 from tests.heads.made import random_labels
 from tests.heads.planted import Plan, plant_rule
 

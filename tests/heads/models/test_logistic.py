@@ -98,9 +98,8 @@ def test_logistic_refuses_one_class(beautiful, kind):
 
 
 def test_val_is_not_looked_at():
-    assert (
-        fitted(LogisticHead(), val=DATA.part(0, 0)).state()[1] == fitted(LogisticHead()).state()[1]
-    )
+    without = fitted(LogisticHead(), val=DATA.part(0, 0))
+    assert without.state()[1] == fitted(LogisticHead()).state()[1]
 
 
 def test_logistic_takes_labels_with_means_only_and_fewer_photographs_than_features():
