@@ -100,7 +100,7 @@ def test_a_feature_that_hardly_ever_varies_is_not_blown_up(monkeypatch):
     (model,) = models(X, targets, np.array([1e-3]))
     monkeypatch.setattr("heads.models.linear.SMALLEST_DEVIATION", 0)
     (blown_up,) = models(X, targets, np.array([1e-3]))
-    assert np.abs(model.kernel[5]).max() < 0.1 * np.abs(blown_up.kernel[5]).max()
+    assert np.abs(model.kernel[5]).max() < 0.5 * np.abs(blown_up.kernel[5]).max()
 
 
 def mean_square(targets: np.ndarray):
