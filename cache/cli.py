@@ -11,17 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache import console
+from cache.errors import AestheticError
+from cache.text import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `cache` with the given arguments (the process's own by default)."""
-    options = build_parser().parse_args(arguments)
-    return console.run("cache", lambda: int(options.command(options)))
+
+    def command() -> int:
+        options = build_parser().parse_args(arguments)
+        return int(options.command(options))
+
+    return console.run("cache", command)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `cache` and its subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="cache",
         description="Look into the HDF5 files that `extract` writes, check them, hand them on.",
     )
@@ -73,10 +79,19 @@ def build_parser() -> argparse.ArgumentParser:
 def _info(options: argparse.Namespace) -> int:
     from cache.info import describe, render
 
+    code = console.EXIT_OK
     for file in options.files:
-        facts = describe(file)
-        print(json.dumps(facts) if options.json else render(facts))
-    return console.EXIT_OK
+        try:
+            facts = describe(file)
+        except (AestheticError, OSError) as error:
+            console.note(f"cache: {console.words(error)}")
+            code = console.EXIT_PROBLEM
+            continue
+        if options.json:
+            print(json.dumps(facts))
+        else:
+            console.show(render(facts))
+    return code
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -91,11 +106,12 @@ def _verify(options: argparse.Namespace) -> int:
         elif not verdict.counts:
             console.note(f"cache: {verdict.findings[0].problem}")
         elif verdict.ok:
-            print(f"{file}: sound, {verdict.counts['rows']:,} rows checked.")
+            console.show(f"{file}: sound, {verdict.counts['rows']:,} rows checked.")
+            console.note(f"{file}: {verdict.not_covered}")
         else:
             for finding in verdict.findings:
-                print(f"{file}: {finding}")
-            print(f"{file}: damaged. Extract it again with `extract --overwrite`.")
+                console.show(f"{shown(file)}: {shown(finding)}")
+            console.show(f"{file}: damaged. Extract it again with `extract --overwrite`.")
     return console.EXIT_OK if sound else console.EXIT_PROBLEM
 
 
@@ -103,7 +119,7 @@ def _merge(options: argparse.Namespace) -> int:
     from cache.merge import merge
 
     cache = merge(options.out, options.shards, overwrite=options.overwrite)
-    print(f"{options.out}: {cache.n_rows:,} rows of {len(options.shards)} shards.")
+    console.show(f"{options.out}: {cache.n_rows:,} rows of {len(options.shards)} shards.")
     return console.EXIT_OK
 
 
@@ -112,5 +128,5 @@ def _export(options: argparse.Namespace) -> int:
 
     out = options.out or options.file.with_suffix("." + options.to)
     rows = export(options.file, out, options.to, overwrite=options.overwrite)
-    print(f"{out}: {rows:,} photographs.")
+    console.show(f"{out}: {rows:,} photographs.")
     return console.EXIT_OK

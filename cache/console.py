@@ -1,26 +1,38 @@
 """How every command runs and ends: its process's settings, one line for a problem, exit codes.
 
 What a command settles for its whole process is settled here and nowhere else: a library leaves all
-that to the program that runs it. Standard library only, so that `--help` answers at once.
+that to the program that runs it. Whatever a command shows people goes through `show` and `note`.
+Standard library only, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
+import argparse
+import codecs
+import io
 import os
 import signal
 import sys
-import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn, TextIO
 
 from cache.errors import AestheticError
+from cache.text import shown, shown_lines
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # of TensorFlow; 3 leaves fatal errors only
 # Wrong usage is argparse's affair: 2.
 EXIT_OK, EXIT_PROBLEM, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
+# How a closed stream is opened: reading from it ends at once, stdout refuses what is written.
+STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
+# An error handler of codecs, and the signs that our tables have beyond ASCII.
+PLAIN = "aesthetic-plain"
+PLAIN_SIGNS = {"±": "+-", "–": "-", "−": "-", "\u202f": " ", "…": "..."}
 
+NOT_OURS = r"(?!(cache|extract|heads)(\.|$))"
 
 # The commands that are running in this process, none while another program uses the packages.
 _running: list[str] = []
@@ -30,9 +42,42 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, raised in the main thread so that files are closed as for Ctrl-C."""
 
 
+def is_running() -> bool:
+    """Whether a command of ours runs in this process, which is then its own."""
+    return bool(_running)
+
+
+def show(text: str) -> None:
+    """Print a result for people to stdout, its lines as `cache.text.shown`."""
+    print(shown_lines(text))
+
+
 def note(text: str) -> None:
-    """Print a remark to stderr; results alone go to stdout."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a remark to stderr, as `cache.text.shown`; results alone go to stdout.
+
+    No work ends because nobody can hear a remark: the disk behind stderr may be full.
+    """
+    try:
+        print(shown(text), file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)
+
+
+def exact_names() -> None:
+    """Let stdout take UTF-8 and the bytes of names as they are, whatever the locale.
+
+    For the formats that programs read; the command's end undoes it.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows what it refuses as `cache.text.shown`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit with 2."""
+        super().error(shown(message))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -51,7 +96,8 @@ def quiet_stderr() -> Iterator[None]:
         return
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as swallowed:
+    # In memory: there may be no folder for temporary files.
+    with os.fdopen(os.memfd_create("swallowed"), "w+b") as swallowed:
         os.dup2(swallowed.fileno(), 2)
         try:
             yield
@@ -78,21 +124,78 @@ def run(
         command: does the work and returns an exit code.
         when_stopped: what is left after Ctrl-C or SIGTERM, and how to go on.
     """
+    with _own_process(name):
+        try:
+            code = _code(name, command, when_stopped)
+        except SystemExit:  # of argparse, which has printed help or what is wrong
+            if _stdout_took_all(name):
+                raise
+            return EXIT_PROBLEM
+        return code if _stdout_took_all(name) else max(code, EXIT_PROBLEM)
+
+
+def _code(name: str, command: Callable[[], int], when_stopped: str) -> int:
+    """Run a command; say in a line what ended it, and return its exit code."""
     try:
-        with _own_process(name):
-            return command()
-    except AestheticError as error:
-        note(f"{name}: {error.one_line()}")
-        return EXIT_PROBLEM
+        return command()
     except Terminated:
         note(f"{name}: terminated. {when_stopped}")
         return EXIT_TERMINATED
     except KeyboardInterrupt:
         note(f"{name}: interrupted. {when_stopped}")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PROBLEM
+    except (AestheticError, OSError) as error:
+        if error is not getattr(sys.stdout, "refused", None):
+            note(f"{name}: {words(error)}")
+    return EXIT_PROBLEM
+
+
+def words(error: AestheticError | OSError) -> str:
+    """Say in a line what is wrong: of the system's refusals, which file it refused and why.
+
+    Raises:
+        OSError: the error itself, where no file is to blame: that is a bug.
+    """
+    if isinstance(error, AestheticError):
+        return error.one_line()
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return "the folder that this command runs in has been deleted. Go to another one with cd."
+    if error.filename is None or error.strerror is None:
+        raise error
+    return (
+        f"{error.filename}: {error.strerror}. See whether it is there, and whether you may use it "
+        "and the folders above it."
+    )
+
+
+def _stdout_took_all(name: str) -> bool:
+    """Write out what is printed so far; where stdout refuses, say so and let it take nothing more.
+
+    A reader that went away, such as `head`, has seen enough: nothing is said.
+    """
+    with suppress(OSError):
+        sys.stdout.flush()
+    refused = getattr(sys.stdout, "refused", None)
+    if refused is None:
+        return True
+    if not isinstance(refused, BrokenPipeError):
+        note(
+            f"{name}: not all results could be written to standard output: {refused.strerror}. "
+            "Files that were made are kept."
+        )
+    _silence(sys.stdout)
+    return False
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream that refuses take everything: Python writes out what is left when it ends."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+# --- the process ----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -100,11 +203,14 @@ def _own_process(name: str) -> Iterator[None]:
     """Settle what a command may settle for its process, and undo it: SIGTERM ends it as Ctrl-C
     does, TensorFlow keeps its remarks to itself, and so does Pillow on odd metadata of photographs
     that are read all the same."""
-    signal_before = signal.signal(signal.SIGTERM, _terminate)
     level_before = os.environ.get(LOG_LEVEL)
     _running.append(name)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _streams(), _terminable():
+            if any(option.startswith("error") for option in sys.warnoptions):
+                # PYTHONWARNINGS=error is about the user's own programs; here it would end work for
+                # what one library tells another.
+                warnings.filterwarnings("default", module=NOT_OURS)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             os.environ.setdefault(LOG_LEVEL, "3")
             yield
@@ -112,4 +218,88 @@ def _own_process(name: str) -> Iterator[None]:
         _running.pop()
         if level_before is None:
             os.environ.pop(LOG_LEVEL, None)
-        signal.signal(signal.SIGTERM, signal_before)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does; Python allows that in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Results(io.TextIOWrapper):
+    """Standard output, which remembers what it was refused with: such an error names no file."""
+
+    refused: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._remembered():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._remembered():
+            super().flush()
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.refused = error
+            raise
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Open streams that are closed, and let stdout take every character in some way.
+
+    Else the first file that is opened would get a closed stream's number, and what a library prints
+    would go into it. A closed stdout refuses what is written, as a full disk does.
+    """
+    for number, (name, flags) in enumerate(STREAMS.items()):
+        _open_closed(number, name, flags)
+    stdout = sys.stdout
+    if not isinstance(stdout, io.TextIOWrapper):
+        yield
+        return
+    stdout.flush()
+    sys.stdout = results = _Results(
+        stdout.buffer, stdout.encoding, PLAIN, line_buffering=stdout.line_buffering
+    )
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+        with suppress(OSError):
+            results.detach()
+
+
+def _open_closed(number: int, name: str, flags: int) -> None:
+    try:
+        os.fstat(number)
+    except OSError:
+        opened = os.open(os.devnull, flags)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Put signs of the keyboard for characters that an encoding lacks, or their numbers."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    signs = (PLAIN_SIGNS.get(sign) or ascii(sign)[1:-1] for sign in lacking)
+    return "".join(signs), error.end
+
+
+codecs.register_error(PLAIN, _plain)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from cache.errors import MismatchError, StorageError
-from cache.files import replacing, storage_errors
+from cache.files import Mark, check_output, replacing, storage_errors
 from cache.store import FeatureCache, open_cache
+
+# What tells an export of ours: its first columns, as each format spells them.
+MARKS = (
+    Mark(b"image_id,path,group,mean,"),
+    Mark(b"PK", b"image_id.npy"),
+    Mark(b"PAR1", b"image_id"),
+)
 
 
 def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
@@ -20,20 +27,23 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     columns `f0..` (views side by side) in the others.
 
     Raises:
-        StorageError: `out` exists and `overwrite` is not set, or the disk refuses.
+        StorageError: `out` exists and `overwrite` is not set, it is no earlier export, or the disk
+            refuses.
         MismatchError: parquet without the package pyarrow.
+        FormatError: rows of the cache do not match their checksums.
     """
     cache = open_cache(path)
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file with --out, or give --overwrite.")
+    check_output(out, *MARKS, inputs=[path])
     columns = _columns(cache)
-    with storage_errors(out), replacing(out) as temporary:
+    cache.check_rows()
+    # To an open file: numpy would add an ending to a name, and pyarrow loses an error's reason.
+    with storage_errors(out), replacing(out) as temporary, temporary.open("wb") as file:
         if to == "npz":
-            columns["features"] = cache.features[cache.ok_rows]
-            with temporary.open("wb") as file:  # to a name, numpy would add an ending
-                np.savez(file, **columns)
+            np.savez(file, **columns, features=cache.features[cache.ok_rows])
         else:
-            _write_frame(temporary, to, columns, cache.features[cache.ok_rows])
+            _write_frame(file, to, columns, cache.features[cache.ok_rows])
     return len(cache.ok_rows)
 
 
@@ -51,7 +61,7 @@ def _columns(cache: FeatureCache) -> dict[str, Any]:
 
 
 def _write_frame(
-    path: Path, to: str, columns: dict[str, npt.NDArray[Any]], features: npt.NDArray[Any]
+    file: BinaryIO, to: str, columns: dict[str, npt.NDArray[Any]], features: npt.NDArray[Any]
 ) -> None:
     import pandas as pd
 
@@ -59,10 +69,10 @@ def _write_frame(
     names = [f"f{i}" for i in range(flat.shape[1])]
     frame = pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
     if to == "csv":
-        frame.to_csv(path, index=False)
+        frame.to_csv(file, index=False)
         return
     try:
-        frame.to_parquet(path, index=False)
+        frame.to_parquet(file, index=False)
     except ImportError:
         raise MismatchError(
             "Parquet needs the package pyarrow: pip install 'aesthetic-heads[parquet]'; or export "

@@ -1,7 +1,8 @@
 """Files and folders that are safe to keep: locked by one writer, published whole or not at all.
 
 `replacing` writes a file in one step and `replacing_folder` a folder; whatever else is written goes
-through one of them. Standard library only.
+through one of them, and `check_output` keeps them from replacing what is not ours. What a file
+system does not offer is gone without, with a remark. Standard library only.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
+import mmap
 import os
 import re
+import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from cache.console import note
 from cache.errors import CacheLockedError, StorageError
 
 
@@ -26,17 +33,17 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into words, with what is kept and how to go on."""
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 raises one or the other
         reason = _reason(error)
         if reason is None:
             raise
         raise StorageError(f"{path} cannot be written: {reason}") from error
 
 
-def _reason(error: OSError) -> str | None:
+def _reason(error: OSError | RuntimeError) -> str | None:
     """Say what the operating system refused; HDF5 hides the number in its text."""
     hidden = re.search(r"errno = (\d+)", str(error))
-    number = error.errno or (int(hidden[1]) if hidden else None)
+    number = getattr(error, "errno", None) or (int(hidden[1]) if hidden else None)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return (
             "the disk is full. What was written is kept; make room and give the same command again."
@@ -53,13 +60,135 @@ def _reason(error: OSError) -> str | None:
     return None
 
 
+# --- what some file systems lack ------------------------------------------------------------------
+
+# Network and removable file systems answer so to what they do not offer.
+NOT_OFFERED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK)
+
+
+class Lack(NamedTuple):
+    """What a file system may not offer, and what is lost by it."""
+
+    name: str
+    loss: str
+
+
+LOCKS = Lack(
+    "locks",
+    "Nothing keeps two writers of one file apart there: start one at a time. What a killed one "
+    "leaves beside its file is not cleared.",
+)
+SYNC = Lack(
+    "way to force files and folders to the disk",
+    "After a power cut the newest ones may be missing.",
+)
+ROOM = Lack("way to reserve room", "A disk that is too small shows late, and not at the start.")
+PERMISSIONS = Lack(
+    "permissions and times to be set", "Copies do not keep those of the photographs."
+)
+
+_remarked: set[Lack] = set()
+
+
+def go_without(lack: Lack, path: Path, error: OSError) -> None:
+    """Say once a process what the file system of `path` does not offer and what is lost by it."""
+    if lack not in _remarked:
+        _remarked.add(lack)
+        note(
+            f"{path.absolute().parent}: this file system offers no {lack.name} "
+            f"({os.strerror(error.errno or 0)}). {lack.loss}"
+        )
+
+
 def fsync(path: Path) -> None:
     """Force a file's or a folder's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        go_without(SYNC, path, error)
     finally:
         os.close(descriptor)
+
+
+def reserve(descriptor: int, n_bytes: int, path: Path) -> None:
+    """Take the whole room of an open file now, so that a full disk shows before the work."""
+    try:
+        os.posix_fallocate(descriptor, 0, n_bytes)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        go_without(ROOM, path, error)
+
+
+def write_at(descriptor: int, content: bytes | bytearray, place: int) -> None:
+    """Write all of some bytes at a place of an open file; the system may take them in parts."""
+    rest = memoryview(content)
+    while rest:
+        n = os.pwrite(descriptor, rest, place)
+        rest, place = rest[n:], place + n
+
+
+# --- what an output may replace -------------------------------------------------------------------
+
+
+class Mark(NamedTuple):
+    """What tells a file of ours: how it starts, and what stands somewhere in it."""
+
+    start: bytes
+    inside: bytes = b""
+
+
+def check_output(path: Path, *marks: Mark, inputs: Iterable[Path] = ()) -> None:
+    """Refuse to replace a file that is not ours; to be asked before any work.
+
+    An empty file holds nothing that could be lost, and may be replaced like one of ours.
+
+    Args:
+        path: the file that is to be written.
+        marks: of the files that the command has ever written there, by any name.
+        inputs: what the command reads.
+
+    Raises:
+        StorageError: there is a file without any of the marks, a folder, a device, or an input.
+    """
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
+    if stat.S_ISDIR(facts.st_mode):
+        raise StorageError(f"{path} is a folder. Name a file for the output.")
+    if not stat.S_ISREG(facts.st_mode):
+        raise StorageError(f"{path} is a device or a pipe. Name a file for the output.")
+    for source in inputs:
+        if source.exists() and path.samefile(source):
+            raise StorageError(
+                f"{path} is the same file as {source}, which is read. Name another for the output."
+            )
+    if facts.st_size and not is_ours(path, *marks):
+        raise StorageError(
+            f"{path} exists and is no earlier output of this kind, so it is not replaced. Move it "
+            "away, or name another file."
+        )
+
+
+def is_ours(path: Path, *marks: Mark) -> bool:
+    """Whether a file can be read and has one of the marks."""
+    try:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            return any(
+                content[: len(mark.start)] == mark.start and content.find(mark.inside) >= 0
+                for mark in marks
+            )
+    except (OSError, ValueError):  # ValueError: it is empty
+        return False
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -77,13 +206,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give the name of a temporary file that becomes `path` in one step, unless an error comes.
 
     It lies in the same folder and has the same suffix, by which some writers choose a format.
+    Whoever else writes `path` is waited for; what a killed one left is removed.
     """
-    temporary = path.with_name(f"{_start(path)}{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        publish(temporary, path)
-    finally:
+    with exclusive(path, wait=True) as alone:
+        temporary = _beside(path, path.suffix, alone=alone)
         temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            publish(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -95,28 +227,30 @@ def write_text_atomically(path: Path, text: str) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left while they wrote `path`; for the holder of its lock."""
-    for stale in _leftovers(path, path.suffix):
-        stale.unlink()
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _start(path: Path) -> str:
-    """Return how the names of temporary files of `path` start; the process' number follows."""
-    return f".{path.name}."
+    """Return how the names of what lies beside `path` for a time begin; within a name's limit."""
+    name = path.name
+    if len(os.fsencode(name)) > LONGEST:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}."
 
 
-def _leftovers(path: Path, suffix: str) -> list[Path]:
-    name = re.compile(re.escape(_start(path)) + r"\d+" + re.escape(suffix))
-    return sorted(other for other in path.parent.iterdir() if name.fullmatch(other.name))
+def _beside(path: Path, ending: str, *, alone: bool) -> Path:
+    """Return the name of the temporary file or folder of `path`.
+
+    It is always the same for the holder of the lock, who so finds what a killed one left. Where
+    there are no locks it is another each time.
+    """
+    return path.with_name(f"{_start(path)}{'new' if alone else secrets.token_hex(8)}{ending}")
 
 
 # --- folders --------------------------------------------------------------------------------------
 
 REPLACED = ".replaced"
+LONGEST = 200  # of the 255 bytes of a name; the rest is for what is put before and behind it
 RENAME_EXCHANGE, AT_FDCWD = 2, -100  # linux/fs.h, fcntl.h
 # No such call in this kernel or sandbox, or not on this file system (NFS, for one).
 NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
@@ -132,16 +266,29 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         CacheLockedError: another process is writing the same folder.
         NotADirectoryError: `folder` is a file.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
-        _put_back(folder)
-        for stale in [*_leftovers(folder, ""), *_leftovers(folder, REPLACED)]:
+    with scratch_folder(folder, wait=False) as temporary:
+        yield temporary
+        publish_folder(temporary, folder)
+
+
+@contextmanager
+def scratch_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, in which it is prepared by one process at a time.
+
+    What a killed process left here is put back or removed first.
+
+    Raises:
+        CacheLockedError: another process does, and is not to be waited for.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(path, wait=wait) as alone:
+        _put_back(path)
+        for stale in _leftovers(path) if alone else []:
             _remove(stale)
-        temporary = folder.with_name(f"{_start(folder)}{os.getpid()}")
+        temporary = _beside(path, "", alone=alone)
         temporary.mkdir()
         try:
             yield temporary
-            publish_folder(temporary, folder)
         finally:
             _remove(temporary)
 
@@ -185,6 +332,16 @@ def _put_back(folder: Path) -> None:
             fsync(folder.parent)
 
 
+def _leftovers(folder: Path, ending: str = "") -> list[Path]:
+    """List what lies beside a folder for a time, of any process; numbers are of earlier versions'.
+
+    Without an ending, all of it.
+    """
+    endings = re.escape(ending) if ending else f"(?:{re.escape(REPLACED)})?"
+    name = re.compile(re.escape(_start(folder)) + f"(?:new|[0-9a-f]+){endings}")
+    return sorted(other for other in folder.parent.iterdir() if name.fullmatch(other.name))
+
+
 def _exchange(one: Path, other: Path) -> bool:
     """Exchange two names in one step; False where the system or the file system cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -223,38 +380,58 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold the right to write `path`; the kernel frees it when the process ends, however it ends.
 
+    Gives whether it is a right at all: False on a file system without locks.
+
     Raises:
-        CacheLockedError: another process holds it; the message names host and process.
+        CacheLockedError: another process holds it, and is not to be waited for; the message names
+            host and process.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    descriptor = _locked(lock, path)
+    lock = path.with_name(f"{_start(path)}lock")
+    descriptor, alone = _locked(lock, path, wait=wait)
     try:
-        yield
+        me = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, me.encode(), 0)
+        yield alone
     finally:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _locked(lock: Path, path: Path) -> int:
+def _locked(lock: Path, path: Path, *, wait: bool) -> tuple[int, bool]:
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(descriptor)
+            alone = _flock(descriptor, path, wait=wait)
+            if _is_named(descriptor, lock):
+                return descriptor, alone
+        except BaseException:
             os.close(descriptor)
-            raise CacheLockedError(
-                f"{path} is being written by {holder}. Wait for it to end, or choose another --out."
-            ) from None
-        if _is_named(descriptor, lock):
-            me = json.dumps({"host": socket.gethostname(), "process": os.getpid()})
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, me.encode(), 0)
-            return descriptor
+            raise
         os.close(descriptor)
+
+
+def _flock(descriptor: int, path: Path, *, wait: bool) -> bool:
+    """Lock an open file; False where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = f"{path} is being written by {_holder(descriptor)}."
+        if not wait:
+            raise CacheLockedError(
+                f"{holder} Wait for it to end, or choose another --out."
+            ) from None
+        note(f"{holder} Waiting for it to end ...")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        go_without(LOCKS, path, error)
+        return False
+    return True
 
 
 def _is_named(descriptor: int, lock: Path) -> bool:

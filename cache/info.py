@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
+from cache.text import shown
 from cache.types import Status
 
 
@@ -16,6 +18,7 @@ def describe(path: Path) -> dict[str, Any]:
         FormatError, IncompleteCacheError: as `open_cache`.
     """
     cache = open_cache(path, allow_partial=True)
+    found = photographs_of(cache)
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
@@ -30,6 +33,7 @@ def describe(path: Path) -> dict[str, Any]:
         "extractor_sha256": cache.spec.sha256,
         "manifest_sha256": cache.manifest_sha256,
         "data_root": str(cache.data_root),
+        "photographs": None if found is None else str(found),
         "weights_origin": cache.header.provenance.weights_origin,
         "engine": cache.header.provenance.engine,
         "library_versions": cache.library_versions,
@@ -69,8 +73,17 @@ def render(facts: dict[str, Any]) -> str:
         "backbone": f"{extractor['backbone']}, {extractor['precision']}; {facts['weights_origin']}",
         "fingerprint": facts["extractor_sha256"],
         "manifest": facts["manifest_sha256"],
-        "photographs": facts["data_root"],
+        "photographs": _place(facts),
         "made": f"{facts['created']} to {facts['finished'] or '?'} by {facts['engine']}",
         "versions": ", ".join(f"{k} {v}" for k, v in facts["library_versions"].items()),
     }
-    return "\n".join(f"{name:12} {value}" for name, value in lines.items())
+    return "\n".join(f"{name:12} {shown(value)}" for name, value in lines.items())
+
+
+def _place(facts: dict[str, Any]) -> str:
+    noted, found = facts["data_root"], facts["photographs"]
+    if noted == str(Path()):
+        return "not said"
+    if found == noted:
+        return str(noted)
+    return f"{noted} (not there now)" if found is None else f"{found} ({noted} when extracted)"

@@ -19,6 +19,10 @@ from cache.errors import LabelError
 from cache.types import FloatArray, Scale, SplitRule, TextArray, canonical_json
 
 MIN_LEVELS, MAX_LEVELS = 2, 20
+# Of one photograph: what counts as int32 hold, and what numpy draws halves of, with room to spare.
+MAX_VOTES = 10**9 - 1
+# Texts lie in memory at the longest one's width: one of 100,000 characters would take gigabytes.
+MAX_TEXT = 500
 TEXT, FLOAT, COUNT = "text", "<f8", "<i4"
 
 
@@ -131,8 +135,7 @@ class Manifest:
         if labels.votes is not None:
             if not MIN_LEVELS <= labels.levels <= MAX_LEVELS:
                 raise LabelError(f"Votes have 2 to 20 levels, not {labels.levels}.")
-            if n and (labels.votes.min() < 0 or labels.votes.sum(axis=1).min() < 1):
-                raise LabelError("Every photograph needs at least one vote, and none below zero.")
+            check_votes(labels)
         scale = labels.scale
         outside = ~((labels.mean >= scale.lo) & (labels.mean <= scale.hi))
         if outside.any():
@@ -163,6 +166,26 @@ class Manifest:
             else:
                 digest.update(name.encode() + values.astype(stored[name]).tobytes())
         return digest.hexdigest()
+
+
+def check_votes(labels: LabelTable) -> None:
+    """Refuse counts of votes that nobody gave, or that are too large to calculate with.
+
+    Raises:
+        LabelError: a count is below zero, or a photograph has no vote or too many.
+    """
+    if labels.votes is None or not len(labels):
+        return
+    total = labels.votes.sum(axis=1, dtype=np.float64)
+    wrong = ~((total >= 1) & (total <= MAX_VOTES))
+    if labels.votes.min() < 0:
+        wrong |= (labels.votes < 0).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise LabelError(
+            f"Every photograph needs at least one vote, and none below zero, and at most "
+            f"{MAX_VOTES:,} in all; {str(labels.image_id[row])!r} has {labels.votes[row].tolist()}."
+        )
 
 
 def mean_of_votes(votes: npt.NDArray[np.integer[Any]]) -> FloatArray:

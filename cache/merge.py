@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, MismatchError, StorageError
-from cache.files import exclusive, storage_errors
+from cache.files import check_output, exclusive, storage_errors
 from cache.labels import LabelTable, Manifest
 from cache.rejects import read_rejects
-from cache.resume import Reuse, open_writer
+from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
 from cache.types import IntArray, Status
@@ -36,6 +36,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     """
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file, or give --overwrite.")
+    check_output(out, MARK, inputs=shards)
     caches = sorted((open_cache(path) for path in shards), key=lambda c: c.split_rule.shard)
     _check(caches)
     manifest = _whole_manifest(caches)

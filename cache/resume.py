@@ -1,33 +1,37 @@
 """Opening a cache for writing: new, resumed, or built from what an earlier file holds.
 
-Owns which earlier rows are kept: those of the same extractor whose photograph is the same. The
-new file is made whole beside the old one and put in place in one step.
+Owns which earlier rows are kept: those of the same extractor whose photograph is the same. What an
+unfinished file holds wrong, because a write failed, is found here and done again. The new file is
+made whole beside the old one and put in place in one step.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from cache import schema
-from cache.errors import FormatError, StaleCacheError
-from cache.files import remove_leftovers, replacing, storage_errors
+from cache.console import note
+from cache.errors import FormatError, LabelError, StaleCacheError, StorageError
+from cache.files import Mark, check_output, exclusive, replacing, storage_errors
+from cache.inplace import InPlace
 from cache.labels import Manifest
+from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
-from cache.store import FeatureCache, open_cache, open_hdf5, partial_path
+from cache.store import PARTIAL, FeatureCache, open_cache, partial_path
 from cache.types import ExtractorSpec, IntArray, Status
 from cache.writer import CacheWriter, mark_missing, spans_of
 
 COPY_ROWS = 4096
+# How every cache file starts, and a text in it.
+MARK = Mark(b"\x89HDF\r\n\x1a\n", schema.FORMAT.encode())
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def open_writer(
 
     A row is kept if an earlier file (partial first, then finished) of the same extractor holds
     the id with the same file size and time of modification. Rows without a file are marked
-    missing. Returns None where the finished file already holds just this.
+    missing. Returns None where the finished file already holds just this. Where only `origin`
+    names another place or remark, or other files of labels, a file with these is made of all rows.
 
     Raises:
         StaleCacheError: an earlier file was made by another extractor.
@@ -63,14 +68,21 @@ def open_writer(
         partial = partial_path(path)
         found: list[FeatureCache] = []
         if reuse.overwrite:
+            check_output(path, MARK)
             partial.unlink(missing_ok=True)
             journal_path(path).unlink(missing_ok=True)
-        elif is_current(path, manifest, spec, facts, reuse):
+        elif is_current(path, manifest, spec, facts, reuse, origin):
             return None
         else:
             found = _earlier(path, manifest, spec)
-            if found and found[0].path == partial and _same_rows(found[0], manifest):
-                outdated = _outdated(found[0], facts, reuse)
+            origin = _origin(found, manifest, facts, reuse, origin)
+            if (
+                found
+                and found[0].path == partial
+                and _same_rows(found[0], manifest)
+                and not renewals(found[0], origin)
+            ):
+                outdated = _outdated(found[0], facts, reuse) | _damaged(found[0])
                 writer = CacheWriter(path, manifest, spec)
                 writer.adopt(facts, outdated)
                 return writer
@@ -80,9 +92,16 @@ def open_writer(
 
 
 def is_current(
-    path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, reuse: Reuse
+    path: Path,
+    manifest: Manifest,
+    spec: ExtractorSpec,
+    facts: FileFacts,
+    reuse: Reuse,
+    origin: Provenance | None = None,
 ) -> bool:
     """Whether the finished file `path` already holds just this, so that there is nothing to do.
+
+    Of `origin`, what is to be renewed counts.
 
     Raises:
         StaleCacheError, FormatError: as `open_writer`.
@@ -94,7 +113,66 @@ def is_current(
         earlier.header.complete
         and _same_rows(earlier, manifest)
         and not _outdated(earlier, facts, reuse).any()
+        and not (origin and renewals(earlier, origin))
     )
+
+
+def renewals(earlier: FeatureCache, origin: Provenance) -> dict[str, Any]:
+    """Return what of `Provenance.RENEWED` an earlier file does not have as `origin` has it.
+
+    A folder that is found from the file is no other one, whatever its name on this machine; a file
+    that knows nothing of its labels' files is not renewed for them. An `origin` without a folder
+    says nothing of the data.
+    """
+    if not origin.data_root:
+        return {}
+    before = earlier.header.provenance
+    new = {name: getattr(origin, name) for name in Provenance.RENEWED}
+    new = {name: value for name, value in new.items() if value != getattr(before, name)}
+    if not before.label_files:
+        new.pop("label_files", None)
+    found = photographs_of(earlier) if "data_root" in new else None
+    if found is not None and found.resolve() == Path(origin.data_root):
+        del new["data_root"]
+    return new
+
+
+def renew(path: Path, **changes: Any) -> None:
+    """Give a finished file other values of `Provenance.RENEWED`: a copy of it takes its place.
+
+    Raises:
+        StorageError: the disk refuses, or an unfinished file is beside it, which `extract` renews.
+        CacheLockedError: another process is writing it.
+        IncompleteCacheError, FormatError: as `open_cache`.
+    """
+    with storage_errors(path), exclusive(path):
+        cache = open_cache(path)
+        origin = replace(cache.header.provenance, **changes)
+        if not renewals(cache, origin):
+            return
+        if partial_path(path).exists():
+            raise StorageError(
+                f"{partial_path(path)} is unfinished; the same `extract` command finishes it."
+            )
+        rows = np.flatnonzero(np.isin(cache.status, [Status.OK, Status.UNREADABLE]))
+        manifest, kept = cache.manifest(), [_Kept(cache, rows, rows)]
+        _make(path, manifest, cache.spec, cache.facts, origin, kept)
+        with CacheWriter(path, manifest, cache.spec) as writer:
+            writer.finish()
+
+
+def _origin(
+    found: Sequence[FeatureCache],
+    manifest: Manifest,
+    facts: FileFacts,
+    reuse: Reuse,
+    origin: Provenance,
+) -> Provenance:
+    """Return who made the new file: the maker of the earlier one where no photograph is read."""
+    if not found or not _same_rows(found[0], manifest) or _outdated(found[0], facts, reuse).any():
+        return origin
+    before = found[0].header.provenance
+    return replace(before, **{name: getattr(origin, name) for name in Provenance.RENEWED})
 
 
 def count_pending(
@@ -108,6 +186,8 @@ def count_pending(
     found = [] if reuse.overwrite else _earlier(path, manifest, spec)
     if found and _same_rows(found[0], manifest):
         to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
+        if found[0].path == partial_path(path):
+            to_do |= _damaged(found[0])
         return int((to_do & ~facts.missing).sum())
     found += [] if reuse.overwrite else _donors(path, spec, reuse)
     kept = sum(len(part.new) for part in _kept(found, manifest, facts, reuse))
@@ -122,6 +202,7 @@ def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[Featur
     """
     partial = partial_path(path)
     found = [_compatible(partial, spec)] if partial.exists() else []
+    found = [earlier for earlier in found if _labels_are_sound(earlier)]
     if path.exists() and not (found and _same_rows(found[0], manifest)):
         try:
             found.append(_compatible(path, spec))
@@ -129,6 +210,28 @@ def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[Featur
             if not found:
                 raise
     return found
+
+
+def _labels_are_sound(earlier: FeatureCache) -> bool:
+    """Whether an unfinished file's labels are those that it was made with; say so if not."""
+    try:
+        sound = earlier.manifest().sha256 == earlier.manifest_sha256
+    except (LabelError, FormatError):
+        sound = False
+    if not sound:
+        note(f"{earlier.path}: its labels are damaged, so it is not gone on with but begun anew.")
+    return sound
+
+
+def _damaged(earlier: FeatureCache) -> npt.NDArray[np.bool_]:
+    """(N,) True where an unfinished file's row is marked as done and has a wrong checksum."""
+    damaged = np.zeros(earlier.n_rows, np.bool_)
+    for rows, features in earlier.blocks():
+        damaged[earlier.wrong_rows(rows, features)] = True
+    damaged &= earlier.status != Status.PENDING
+    if damaged.any():
+        note(f"{earlier.path}: {damaged.sum():,} rows have a wrong checksum and are done again.")
+    return damaged
 
 
 def _donors(path: Path, spec: ExtractorSpec, reuse: Reuse) -> list[FeatureCache]:
@@ -158,7 +261,7 @@ def _outdated(earlier: FeatureCache, facts: FileFacts, reuse: Reuse) -> npt.NDAr
         (before.size_bytes != facts.size_bytes)
         | (before.mtime_ns != facts.mtime_ns)
         | ((earlier.status == Status.MISSING) & ~facts.missing)
-        | ((earlier.status == Status.UNREADABLE) & reuse.retry_failed)
+        | ((earlier.status == Status.UNREADABLE) & (reuse.retry_failed | before.missing))
         | ((earlier.status == Status.PENDING) & facts.missing)
     )
     return outdated
@@ -180,8 +283,10 @@ def _kept(
     kept = []
     for earlier in found:
         before, ids = earlier.facts, earlier.labels.image_id.tolist()
-        pairs = []
-        for old in np.flatnonzero(np.isin(earlier.status, keep)).tolist():
+        good, pairs = np.isin(earlier.status, keep) & ~before.missing, []
+        if earlier.path.name.endswith(PARTIAL):
+            good &= ~_damaged(earlier)
+        for old in np.flatnonzero(good).tolist():
             new = open_rows.get(ids[old])
             if (
                 new is not None
@@ -209,38 +314,37 @@ def _make(
     # As `CacheWriter.record_engine` notes them.
     engines = dict.fromkeys(name for text in noted for name in text.split("; ") if name)
     origin = replace(origin, engine="; ".join(engines))
-    for written in (partial_path(path), journal_path(path)):
-        remove_leftovers(written)
     with replacing(partial_path(path)) as temporary:
         schema.create(temporary, manifest, spec, facts, origin)
-        # Takes the whole room now, so that a full disk shows before the work, not after it.
-        with temporary.open("r+b") as room:
-            os.posix_fallocate(room.fileno(), 0, temporary.stat().st_size)
-        with open_hdf5(temporary, "r+") as file:
+        with InPlace(temporary) as file:
+            status = np.full(len(manifest), Status.PENDING, np.uint8)
             for part in kept:
                 _copy_rows(file, part, manifest)
-            mark_missing(file, manifest, facts)
+                status[part.new] = part.earlier.status[part.old]
+            mark_missing(file, manifest, facts, status)
         _carry_reasons(path, kept)
 
 
-def _copy_rows(file: h5py.File, kept: _Kept, manifest: Manifest) -> None:
+def _copy_rows(file: InPlace, kept: _Kept, manifest: Manifest) -> None:
     earlier, old, new = kept
-    status, size, sums = file["status"][:], file["size"][:], file["crc32"][:]
-    status[new], size[new] = earlier.status[old], earlier.size[old]
     for start in range(0, len(new), COPY_ROWS):
         rows, source = new[start : start + COPY_ROWS], old[start : start + COPY_ROWS]
-        features = earlier.features[source]
+        features, status = earlier.features[source], earlier.status[source]
         wrong = earlier.wrong_rows(source, features)
         if len(wrong):
             raise FormatError(
                 f"{earlier.path} is damaged: {len(wrong)} rows from row {wrong[0]} on have a wrong "
                 "checksum. `cache verify` shows more; extract again with --overwrite."
             )
-        ok = status[rows] == Status.OK
+        ok = status == Status.OK
         for span, part in spans_of(rows, ok):
-            file["features"][span] = features[part]
-        sums[rows] = schema.checksums(manifest.labels, rows, features, ok)
-    file["status"][:], file["size"][:], file["crc32"][:] = status, size, sums
+            file.write("features", span.start, features[part])
+        sums = schema.checksums(manifest.labels, rows, features, ok)
+        columns: dict[str, npt.NDArray[Any]] = {"size": earlier.size[source], "crc32": sums}
+        columns["status"] = status  # last, as ever
+        for span, part in spans_of(rows):
+            for name, values in columns.items():
+                file.write(name, span.start, values[part])
 
 
 def _carry_reasons(path: Path, kept: Sequence[_Kept]) -> None:

@@ -2,33 +2,56 @@
 
 Owns every dataset's and attribute's name; FORMAT.md says the same in prose. Everything is
 allocated when the file is made, in fixed sizes and contiguous: later writes change bytes in place
-and never the file's structure, so a killed writer leaves a file that opens.
+(`cache.inplace`) and never the file's structure, so a killed writer leaves a file that opens.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from cache.errors import FormatError, LabelError
+from cache import layout
+from cache.errors import FormatError, LabelError, brief
+from cache.files import reserve, write_at
 from cache.labels import COLUMNS, COUNT, FLOAT, TEXT, Column, LabelTable, Manifest
+from cache.layout import Expected, Place
 from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
 VERSION = 1
 # Files older than the attribute `value_ranges` hold this backbone's features.
 BACKBONE_OF_OLD_FILES, RELU6 = "mobilenet_v2_1.0_224", (0.0, 6.0)
-ENGINE_BYTES, TIME_BYTES = 512, 32
+ENGINE_BYTES, TIME_BYTES, SEAL_BYTES = 512, 32, 64
 # What h5py raises, and what its answers lead to, where a file's bytes are not what they should be.
-DAMAGE = (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError)
+DAMAGE = (
+    *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
+    *(OSError, RuntimeError, MemoryError),
+)
+# The attributes and columns that the seal covers. Its recipe stays: what is added later needs
+# another one. Left out is what may be renewed (the place of the photographs) and when it was.
+SEAL = "seal"
+SEALED_ATTRIBUTES = (
+    *("format", "version", "split", "split_rule", "split_kind", "scale", "threshold"),
+    *("manifest_sha256", "whole_manifest_sha256", "extractor", "extractor_sha256"),
+    *("view_names", "layers", "value_ranges", "label_note", "weights_origin", "engine"),
+    *("library_versions", "n_ok", "n_missing", "n_unreadable"),
+)
+SEALED_COLUMNS = ("status", "size", "crc32", "file_bytes", "file_mtime_ns")
+UNSEALED_ATTRIBUTES = ("data_root", "label_files", "created", "finished", "complete")
+ATTRIBUTES = (*SEALED_ATTRIBUTES, *UNSEALED_ATTRIBUTES, SEAL)
+# Fixed rows' shapes of the labels' columns; `any` number of vote levels.
+LABEL_ROWS: dict[str, tuple[int | None, ...]] = {"votes": (None,), "tags": (2,)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +60,13 @@ class Provenance:
 
     `whole_manifest_sha256` is that of the split a shard belongs to, '' for a file that is whole.
     `value_ranges` are the lowest and highest number, both included, of each layer that has bounds.
+    `label_files` are SHA-256 of the files of labels by their names below `data_root`, '' for one
+    that was not there. What is in `RENEWED` follows the data, and a file is renewed for it alone.
     """
+
+    RENEWED: ClassVar[tuple[str, ...]] = (
+        *("data_root", "label_note", "label_files", "whole_manifest_sha256"),
+    )
 
     data_root: str = ""
     label_note: str = ""
@@ -47,6 +76,7 @@ class Provenance:
     created: str = ""
     whole_manifest_sha256: str = ""
     value_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    label_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,25 +100,65 @@ class FileFacts:
 def create(
     path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, origin: Provenance
 ) -> None:
-    """Write a file with all labels, every row pending and room for all features."""
-    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False) as file:
-        n, present = len(manifest), manifest.labels.columns()
-        # Counts last, as ever: equal labels give equal bytes.
-        for column in sorted(COLUMNS, key=lambda each: each.stored == COUNT):
-            if column.name in present:
-                _store(file, column, present[column.name])
-        file["file_bytes"] = facts.size_bytes.astype("<i8")
-        file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
-        file.create_dataset("status", (n,), "u1", fill_time="never")[...] = 0
-        file.create_dataset("size", (n, 2), "<i4", fill_time="never")[...] = 0
-        file.create_dataset("crc32", (n,), "<u4", fill_time="never")[...] = 0
-        shape, dtype = (n, len(spec.views), spec.n_features), np.dtype(spec.dtype).newbyteorder("<")
-        features = file.create_dataset("features", shape, dtype, fill_time="never")
-        # HDF5 gives a dataset its place at the first write: one number at the very end, so that
-        # the file has its full length and structure from the start.
-        if n:
-            features[-1, -1, -1] = 0
-        _attributes(file, manifest, spec, origin)
+    """Write a file with all labels, every row pending and room for all features.
+
+    HDF5 lays it out in memory alone: its library loses errors of a disk, and may crash on them.
+
+    Raises:
+        OSError: the disk is full or refuses.
+    """
+    with h5py.File(
+        path, "w", "core", backing_store=False, libver=("earliest", "v110"), locking=False
+    ) as file:
+        _lay_out(file, manifest, spec, facts, origin)
+        file.flush()
+        image = bytearray(file.id.get_file_image())
+    n_bytes = len(manifest) * len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
+    start = _place_features(image, n_bytes) if n_bytes else len(image)
+    with path.open("wb", buffering=0) as output:
+        reserve(output.fileno(), start + n_bytes, path)
+        write_at(output.fileno(), image, 0)
+        output.truncate(start + n_bytes)
+
+
+def _lay_out(
+    file: h5py.File,
+    manifest: Manifest,
+    spec: ExtractorSpec,
+    facts: FileFacts,
+    origin: Provenance,
+) -> None:
+    n, present = len(manifest), manifest.labels.columns()
+    # Counts last, as ever: equal labels give equal bytes.
+    for column in sorted(COLUMNS, key=lambda each: each.stored == COUNT):
+        if column.name in present:
+            _store(file, column, present[column.name])
+    file["file_bytes"] = facts.size_bytes.astype("<i8")
+    file["file_mtime_ns"] = facts.mtime_ns.astype("<i8")
+    file.create_dataset("status", (n,), "u1", fill_time="never")[...] = 0
+    file.create_dataset("size", (n, 2), "<i4", fill_time="never")[...] = 0
+    file.create_dataset("crc32", (n,), "<u4", fill_time="never")[...] = 0
+    shape, dtype = (n, len(spec.views), spec.n_features), np.dtype(spec.dtype).newbyteorder("<")
+    file.create_dataset("features", shape, dtype, fill_time="never")
+    _attributes(file, manifest, spec, origin)
+
+
+def _place_features(image: bytearray, n_bytes: int) -> int:
+    """Give the features, so far without a place, the one behind all else; return where it starts.
+
+    HDF5 would give it at the first write, and hold the whole file in memory for that. Two numbers
+    say the same: the address in the dataset's layout message (version 3, class 1: contiguous) and
+    the end of the file in the superblock (version 0), as the HDF5 File Format Specification 3.0
+    has them in IV.A.2.i and II.A.
+    """
+    start = -(-len(image) // 8) * 8
+    unplaced = struct.pack("<BBqQ", 3, 1, -1, n_bytes)
+    if image.count(unplaced) != 1:
+        raise RuntimeError("HDF5 laid the features out in a way that is not known here")
+    at = image.index(unplaced)
+    image[at : at + len(unplaced)] = struct.pack("<BBQQ", 3, 1, start, n_bytes)
+    struct.pack_into("<Q", image, 40, start + n_bytes)
+    return start
 
 
 def _store(file: h5py.File, column: Column, values: npt.NDArray[Any]) -> None:
@@ -120,8 +190,11 @@ def _attributes(
     attrs["view_names"] = canonical_json(list(spec.views))
     attrs["layers"] = canonical_json([list(layer) for layer in spec.layers])
     attrs["value_ranges"] = canonical_json(dict(origin.value_ranges))
-    attrs["data_root"], attrs["label_note"] = origin.data_root, origin.label_note
-    attrs["weights_origin"] = origin.weights_origin
+    for name in ("data_root", "label_note", "weights_origin"):
+        # With bytes that are no UTF-8, which names of folders may hold.
+        text = getattr(origin, name).encode("utf-8", "surrogateescape")
+        attrs.create(name, text, dtype=h5py.string_dtype())
+    attrs["label_files"] = canonical_json(dict(origin.label_files))
     attrs["library_versions"] = canonical_json(origin.library_versions)
     attrs["engine"] = np.array(origin.engine.encode(), f"S{ENGINE_BYTES}")
     attrs["created"] = np.array(origin.created.encode(), f"S{TIME_BYTES}")
@@ -129,16 +202,30 @@ def _attributes(
     for name in ("n_ok", "n_missing", "n_unreadable"):
         attrs[name] = np.int64(0)
     attrs["complete"] = np.uint8(0)
+    attrs[SEAL] = np.array(b"", f"S{SEAL_BYTES}")
 
 
-def set_in_place(file: h5py.File, name: str, value: Any) -> None:
-    """Change an attribute's bytes without moving it; its type and size stay."""
-    file.attrs.modify(name, np.array(value, file.attrs.get_id(name).dtype))
+def seal_of(file: h5py.File) -> str:
+    """Return SHA-256 of what neither the rows' checksums nor the manifest's SHA-256 covers."""
+    digest = hashlib.sha256()
+    for name, value in layout.read_attributes(file, SEALED_ATTRIBUTES).items():
+        content = layout.encoded(value) if isinstance(value, str) else np.asarray(value).tobytes()
+        digest.update(f"\n{name} {len(content)}\n".encode() + content)
+    for name in SEALED_COLUMNS:
+        digest.update(f"\n{name}\n".encode() + file[name][:].tobytes())
+    return digest.hexdigest()
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself, read and checked."""
+    """What a file says of itself, read and checked.
+
+    `counts` are its numbers of rows that are ok, missing and unreadable; `seal` is None in files
+    that were made before there was one.
+    """
 
     split: str
     split_rule: SplitRule
@@ -149,6 +236,8 @@ class Header:
     provenance: Provenance
     finished: str
     complete: bool
+    counts: tuple[int, int, int]
+    seal: str | None
 
 
 def read_header(file: h5py.File, path: Path) -> Header:
@@ -157,58 +246,92 @@ def read_header(file: h5py.File, path: Path) -> Header:
     Raises:
         FormatError: another format or version, a missing or damaged attribute.
     """
-    attrs = file.attrs
-    if attrs.get("format") != FORMAT:
+    with _damaged_attributes(path):
+        attrs = layout.read_attributes(file, ("format", "version"))
+    if str(attrs.get("format")) != FORMAT:
         raise FormatError(
             f"{path} is an HDF5 file but no feature cache: its attribute 'format' is "
-            f"{attrs.get('format')!r}, expected {FORMAT!r}."
+            f"{brief(attrs.get('format'))!r}, expected {FORMAT!r}."
         )
-    if attrs.get("version") != VERSION:
+    if str(attrs.get("version")) != str(VERSION):
         raise FormatError(
-            f"{path} has cache version {attrs.get('version')}; this program reads version "
+            f"{path} has cache version {brief(attrs.get('version'))}; this program reads version "
             f"{VERSION}. Use the program that wrote it, or extract again with --overwrite."
         )
-    try:
+    with _damaged_attributes(path):
+        attrs = layout.read_attributes(file, ATTRIBUTES)
         header = _parse_header(attrs)
-    except (*DAMAGE, FormatError, LabelError) as error:
-        raise FormatError(f"{path} is damaged: its attributes cannot be read ({error}).") from None
     if header.spec.sha256 != attrs["extractor_sha256"]:
         raise FormatError(f"{path} is damaged: its extractor does not match its fingerprint.")
     return header
 
 
-def _parse_header(attrs: h5py.AttributeManager) -> Header:
-    lo, hi = (float(bound) for bound in attrs["scale"])
-    spec = ExtractorSpec.from_dict(json.loads(attrs["extractor"]))
+@contextmanager
+def _damaged_attributes(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (*DAMAGE, FormatError, LabelError) as error:
+        raise FormatError(
+            f"{path} is damaged: its attributes cannot be read ({brief(error)})."
+        ) from None
+
+
+def _parse_header(attrs: Mapping[str, Any]) -> Header:
+    scale, threshold = Scale(*layout.numbers(attrs, "scale", 2)), layout.text(attrs, "threshold")
+    scale.threshold(threshold)
+    spec = ExtractorSpec.from_dict(json.loads(layout.text(attrs, "extractor")))
+    split_rule = _parse_rule(attrs)
+    _check_repeated(attrs, spec, split_rule)
     return Header(
-        split=str(attrs["split"]),
-        split_rule=_parse_rule(attrs),
-        scale=Scale(lo, hi),
-        threshold=str(attrs["threshold"]),
+        split=layout.text(attrs, "split"),
+        split_rule=split_rule,
+        scale=scale,
+        threshold=threshold,
         spec=spec,
-        manifest_sha256=str(attrs["manifest_sha256"]),
+        manifest_sha256=layout.text(attrs, "manifest_sha256"),
         provenance=Provenance(
-            data_root=str(attrs["data_root"]),
-            label_note=str(attrs["label_note"]),
-            weights_origin=str(attrs["weights_origin"]),
-            engine=bytes(attrs["engine"]).decode(),
-            library_versions=json.loads(attrs["library_versions"]),
-            created=bytes(attrs["created"]).decode(),
-            whole_manifest_sha256=str(attrs["whole_manifest_sha256"]),
+            data_root=layout.text(attrs, "data_root", "surrogateescape"),
+            label_note=layout.text(attrs, "label_note"),
+            weights_origin=layout.text(attrs, "weights_origin", "surrogateescape"),
+            engine=layout.text(attrs, "engine"),
+            library_versions=_library_versions(attrs),
+            created=layout.text(attrs, "created"),
+            whole_manifest_sha256=layout.text(attrs, "whole_manifest_sha256"),
             value_ranges=_value_ranges(attrs, spec),
+            label_files=_label_files(attrs),
         ),
-        finished=bytes(attrs["finished"]).decode(),
-        complete=bool(attrs["complete"]),
+        finished=layout.text(attrs, "finished"),
+        complete=bool(layout.number(attrs, "complete")),
+        counts=(
+            layout.number(attrs, "n_ok"),
+            layout.number(attrs, "n_missing"),
+            layout.number(attrs, "n_unreadable"),
+        ),
+        seal=layout.text(attrs, SEAL) if SEAL in attrs else None,
     )
 
 
-def _value_ranges(
-    attrs: h5py.AttributeManager, spec: ExtractorSpec
-) -> dict[str, tuple[float, float]]:
+def _library_versions(attrs: Mapping[str, Any]) -> dict[str, str]:
+    versions = json.loads(layout.text(attrs, "library_versions"))
+    return {str(name): str(version) for name, version in versions.items()}
+
+
+def _check_repeated(attrs: Mapping[str, Any], spec: ExtractorSpec, rule: SplitRule) -> None:
+    """Check what the file says twice."""
+    for name, said in (
+        ("split", rule.split),
+        ("view_names", canonical_json(list(spec.views))),
+        ("layers", canonical_json([list(layer) for layer in spec.layers])),
+    ):
+        if layout.text(attrs, name) != said:
+            raise FormatError(f"{name} is {brief(attrs[name])}, and elsewhere {brief(said)}")
+
+
+def _value_ranges(attrs: Mapping[str, Any], spec: ExtractorSpec) -> dict[str, tuple[float, float]]:
     """Read the bounds of each layer that has any; what old files leave unsaid is known here."""
     if "value_ranges" not in attrs:
         return {"top": RELU6} if spec.backbone == BACKBONE_OF_OLD_FILES else {}
-    stored = json.loads(attrs["value_ranges"])
+    stored = json.loads(layout.text(attrs, "value_ranges"))
     ranges = {str(n): (float(lo), float(hi)) for n, (lo, hi) in stored.items()}
     for name, (lo, hi) in ranges.items():
         spec.layer_slice(name)
@@ -217,11 +340,50 @@ def _value_ranges(
     return ranges
 
 
-def _parse_rule(attrs: h5py.AttributeManager) -> SplitRule:
-    rule = SplitRule(**json.loads(attrs["split_rule"]))
+def _label_files(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Read the SHA-256 of files of labels; files that are older than the attribute have none."""
+    if "label_files" not in attrs:
+        return {}
+    stored = json.loads(layout.text(attrs, "label_files"))
+    return {str(name): str(sha256) for name, sha256 in stored.items()}
+
+
+def _parse_rule(attrs: Mapping[str, Any]) -> SplitRule:
+    rule = SplitRule(**json.loads(layout.text(attrs, "split_rule")))
     if "split_kind" in attrs:
-        return replace(rule, kind=SplitKind(str(attrs["split_kind"])))
+        return replace(rule, kind=SplitKind(layout.text(attrs, "split_kind")))
     return replace(rule, kind=SplitKind.of_words(rule.rule))
+
+
+def find_columns(file: h5py.File, header: Header, length: int) -> dict[str, Place]:
+    """Return where every column lies in an open file of `length` bytes; read none of them.
+
+    Raises:
+        FormatError: a column is missing, or is not what the header says or FORMAT.md allows.
+    """
+    spec = header.spec
+    columns = {
+        column.name: Expected(
+            layout.TEXT if column.stored == TEXT else column.stored,
+            LABEL_ROWS.get(column.name, ()),
+            column.needed,
+        )
+        for column in COLUMNS
+    }
+    columns |= {
+        "status": Expected("|u1"),
+        "size": Expected("<i4", (2,)),
+        "crc32": Expected("<u4"),
+        "file_bytes": Expected("<i8"),
+        "file_mtime_ns": Expected("<i8"),
+        "features": Expected(
+            np.dtype(spec.dtype).newbyteorder("<").str, (len(spec.views), spec.n_features)
+        ),
+    }
+    return layout.find_datasets(file, columns, length)
+
+
+# --- checksums ------------------------------------------------------------------------------------
 
 
 def checksums(
@@ -234,12 +396,21 @@ def checksums(
 
     `features` (n, V, D), little-endian, count where `ok` (n,); without them no row has any.
     """
-    sums = np.zeros(len(rows), np.uint32)
-    for i, row in enumerate(rows.tolist()):
-        start = 0
-        if features is not None and ok is not None and ok[i]:
-            start = zlib.crc32(np.ascontiguousarray(features[i]).data)
-        counts = b"" if labels.votes is None else np.asarray(labels.votes[row], COUNT).tobytes()
-        mean = np.array(labels.mean[row], FLOAT).tobytes()
-        sums[i] = zlib.crc32(str(labels.image_id[row]).encode() + counts + mean, start)
-    return sums
+    n = len(rows)
+    if not n:
+        return np.empty(0, np.uint32)
+    starts = [0] * n
+    if features is not None and ok is not None:
+        bodies = _row_bytes(features, features.dtype.str)
+        starts = [zlib.crc32(body) if good else 0 for body, good in zip(bodies, ok, strict=True)]
+    ids = [image_id.encode() for image_id in labels.image_id[rows].tolist()]
+    numbers = _row_bytes(labels.mean[rows], FLOAT)
+    if labels.votes is not None:
+        numbers = np.concatenate([_row_bytes(labels.votes[rows], COUNT), numbers], axis=1)
+    sums = map(zlib.crc32, numbers, map(zlib.crc32, ids, starts))
+    return np.fromiter(sums, np.uint32, n)
+
+
+def _row_bytes(values: npt.NDArray[Any], stored: str) -> npt.NDArray[np.uint8]:
+    """Return the bytes (n, b) of n rows of numbers as the file stores them."""
+    return np.ascontiguousarray(values, stored).reshape(len(values), -1).view(np.uint8)

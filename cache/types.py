@@ -9,8 +9,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,10 @@ TextArray = npt.NDArray[np.str_]
 
 # The blog's and the papers' choice on AVA's scale, 1..10.
 AVA_SCALE, AVA_THRESHOLD = (1.0, 10.0), "5"
+# Far wider than any rating needs, and their squares and sums stay far from the ends of float64.
+MAX_BOUND, MIN_WIDTH = 1e9, 1e-6
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+DECIMAL_CHARACTERS = 400  # written without an exponent; every float64 fits
 
 
 class Status(enum.IntEnum):
@@ -41,8 +47,36 @@ def canonical_json(value: Any) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """Return the SHA-256 of a text's UTF-8 bytes as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    """Return the SHA-256 of a text's UTF-8 bytes as 64 hexadecimal digits.
+
+    What UTF-8 cannot hold counts as Python's escape of it.
+    """
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def decimal_number(text: str) -> Decimal:
+    """Return exactly the number that a text writes in plain digits, such as 5, -4.25 or 5e-3.
+
+    Raises:
+        ValueError: the text is anything else: nan, inf, other digits, blanks, 0_5 or 0,5.
+    """
+    if len(text) <= DECIMAL_CHARACTERS and DECIMAL.fullmatch(text):
+        value = Decimal(text)
+        if len(f"{value:f}") <= DECIMAL_CHARACTERS:
+            return value
+    raise ValueError("expected a decimal number in plain digits, such as 5 or 4.5")
+
+
+def decimal_text(value: Decimal) -> str:
+    """Return the one text of a number: without exponent, sign of zero or zeros at its end."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if value else "0"
+
+
+def decimal_of(value: float) -> Decimal:
+    """Return the shortest decimal that reads back as this number: as people wrote it."""
+    return Decimal(repr(float(value)))
 
 
 @dataclass(frozen=True)
@@ -50,22 +84,36 @@ class Scale:
     """The range of a mean score: 1..K for votes, the stated bounds for mean-only labels.
 
     Raises:
-        LabelError: bounds that are not finite or not in order.
+        LabelError: bounds that are not in order, too large to calculate with, or too close.
     """
 
     lo: float
     hi: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lo) and np.isfinite(self.hi) and self.lo < self.hi):
-            raise LabelError(f"A scale needs finite bounds lo < hi; got {self.lo} and {self.hi}.")
+        if not (self.lo >= -MAX_BOUND and self.hi <= MAX_BOUND and self.hi - self.lo >= MIN_WIDTH):
+            raise LabelError(
+                f"A scale needs finite bounds lo < hi, from {-MAX_BOUND:g} to {MAX_BOUND:g} and at "
+                f"least {MIN_WIDTH:g} apart; got {self.lo} and {self.hi}."
+            )
 
     @property
     def usual_threshold(self) -> str:
         """The threshold of beautiful where nothing else is said: 5 on 1..10, else the middle."""
         if (self.lo, self.hi) == AVA_SCALE:
             return AVA_THRESHOLD
-        return f"{(self.lo + self.hi) / 2:g}"
+        return decimal_text((decimal_of(self.lo) + decimal_of(self.hi)) / 2)
+
+    def threshold(self, text: str) -> str:
+        """Return the one text of a threshold of beautiful on this scale.
+
+        Raises:
+            ValueError: it is no decimal number, or lies outside lo <= T < hi.
+        """
+        value = decimal_number(text)
+        if not decimal_of(self.lo) <= value < decimal_of(self.hi):
+            raise ValueError(f"it lies outside the scale {self.lo:g}..{self.hi:g}")
+        return decimal_text(value)
 
 
 @dataclass(frozen=True)
@@ -89,13 +137,27 @@ class ExtractorSpec:
     dtype: str
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if not self.views or not self.layers:
             raise FormatError("An extractor needs at least one view and one layer.")
         stops = [0, *(stop for _, _, stop in self.layers)]
-        if [start for _, start, _ in self.layers] != stops[:-1]:
+        if [start for _, start, _ in self.layers] != stops[:-1] or stops != sorted(set(stops)):
             raise FormatError(f"The layers' slices leave gaps or overlap: {self.layers}.")
         if self.dtype not in ("float16", "float32"):
             raise FormatError(f"Features are stored as float16 or float32, not {self.dtype}.")
+
+    def _check_kinds(self) -> None:
+        """Check what a file may have got wrong: names are texts, sides are two whole numbers."""
+        texts = ("backbone", "weights_sha256", "scaling", "decode", "interpolation")
+        named = {name: getattr(self, name) for name in (*texts, "precision", "dtype")}
+        named |= {f"view {i}": view for i, view in enumerate(self.views)}
+        for name, value in named.items():
+            if not isinstance(value, str):
+                raise FormatError(f"An extractor's {name} is text, not {value!r}.")
+        for name in ("resize", "crop"):
+            sides = getattr(self, name)
+            if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+                raise FormatError(f"An extractor's {name} is two numbers above 0, not {sides!r}.")
 
     @property
     def n_features(self) -> int:
@@ -167,12 +229,21 @@ class SplitKind(enum.StrEnum):
         return cls.OTHER
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    **{"str": (str,), "int": (int,), "float": (int, float)},
+    "SplitKind": (SplitKind,),
+}
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """How the rows of one file were chosen from the labelled photographs.
 
     `kind` is for programs, `rule` says the same to people. A file may hold one of several shards of
     a split: consecutive rows of it, `shard` of `shards`.
+
+    Raises:
+        FormatError: a field is of another kind.
     """
 
     split: str
@@ -184,6 +255,12 @@ class SplitRule:
     shard: int = 1
     shards: int = 1
     kind: SplitKind = SplitKind.OTHER
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, kind = getattr(self, each.name), _KINDS[str(each.type)]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise FormatError(f"The {each.name} of a split's rule cannot be {value!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values of all but `kind`.

@@ -13,11 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import AestheticError, LabelError
-from cache.store import FeatureCache, open_cache
+from cache.console import words
+from cache.errors import AestheticError, IncompleteCacheError, LabelError
+from cache.labels import mean_of_votes
+from cache.schema import UNSEALED_ATTRIBUTES
+from cache.store import SEAL_BROKEN, FeatureCache, open_unsealed
 from cache.types import IntArray, Status
 
 SHOWN = 5
+# Means may have been computed elsewhere, with other rounding.
+MEAN_TOLERANCE = 1e-6
+NOT_COVERED = f"No checksum covers {', '.join(UNSEALED_ATTRIBUTES[:-1])}, nor HDF5's own tables."
+NOT_SEALED = (
+    "It was made before files had a seal: no checksum covers its attributes (but scale, threshold "
+    "and split_rule), size, file_bytes, file_mtime_ns, whether a photograph is missing or "
+    "unreadable, nor HDF5's own tables."
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,14 @@ class Finding:
 class Verdict:
     """What is wrong with a file, nothing for a sound one, and its rows counted by status.
 
-    A file that cannot be opened has the reason as its one finding, and no counts.
+    A file that cannot be opened has the reason as its one finding, and no counts. `not_covered`
+    says what of it no checksum covers.
     """
 
     path: Path
     findings: tuple[Finding, ...]
     counts: dict[str, int]
+    not_covered: str = ""
 
     @property
     def ok(self) -> bool:
@@ -62,17 +75,20 @@ class Verdict:
             "ok": self.ok,
             "problems": [finding.to_dict() for finding in self.findings],
             "counts": self.counts,
+            "not_covered": self.not_covered,
         }
 
 
 def judge(path: Path) -> Verdict:
     """Verify a cache; one that cannot be opened is a verdict too and no error."""
     try:
-        findings, cache = verify(path), open_cache(path)
-    except AestheticError as error:
-        return Verdict(path, (Finding(error.one_line(), 0, ()),), {})
+        cache = _opened(path)
+        findings = _findings(cache)
+    except (AestheticError, OSError) as error:
+        return Verdict(path, (Finding(words(error), 0, ()),), {})
     by_status = {status.name.lower(): cache.counts[status] for status in Status}
-    return Verdict(path, tuple(findings), {"rows": cache.n_rows, **by_status})
+    not_covered = NOT_SEALED if cache.header.seal is None else NOT_COVERED
+    return Verdict(path, tuple(findings), {"rows": cache.n_rows, **by_status}, not_covered)
 
 
 def verify(path: Path) -> list[Finding]:
@@ -82,13 +98,27 @@ def verify(path: Path) -> list[Finding]:
         FormatError: it cannot even be opened (no cache, truncated, another version).
         IncompleteCacheError: there is no such file, or it is unfinished.
     """
-    cache = open_cache(path)
+    return _findings(_opened(path))
+
+
+def _opened(path: Path) -> FeatureCache:
+    cache = open_unsealed(path)
+    if not cache.header.complete:
+        raise IncompleteCacheError(
+            f"{path} is not finished; give the same `extract` command again to go on with it."
+        )
+    return cache
+
+
+def _findings(cache: FeatureCache) -> list[Finding]:
     found: dict[str, list[int]] = {}
-    for problem, rows in chain(_row_problems(cache), _bookkeeping(cache)):
+    for problem, rows in chain(_row_problems(cache), _bookkeeping(cache), _photographs(cache)):
         if len(rows):
             found.setdefault(problem, []).extend(rows.tolist())
     findings = [Finding(name, len(rows), tuple(rows[:SHOWN])) for name, rows in found.items()]
-    return findings or _label_problems(cache)
+    findings = findings or [*_label_problems(cache), *_header_problems(cache)]
+    cache.check_unchanged()
+    return findings
 
 
 def _label_problems(cache: FeatureCache) -> list[Finding]:
@@ -103,15 +133,43 @@ def _label_problems(cache: FeatureCache) -> list[Finding]:
     return [Finding(problem, cache.n_rows, ())]
 
 
+def _header_problems(cache: FeatureCache) -> list[Finding]:
+    """Look at what the file says of all its rows: counts of them, and the seal."""
+    found = []
+    counted = tuple(cache.counts[s] for s in (Status.OK, Status.MISSING, Status.UNREADABLE))
+    if counted != cache.header.counts:
+        found.append(
+            f"n_ok, n_missing and n_unreadable are {cache.header.counts}, but the rows' status "
+            f"gives {counted}"
+        )
+    if cache.seal_is_broken:
+        found.append(SEAL_BROKEN)
+    return [Finding(problem, cache.n_rows, ()) for problem in found]
+
+
 def _bookkeeping(cache: FeatureCache) -> Iterator[tuple[str, IntArray]]:
-    _, first = np.unique(cache.labels.image_id, return_index=True)
+    labels = cache.stored_labels
+    _, first = np.unique(labels.image_id, return_index=True)
     yield "duplicated ids", np.setdiff1d(np.arange(cache.n_rows), first)
     pending = np.flatnonzero(cache.status == Status.PENDING)
     yield "rows that are still pending in a file marked complete", pending
     yield "rows of unknown status", np.flatnonzero(cache.status > max(Status))
-    votes = cache.labels.votes
-    if votes is not None:
-        yield "rows without votes", np.flatnonzero(votes.sum(axis=1) < 1)
+    if labels.votes is not None:
+        voted = labels.votes.sum(axis=1, dtype=np.int64) > 0
+        yield "rows without votes", np.flatnonzero(~voted)
+        gap = np.abs(mean_of_votes(labels.votes[voted]) - labels.mean[voted])
+        yield "a mean that is not that of the votes", np.flatnonzero(voted)[gap > MEAN_TOLERANCE]
+
+
+def _photographs(cache: FeatureCache) -> Iterator[tuple[str, IntArray]]:
+    """Look at what is noted of the photographs' files, for what cannot be."""
+    size, facts = cache.size, cache.facts
+    half_known = (size < 0).any(axis=1) | ((size == 0).sum(axis=1) == 1)
+    yield "an impossible width or height", np.flatnonzero(half_known)
+    n_bytes, absent = facts.size_bytes, facts.size_bytes == -1
+    impossible = (n_bytes < -1) | (absent & (facts.mtime_ns != -1))
+    impossible |= absent & (cache.status == Status.OK)
+    yield "an impossible length or time of the photograph's file", np.flatnonzero(impossible)
 
 
 def _row_problems(cache: FeatureCache) -> Iterator[tuple[str, IntArray]]:

@@ -6,14 +6,17 @@ The one door through which stage two reaches photographs (`heads.photos`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from cache.errors import EngineError, MismatchError
+from cache.frameworks import importing_keras, refuse_forked
 from cache.types import ExtractorSpec
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
@@ -21,13 +24,49 @@ from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import Photograph, read_photograph
 from extract.images.decode import Unreadable as Unreadable
-from extract.images.decode import plain_jpeg as plain_jpeg
+from extract.images.decode import peculiarity as peculiarity
 from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
+from extract.images.pool import in_order as in_order
 from extract.images.views import PREPROCESSING, views
 from extract.images.views import View as View
 from extract.stream import Account, Cutting, stream
 from extract.stream import PhotographSource as PhotographSource
+
+Source = str | os.PathLike[str] | Image.Image
+# One photograph, or some.
+Sources = Source | Iterable[Source]
+
+
+def photographs(sources: Sources) -> Iterator[PhotographSource]:
+    """Yield photographs as they are asked for: paths, or PIL images, which stay as they are.
+
+    Args:
+        sources: some of them, or a single one.
+
+    Raises:
+        TypeError: something else.
+    """
+    single = isinstance(sources, (str, bytes, os.PathLike, Image.Image))
+    # A picture's array would be taken row by row, a table by the names of its columns.
+    single = single or isinstance(sources, Mapping) or getattr(sources, "ndim", 1) != 1
+    for number, source in enumerate([sources] if single else sources):  # type: ignore[arg-type]
+        if isinstance(source, Image.Image):
+            yield source
+        elif isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
+            yield Path(source)
+        else:
+            raise TypeError(
+                f"Photograph {number} is {_in_words(source)}; expected a path (str or Path) or a "
+                "PIL image. Make one of an array with PIL.Image.fromarray, of bytes or an open "
+                "file with PIL.Image.open; of a table give the column of paths."
+            )
+
+
+def _in_words(value: object) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return kind if shape is None else f"{kind} {shape} {'' if dtype is None else dtype}".strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +91,18 @@ class Extractor:
     engine: Engine
     cutting: Cutting
 
-    def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
+    def __call__(self, sources: Sources) -> Iterator[Extracted]:
         """Yield each photograph's features in order, in constant memory.
 
         Args:
-            sources: paths, or PIL images. Those that cannot be read give a reason.
+            sources: as `photographs` takes them. Those that cannot be read give a reason.
+
+        Raises:
+            TypeError: a source is neither a path nor a PIL image.
+            EngineError: this process was forked after the extractor was opened.
         """
-        for computed in stream(sources, self.cutting, self.engine, Account()):
+        refuse_forked()
+        for computed in stream(photographs(sources), self.cutting, self.engine, Account()):
             # As the cache rounds them, so that scores do not depend on where features come from.
             rounded = computed.features.astype(self.spec.dtype).astype(np.float32)
             features = iter(rounded)
@@ -94,6 +138,7 @@ def open_extractor(
         WeightsError: the weights with the spec's SHA-256 are not here.
         EngineError: the engine, device or precision is not here.
     """
+    refuse_forked()
     _check_preprocessing(spec)
     found = _weights_of(spec, weights)
     settings = EngineSettings(
@@ -170,9 +215,7 @@ class MapExtractor:
     """The (7, 7, D) map whose mean over cells is the feature vector of view 0."""
 
     def __init__(self, weights: Weights, view: View, layers: str) -> None:
-        from cache.console import quiet_stderr
-
-        with quiet_stderr():
+        with importing_keras():
             from extract.backbones.graph import build_map_extractor
 
             self._model = build_map_extractor(weights, layers=layers, batch_size=1)
@@ -186,6 +229,7 @@ class MapExtractor:
         Raises:
             Unreadable: the photograph cannot be read.
         """
+        refuse_forked()
         photograph = read_photograph(source, (self.view,))
         answer = self._model([photograph.pixels_u8], training=False)
         return np.asarray(answer)[0].astype(np.float32), photograph.pixels_u8[0]
@@ -200,10 +244,8 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
     """
-    from cache.console import quiet_stderr
-
     _check_preprocessing(spec)
-    with quiet_stderr():
+    with importing_keras():
         from extract.backbones.graph import build_extractor
 
     return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)

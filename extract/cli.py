@@ -42,18 +42,21 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `extract` with the given arguments (the process's own by default)."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+
+    def command() -> int:
+        parser = build_parser()
+        return _run(parser, parser.parse_args(arguments))
+
     return console.run(
         "extract",
-        lambda: _run(parser, options),
+        command,
         when_stopped="What is written is kept; the same command goes on from there.",
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `extract`."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="extract",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -228,8 +231,8 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         from extract.run.dryrun import dry_run
 
         text, as_json = dry_run(settings)
-        print(as_json if options.json else text)
-        return console.EXIT_OK
+        _print(as_json if options.json else text, options)
+        return console.EXIT_PROBLEM if json.loads(as_json)["problems"] else console.EXIT_OK
     if options.dask:
         from extract.run.cluster import extract_on_dask
 
@@ -238,8 +241,18 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         summaries = extract(settings)
     for summary in summaries:
         line = describe(summary, settings.engine.cores)
-        print(json.dumps(summary.to_dict()) if options.json else line)
-    return console.EXIT_OK
+        _print(json.dumps(summary.to_dict()) if options.json else line, options)
+    problems = [problem for summary in summaries for problem in summary.problems]
+    for problem in problems:
+        console.note(f"extract: {problem}")
+    return console.EXIT_PROBLEM if problems else console.EXIT_OK
+
+
+def _print(result: str, options: argparse.Namespace) -> None:
+    if options.json:
+        print(result)
+    else:
+        console.show(result)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

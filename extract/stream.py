@@ -20,13 +20,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cache.console import note
+from cache.text import path_named
 from cache.types import IntArray, Status
 from cache.writer import Block
 from extract.backbones.engines import Engine, FeatureBatch, Pixels, full_batch
-from extract.images.decode import MAX_PIXELS, Photograph, Unreadable, Vanished, read_photograph
+from extract.images.decode import (
+    MAX_PIXELS,
+    Photograph,
+    Refused,
+    Unreadable,
+    Vanished,
+    read_photograph,
+)
+from extract.images.pool import Pool
 from extract.images.views import View
 
 BLOCKS_AHEAD = 3
+# After so long a photograph that is waited for is named.
+REMARK_SECONDS = 30.0
 
 PhotographSource = Path | Image.Image
 Outcome = Photograph | Unreadable
@@ -89,22 +101,18 @@ def stream(
 ) -> Iterator[Computed]:
     """Yield blocks of results in the order of `sources`, at most `BLOCKS_AHEAD` blocks ahead.
 
-    Sources are asked for as they are needed, so that there may be any number of them.
+    Sources are asked for as they are needed, so that there may be any number of them. Who stops
+    before the end, as Ctrl-C does, waits for no photograph that is being decoded.
     """
     size = block_size(len(cutting.views), engine.batch_size)
     remaining = iter(sources)
     ahead: deque[_Pending] = deque()
-    with (
-        ThreadPoolExecutor(cutting.threads, "decode") as decoders,
-        ThreadPoolExecutor(engine.parallel, "infer") as runners,
-    ):
+    decoders = Pool(cutting.threads, "decode")
+    with ThreadPoolExecutor(engine.parallel, "infer") as runners:
         try:
             while block := list(islice(remaining, size)):
-                ahead.append(
-                    _Pending(
-                        [decoders.submit(_decode, s, cutting, account) for s in block], account
-                    )
-                )
+                decoding = [decoders.submit(_decode, s, cutting, account) for s in block]
+                ahead.append(_Pending(block, decoding, account))
                 if len(ahead) >= 2:  # the newest is being decoded, the one before it computed
                     ahead[-2].infer(engine, runners)
                 if len(ahead) >= BLOCKS_AHEAD:
@@ -114,7 +122,7 @@ def stream(
             while ahead:
                 yield ahead.popleft().result(len(cutting.views))
         finally:
-            decoders.shutdown(wait=False, cancel_futures=True)
+            decoders.close()
             runners.shutdown(wait=False, cancel_futures=True)
 
 
@@ -122,6 +130,7 @@ def stream(
 class _Pending:
     """A block on its way: its photographs being decoded, then its batches being computed."""
 
+    sources: Sequence[PhotographSource]
     decoding: Sequence[Future[Outcome]]
     account: Account
     outcomes: list[Outcome] = field(default_factory=list)
@@ -131,8 +140,8 @@ class _Pending:
         """Hand the photographs to the engine, batch by batch as they are decoded."""
         waiting: list[npt.NDArray[np.uint8]] = []
         n_waiting = 0
-        for future in self.decoding:
-            outcome = future.result()
+        for source, future in zip(self.sources, self.decoding, strict=True):
+            outcome = _waited_for(future, source)
             self.outcomes.append(outcome)
             if isinstance(outcome, Photograph):
                 waiting.append(outcome.pixels_u8)
@@ -141,7 +150,7 @@ class _Pending:
                 waiting = self._submit(engine, runners, waiting, last=False)
                 n_waiting = sum(map(len, waiting))
         self._submit(engine, runners, waiting, last=True)
-        self.decoding = ()
+        self.sources = self.decoding = ()
 
     def _submit(
         self,
@@ -167,6 +176,16 @@ class _Pending:
         parts = [future.result() for future in self.batches]
         features = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
         return Computed(self.outcomes, features.reshape(-1, n_views, features.shape[1]))
+
+
+def _waited_for(future: Future[Outcome], source: PhotographSource) -> Outcome:
+    """Return what a photograph became; name it once if that takes long."""
+    try:
+        return future.result(REMARK_SECONDS)
+    except TimeoutError:
+        name = source if isinstance(source, Path) else "an image in memory"
+        note(f"{name}: still being read after {REMARK_SECONDS:.0f} s ...")
+    return future.result()
 
 
 def _infer(engine: Engine, pixels_u8: Pixels, account: Account) -> FeatureBatch:
@@ -195,10 +214,11 @@ def extract_blocks(
     """Yield the blocks to be written for these row numbers, in their order.
 
     A photograph that cannot be read becomes a row of status UNREADABLE with its reason, or
-    MISSING when its file has gone since the run began.
+    MISSING when its file has gone since the run began. Where the system refused it, the row is
+    among the block's `again`.
     """
     done = 0
-    sources = (root / str(paths[row]) for row in rows)
+    sources = (root / path_named(str(paths[row])) for row in rows)
     for computed in stream(sources, cutting, engine, account):
         n = len(computed.outcomes)
         yield _block(rows[done : done + n], computed)
@@ -222,6 +242,11 @@ def _block(rows: IntArray, computed: Computed) -> Block:
             for row, outcome in zip(rows, outcomes, strict=True)
             if isinstance(outcome, Unreadable)
         },
+        again=[
+            int(row)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        ],
     )
 
 

@@ -19,12 +19,17 @@ SCENARIOS = {
     "cache/test_compat.py": "files that earlier versions wrote stay readable",
     "cache/test_kill.py": "a writer killed at any moment",
     "cache/test_kill_folder.py": "a folder being published, killed at any moment",
+    "cache/test_failing_disk.py": "merging and exporting on a disk that fails at any call",
+    "extract/run/test_failing_disk.py": "an extraction on a disk that fails at any call",
     "extract/run/test_kill.py": "an extraction killed and interrupted at any moment",
     "extract/run/test_scale.py": "AVA at its real size: time and memory",
     "extract/run/test_shards.py": "shards extracted apart and merged by cache.merge",
     "extract/test_without_tensorflow.py": "a whole extraction on Keras' other backend",
+    "heads/cli/test_outputs.py": "what no command replaces",
     "heads/models/test_contract.py": "what every registered head must do, whichever it is",
     "heads/report/test_in_browser.py": "the page's script, run by a browser",
+    "heads/test_failing_disk.py": "runs and their outputs on a disk that fails at any call",
+    "heads/runs/test_tampered.py": "every file of a run damaged in every way",
     "heads/test_public_names.py": "the public names of heads/__init__.py",
 }
 

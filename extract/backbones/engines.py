@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +20,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cache.console import quiet_stderr
+from cache.console import note, quiet_stderr
 from cache.errors import EngineError
-from cache.files import publish
+from cache.files import publish, scratch_folder
+from cache.frameworks import importing_keras, numeric_variables
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
 # Changes whenever `graph.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2
+# The files of a converted model: its graph, its constants, and the checksums of both.
+CONVERTED_SUFFIXES = (".xml", ".bin", ".sha256")
 
 Pixels = npt.NDArray[np.uint8]
 FeatureBatch = npt.NDArray[np.float32]
@@ -110,16 +112,10 @@ class KerasEngine:
     """A backbone in Keras, on the GPU where the backend sees one."""
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        try:
-            with quiet_stderr():
-                import keras
+        with importing_keras():
+            import keras
 
-                from extract.backbones.graph import build_extractor
-        except ModuleNotFoundError as error:
-            raise EngineError(
-                f"Keras' backend cannot be imported: {error}. Install it, or name one that is "
-                "installed, such as KERAS_BACKEND=jax."
-            ) from None
+            from extract.backbones.graph import build_extractor
 
         device = _keras_device(settings.device)
         on_gpu = device == "gpu"
@@ -141,7 +137,10 @@ class KerasEngine:
             device,
         )
         backend = keras.backend.backend()
-        self.label = f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+        self.label = (
+            f"Keras {keras.__version__} ({backend}) on {device}, {settings.precision}"
+            f"{numeric_variables()}"
+        )
 
     def features(self, pixels_u8: Pixels) -> FeatureBatch:
         """Compute one batch."""
@@ -251,7 +250,7 @@ class OpenVinoEngine:
         self.device = "cpu"
         hint = "bf16" if settings.precision == "bfloat16" else "f32"
         self._model = core.compile_model(
-            str(_converted(settings, weights)),
+            core.read_model(*_converted(settings, weights)),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": hint,
@@ -272,38 +271,73 @@ class OpenVinoEngine:
         return features
 
 
-def _converted(settings: EngineSettings, weights: Weights) -> Path:
-    """Return the converted model's file, converting once for each set of weights and versions."""
+def _converted(settings: EngineSettings, weights: Weights) -> tuple[bytes, bytes]:
+    """Return the converted model's graph and constants, checked; converted where they are not here.
+
+    The checksums beside them are of the bytes and of what they were made from.
+    """
     versions = [importlib.metadata.version(name) for name in ("keras", "openvino")]
     facts = [weights.sha256, weights.scaling, settings.layers, CPU_BATCH, GRAPH_VERSION, *versions]
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = user_cache / "aesthetic-heads" / "openvino"
-    final = folder / f"{weights.backbone.name}_{settings.layers}_{key}.xml"
-    if not final.exists() or not final.with_suffix(".bin").exists():
-        _convert(settings, weights, final)
-    return final
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()
+    folder = _user_cache() / "aesthetic-heads" / "openvino"
+    final = folder / f"{weights.backbone.name}_{settings.layers}_{key[:16]}.xml"
+    paths = [final.with_suffix(suffix) for suffix in CONVERTED_SUFFIXES]
+    if os.path.lexists(final):
+        try:
+            graph, constants, kept = [path.read_bytes() for path in paths]
+            if kept.decode("ascii", "replace") == _checksums(key, graph, constants):
+                return graph, constants
+            problem = "is not what its checksums say"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror}: {error.filename})"
+        note(f"The converted model {final} {problem}; it is converted anew.")
+    return _convert(settings, weights, final, key)
 
 
-def _convert(settings: EngineSettings, weights: Weights, final: Path) -> None:
-    openvino = import_openvino()
+def _user_cache() -> Path:
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=final.parent)
-    except OSError as error:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
         raise EngineError(
-            f"OpenVINO's converted model cannot be kept in {final.parent} ({error.strerror}). Set "
+            "OpenVINO's converted model cannot be kept: this user has no home folder. Set "
             "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
         ) from None
-    with scratch as folder:
-        exported = Path(folder) / final.name
-        with quiet_stderr():
-            from extract.backbones.graph import build_extractor
 
-            model = build_extractor(
-                weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
-            )
-            model.export(str(exported), format="openvino", verbose=False)
-        openvino.Core().read_model(str(exported))
-        for suffix in (".bin", ".xml"):
-            publish(exported.with_suffix(suffix), final.with_suffix(suffix))
+
+def _checksums(key: str, graph: bytes, constants: bytes) -> str:
+    """Return what stands beside a converted model."""
+    sums = (hashlib.sha256(part).hexdigest() for part in (graph, constants))
+    return "\n".join([key, *sums, ""])
+
+
+def _convert(
+    settings: EngineSettings, weights: Weights, final: Path, key: str
+) -> tuple[bytes, bytes]:
+    """Convert the model, keep it beside its checksums, and return its graph and constants."""
+    try:
+        with scratch_folder(final) as folder:
+            exported = folder / final.name
+            graph, constants = _exported(settings, weights, exported)
+            exported.with_suffix(".sha256").write_text(_checksums(key, graph, constants), "ascii")
+            # The graph last: by it the others are looked for.
+            for suffix in reversed(CONVERTED_SUFFIXES):
+                publish(exported.with_suffix(suffix), final.with_suffix(suffix))
+    except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError on a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise EngineError(
+            f"OpenVINO's converted model cannot be kept in {final.parent} ({reason}). Set "
+            "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
+        ) from error
+    return graph, constants
+
+
+def _exported(settings: EngineSettings, weights: Weights, path: Path) -> tuple[bytes, bytes]:
+    with importing_keras():
+        from extract.backbones.graph import build_extractor
+    with quiet_stderr():
+        model = build_extractor(
+            weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
+        )
+        model.export(str(path), format="openvino", verbose=False)
+    import_openvino().Core().read_model(str(path))
+    return path.read_bytes(), path.with_suffix(".bin").read_bytes()

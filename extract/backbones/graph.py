@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import h5py
 import keras
 import numpy as np
 from keras import ops
 
+from cache.errors import brief
+from cache.safe_keras import refuse_old_keras
+from cache.schema import DAMAGE
 from extract.backbones.base import SCALINGS
 from extract.backbones.weights import Weights
 from extract.errors import WeightsError
@@ -20,6 +24,7 @@ from extract.errors import WeightsError
 # Statistics of ImageNet's training photographs on 0..1, as torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_BYTES = 2**30  # of all arrays of a weights file; those of MobileNetV2 are 9 MB
 
 
 def build_extractor(
@@ -128,9 +133,9 @@ def load(model: keras.Model, weights: Weights) -> None:
         return
     try:
         _load_keras(model, weights)
-    # A warning where the process's filters make errors of warnings.
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        raise _unfit(weights, str(error)) from None
+    # What h5py and Keras make of senseless bytes; a warning where filters make errors of warnings.
+    except (*DAMAGE, UserWarning) as error:
+        raise _unfit(weights, brief(error)) from None
     left = sum(not np.isfinite(array).all() for array in model.get_weights())
     if left:
         raise _unfit(weights, f"{left} of the network's arrays are not in it, or not finite")
@@ -139,11 +144,40 @@ def load(model: keras.Model, weights: Weights) -> None:
 def _load_keras(model: keras.Model, weights: Weights) -> None:
     # Keras may only warn of layers that a file lacks: NaN shows them, whatever becomes of warnings.
     model.set_weights([np.full_like(array, np.nan) for array in model.get_weights()])
+    refuse_old_keras()
     if weights.path.suffix == ".keras":
         donor = keras.saving.load_model(weights.path, compile=False, safe_mode=True)
         model.set_weights(donor.get_weights())
     else:
+        if weights.path.suffix == ".h5":
+            with h5py.File(weights.path, "r", locking=False) as file:
+                _check_plain(file, set())
         model.load_weights(weights.path)
+
+
+def _check_plain(group: h5py.Group, seen: set[h5py.Group]) -> int:
+    """Return how many bytes the arrays in a file have, before any of them is unpacked.
+
+    Raises:
+        ValueError: some lie in other files, or they are more than weights of any backbone here.
+    """
+    total = 0
+    if group in seen:
+        return 0
+    seen.add(group)
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{brief(name)} is a link to another place")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            total += _check_plain(item, seen)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise ValueError(f"{brief(name)} lies in another file")
+            total += item.nbytes
+        if total > MAX_BYTES:
+            raise ValueError(f"its arrays have more than {MAX_BYTES / 2**30:g} GB")
+    return total
 
 
 def _unfit(weights: Weights, why: str) -> WeightsError:

@@ -121,13 +121,14 @@ def _installed_wheel(backbone: Backbone) -> Weights:
 
 
 def _keras_path(backbone: Backbone) -> Path:
-    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
     return home / "models" / backbone.keras.file
 
 
 def _keras_cached(backbone: Backbone) -> Path | None:
     path = _keras_path(backbone)
-    return path if path.is_file() else None
+    # Not there either: a home folder that may not be looked into.
+    return path if os.path.isfile(path) else None  # noqa: PTH113
 
 
 def _wheel_path(wheel: WheelFile | None) -> Path | None:
@@ -149,6 +150,11 @@ def download_keras(backbone: Backbone) -> Path:
 
     source, path = backbone.keras, _keras_path(backbone)
     size = f"{source.megabytes} MB"
+    if str(path).startswith("~"):
+        raise WeightsError(
+            "Keras' weights cannot be kept: this user has no home folder. Set KERAS_HOME to a "
+            f"folder that can be written; or {_without_hub(backbone)} with --weights FILE."
+        )
     note(f"Downloading {backbone.title}'s ImageNet weights ({size}) to {path} ...")
     try:
         with urllib.request.urlopen(source.url, timeout=CONNECT_SECONDS) as answer:

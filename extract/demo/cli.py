@@ -199,7 +199,7 @@ def _write_lists(folder: Path, plan: Plan) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="extract.demo",
         description="Make a small simulated AVA from photographs that installed packages ship. "
         f"Nobody voted: {LABEL_NOTE}.",
@@ -219,6 +219,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    return console.run("extract.demo", lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     if not MIN_PHOTOGRAPHS <= args.photographs <= MAX_PHOTOGRAPHS:
@@ -227,11 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.seed < 0:
         parser.error(f"--seed is {args.seed}; it must be 0 or more")
     recipe = Recipe(args.photographs, args.seed)
-
-    def command() -> int:
-        made = make_demo(args.folder, recipe)
-        done = "made" if made else "already there, nothing to do"
-        print(f"{args.folder}: {recipe.photographs} photographs {done}; {LABEL_NOTE}.")
-        return console.EXIT_OK
-
-    return console.run("extract.demo", command)
+    made = make_demo(args.folder, recipe)
+    done = "made" if made else "already there, nothing to do"
+    console.show(f"{args.folder}: {recipe.photographs} photographs {done}; {LABEL_NOTE}.")
+    return console.EXIT_OK

@@ -8,45 +8,75 @@ this: where these turn them into errors, such a photograph cannot be read and th
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from extract.images.opening import opened_image
+from extract.errors import is_passing
+from extract.images.container import UPRIGHT, has_all_scans, orientation
+from extract.images.container import Unreadable as Unreadable
+from extract.images.container import Vanished as Vanished
+from extract.images.opening import SCANS, opened_image
+from extract.images.pool import Pool
 from extract.images.views import CROP, RESIZE, View
 
 # Admits the 200-megapixel sensors of phones.
 MAX_PIXELS = 200_000_000
+# What a photograph may take of the memory while it is decoded, for each pixel that it may have:
+# its pixels, a copy of them turned and another without alpha, each of four bytes.
+BYTES_PER_PIXEL = 12
 # A JPEG is decoded at half, a quarter or an eighth of its size while both sides stay at least
 # twice what they are resized to, so that the resampling filter still sees enough pixels.
 DRAFT_SIZE = (2 * RESIZE[0], 2 * RESIZE[1])
-# Photographs above this, after the reduction, are decoded one at a time: memory stays bounded.
-HEAVY_PIXELS = 24_000_000
-# EXIF orientations that lie on their side.
-QUARTER_TURNS = (5, 6, 7, 8)
+# Photographs that take more than this are decoded one at a time: memory stays bounded.
+HEAVY_BYTES = 100_000_000
+# Pixels that are converted at once where a conversion takes several copies.
+STRIP_PIXELS = 4_000_000
 Made = TypeVar("Made")
 BILINEAR = Image.Resampling.BILINEAR
+# EXIF 2.3, tag 274: how a stored picture is made upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Those that lie on their side.
+QUARTER_TURNS = (5, 6, 7, 8)
+# A JPEG's end, and what may stand before it without a change where all pixels are there already.
+JPEG_END = b"\xff\xd9"
+TAILS = (b"", b"\xaa" * 4096, b"\x55" * 4096, b"\xfe" * 4096)
 
 # Of each process that decoded a heavy photograph: threads do not outlive a fork, so a child makes
 # its own. One thread, not a lock: the allocator keeps what a thread once used for that thread.
-_heavy_threads: dict[int, ThreadPoolExecutor] = {}
+_heavy_pools: dict[int, Pool] = {}
+# Loading a caller's image changes it inside, and the caller may give one image twice.
+_callers_images = threading.RLock()
 
 
-class Unreadable(Exception):
-    """A photograph that cannot be used; the text is the reason, for the list of rejects."""
+class Truncated(Unreadable):
+    """A file that ends before its picture does."""
 
 
-class Vanished(Unreadable):
-    """There is no file of that name."""
+class Refused(Unreadable):
+    """The system did not give the file's content; the photograph may be good, and is tried again.
+
+    The text is the system's own, without the path, so that equal reasons can be counted.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +106,71 @@ def _opened(source: Path | Image.Image, use: Callable[[Image.Image], Made]) -> M
         Unreadable: there is none, or `use` raises it, or has not the memory.
     """
     try:
-        if isinstance(source, Image.Image):
-            return use(source)
-        with ExitStack() as stack:
-            return use(_opened_file(source, stack))
+        if not isinstance(source, Image.Image):
+            return _used(source, use)
+        file = _file_behind(source)
+        return use(source) if file is None else _used(file, use)
     except MemoryError:
         raise Unreadable("larger than the memory at hand") from None
 
 
-def _opened_file(path: Path, stack: ExitStack) -> Image.Image:
+def _file_behind(image: Image.Image) -> IO[bytes] | None:
+    """Return a copy of the file that an image is still to be loaded from, to be read as any file.
+
+    None for an image that has its pixels; for one of which another frame or size was chosen, too,
+    which is then loaded. Either way the image is the same to its owner as before.
+    """
+    with _callers_images, _reasons():
+        lazy = isinstance(image, ImageFile.ImageFile) and not image.decoderconfig
+        file = image.fp if lazy and not image.tell() else None  # type: ignore[attr-defined]
+        if file is None:
+            image.load()
+            return None
+        place = file.tell()
+        file.seek(0)
+        content = io.BytesIO(file.read())
+        file.seek(place)
+        return content
+
+
+def _used(source: Path | IO[bytes], use: Callable[[Image.Image], Made]) -> Made:
+    """Open a file and use it; of a JPEG without its end, put the end behind it first."""
+    try:
+        with ExitStack() as stack:
+            return use(_opened_file(source, stack))
+    except Truncated:
+        if not _lacks_its_end_alone(source):
+            raise
+        with ExitStack() as stack:
+            return use(_opened_file(source, stack, tail=JPEG_END))
+
+
+def _opened_file(source: Path | IO[bytes], stack: ExitStack, *, tail: bytes = b"") -> Image.Image:
     """Open a file until `stack` ends."""
     with _reasons():
-        if os.stat(path).st_size:  # noqa: PTH116  (twice as fast as Path.stat here)
-            return stack.enter_context(opened_image(path))
+        # Twice as fast as Path.stat here.
+        if not isinstance(source, Path) or os.stat(source).st_size:  # noqa: PTH116
+            return stack.enter_context(opened_image(source, tail=tail))
     raise Unreadable("the file is empty (0 bytes)")
+
+
+def _lacks_its_end_alone(source: Path | IO[bytes]) -> bool:
+    """Whether a JPEG has all scans and, whatever stands behind it, the same pixels."""
+    try:
+        with ExitStack() as stack, _reasons():
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            return has_all_scans(file) and len({_digest(source, tail) for tail in TAILS}) == 1
+    except Unreadable:
+        return False
+
+
+def _digest(source: Path | IO[bytes], tail: bytes) -> bytes:
+    with ExitStack() as stack:
+        image = _opened_file(source, stack, tail=tail + JPEG_END)
+        _drafted(image, DRAFT_SIZE, MAX_PIXELS)
+        with _reasons():
+            image.load()
+            return hashlib.sha256(image.tobytes()).digest()
 
 
 @contextmanager
@@ -100,7 +181,7 @@ def _reasons() -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, Unreadable):
         raise
     except FileNotFoundError:
         raise Vanished("no such file") from None
@@ -112,7 +193,10 @@ def _reasons() -> Iterator[None]:
             "errors of warnings; ignore those of the module PIL to read it)"
         ) from warning
     except Exception as error:  # Pillow's plugins raise what they like on damaged files
-        raise Unreadable(f"{type(error).__name__}: {error}") from error
+        if isinstance(error, OSError) and is_passing(error):
+            raise Refused(f"not to be read for now: {os.strerror(error.errno or 0)}") from error
+        kind = Truncated if "image file is truncated" in str(error) else Unreadable
+        raise kind(f"{type(error).__name__}: {error}") from error
 
 
 def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
@@ -123,18 +207,16 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
     """
 
     def small(image: Image.Image) -> bytes:
-        _refuse_sizes(image, MAX_PIXELS)
         buffer = io.BytesIO()
-        with _reasons():
-            image.draft(None, (2 * pixels, 2 * pixels))
         upright = upright_rgb(image)
         with _reasons():
-            upright = upright.copy()  # `thumbnail` changes it in place
+            if upright is image:
+                upright = image.copy()  # `thumbnail` changes it in place
             upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
             upright.save(buffer, "JPEG", quality=quality)
         return buffer.getvalue()
 
-    return _opened(source, small)
+    return _opened(source, lambda image: _worked(image, (2 * pixels, 2 * pixels), small))
 
 
 def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
@@ -143,47 +225,33 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     Raises:
         Unreadable: as `read_photograph`.
     """
-
-    def whole(image: Image.Image) -> npt.NDArray[np.uint8]:
-        _refuse_sizes(image, MAX_PIXELS)
-        return np.array(upright_rgb(image))
-
-    return _opened(source, whole)
+    whole = lambda image: np.array(upright_rgb(image))  # noqa: E731
+    return _opened(source, lambda image: _worked(image, None, whole))
 
 
-def plain_jpeg(source: Path) -> bytes | None:
-    """Return a file's bytes if it is a JPEG that any decoder reads alike: RGB or grey, upright.
+def peculiarity(source: Path) -> str:
+    """Return what makes a photograph more than plain pixels: rotated, transparent or its mode.
+
+    '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB.
 
     Raises:
-        Unreadable: as `read_photograph`, of a file that cannot be opened; nothing is decoded.
+        Unreadable: as `read_photograph`.
     """
 
-    def plain(image: Image.Image) -> bool:
-        if image.format != "JPEG" or image.mode not in ("RGB", "L"):
-            return False
+    def kind(image: Image.Image) -> str:
+        if _orientation(image) != UPRIGHT:
+            return "rotated"
         with _reasons():
-            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) == 1)
+            if image.has_transparency_data:
+                return "transparent"
+        return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"
 
-    return source.read_bytes() if _opened(source, plain) else None
+    return _opened(source, lambda image: _worked(image, None, kind))
 
 
 def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
-    width, height = image.size
-    _refuse_sizes(image, max_pixels)
-    if image.format in ("JPEG", "MPO"):
-        with _reasons():
-            image.draft(None, DRAFT_SIZE)
-    # Nothing up to here decodes: asking a PNG for its EXIF would.
-    if image.size[0] * image.size[1] > HEAVY_PIXELS:
-        return _heavy_thread().submit(_decode, image, views, (width, height)).result()
-    return _decode(image, views, (width, height))
-
-
-def _heavy_thread() -> ThreadPoolExecutor:
-    """Return this process's one thread for heavy photographs; it starts with its first one."""
-    made = _heavy_threads.get(os.getpid())
-    # One step for several threads that come first: `setdefault` keeps one, the others never start.
-    return made or _heavy_threads.setdefault(os.getpid(), ThreadPoolExecutor(1, "heavy"))
+    size = image.size
+    return _worked(image, DRAFT_SIZE, lambda image: _decode(image, views, size), max_pixels)
 
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:
@@ -191,40 +259,134 @@ def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) 
     return Photograph(_crops(upright_rgb(image), views), upright_size)
 
 
-def _refuse_sizes(image: Image.Image, max_pixels: int) -> None:
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def _worked(
+    image: Image.Image,
+    draft_size: tuple[int, int] | None,
+    work: Callable[[Image.Image], Made],
+    max_pixels: int = MAX_PIXELS,
+) -> Made:
+    """Have something worked out of an image, one after the other where it takes much memory.
+
+    Nothing up to there decodes.
+    """
+    n_bytes = _drafted(image, draft_size, max_pixels)
+    if n_bytes > HEAVY_BYTES:
+        return _heavy_pool().submit(work, image).result()
+    return work(image)
+
+
+def _heavy_pool() -> Pool:
+    """Return this process's one thread for heavy photographs; it starts with its first one."""
+    made = _heavy_pools.get(os.getpid())
+    # One step for several threads that come first: `setdefault` keeps one, the others never start.
+    return made or _heavy_pools.setdefault(os.getpid(), Pool(1, "heavy"))
+
+
+def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) -> int:
+    """Have a JPEG decoded at a part of its size, and return how many bytes the image takes.
+
+    Raises:
+        Unreadable: no pixels, more than `max_pixels`, or more bytes than these may take.
+    """
     width, height = image.size
     if width * height == 0:
         raise Unreadable(f"{width} x {height} pixels: there is nothing to see")
     if width * height > max_pixels:
         raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
-
-
-def _orientation(image: Image.Image) -> object:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where nothing is said. Decodes the image.
-
-    A damaged file may say anything, of any type.
-    """
     with _reasons():
-        image.load()  # a TIFF turns itself upright here
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
+        n_bytes = _bytes_of_decoder(image)
+        if size is not None and image.format == "JPEG":
+            image.draft(None, size)
+        n_bytes += _bytes_of_pixels(image)
+    limit = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
+    if n_bytes > limit:
+        raise Unreadable(
+            f"{width} x {height} pixels of this kind take {n_bytes / 1e9:.1f} GB to decode, more "
+            f"than {limit / 1e9:.1f} GB; --max-pixels raises that limit, too"
+        )
+    return n_bytes
+
+
+def _bytes_of_decoder(image: Image.Image) -> int:
+    """Return what a decoder holds beside the pixels."""
+    width, height = image.size
+    if image.format == "JPEG" and image.info.get(SCANS, 1) > 1:  # all coefficients, of two bytes
+        areas = [h * v for _, h, v, _ in image.layer]  # type: ignore[attr-defined]
+        return int(2 * width * height * sum(areas) / max(*areas, 1))
+    if image.format == "WEBP":  # two canvases and a copy of the picture
+        return 12 * width * height
+    if isinstance(image, TiffImageFile):  # the picture while it is turned, and a tile or strip
+        tags = image.tag_v2
+        rows = tags.get(323) or min(tags.get(278) or height, height)
+        samples = (tags.get(322) or width) * rows * tags.get(277, 1)
+        return int(4 * width * height + samples * max(tags.get(258, (1,))) / 8)
+    return 0
+
+
+def _bytes_of_pixels(image: Image.Image) -> int:
+    """Return what the pixels take: as decoded, turned, without alpha, and resized in one axis."""
+    each = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+    if _orientation(image) != UPRIGHT:
+        each *= 2
+    if image.mode != "RGB" or image.has_transparency_data:
+        each += 4
+    return image.size[0] * image.size[1] * each + 4 * RESIZE[0] * image.size[1]
+
+
+# --- colours --------------------------------------------------------------------------------------
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation 1 (upright) to 8; 1 where nothing is said that makes sense."""
+    if SCANS in image.info:  # opened here, its metadata as in the file
+        return orientation(image.info)
+    try:
+        with _callers_images:
+            said = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except Exception:  # Pillow raises what it likes on damaged metadata, which decide nothing
+        return orientation(image.info)
+    return said if said in TURNS else UPRIGHT
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Return an image as 8-bit RGB, turned as its EXIF orientation says, alpha on white.
+    """Return an image as 8-bit RGB, turned as its orientation says, alpha on white.
 
     Raises:
         Unreadable: damaged, or 32-bit pixels, whose range nobody knows.
     """
-    if _orientation(image) != 1:
-        with _reasons():
-            image = ImageOps.exif_transpose(image)
+    with _reasons():
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        if turn is not None:
+            image = image.transpose(turn)
     if image.mode.startswith("I"):
-        return _from_integers(image)
+        return _by_strips(image, _from_integers)
     if image.mode == "F":
         raise Unreadable("pixels are 32-bit floating point, which have no known range")
     with _reasons():
-        if not image.has_transparency_data:
-            return image if image.mode == "RGB" else image.convert("RGB")
+        if image.has_transparency_data:
+            return _by_strips(image, _on_white)
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert an image to RGB, a large one strip by strip: conversions take several copies."""
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    if rows >= height:
+        return convert(image)
+    whole = Image.new("RGB", image.size)
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        whole.paste(convert(image.crop(box)), box)
+    return whole
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    with _reasons():
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")

@@ -1,4 +1,4 @@
-"""Opening image files with Pillow, without Pillow's guard against decompression bombs.
+"""Opening image files with Pillow, without their metadata and without Pillow's guard against bombs.
 
 That guard is one number for the whole process, `PIL.Image.MAX_IMAGE_PIXELS`, and belongs to the
 program that runs this. It would refuse large photographs of phones; `extract.images.decode` looks
@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
 from typing import IO, Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from extract.images.container import Picture, picture
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
 # reads the multi-picture files of phones (MPO) too. They are tried in this order.
@@ -26,34 +29,51 @@ for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff"):
     import_module(f"PIL.{plugin}ImagePlugin")
 PREFIX_BYTES = 16  # what `Image.open` shows to a plugin's `accept`
 GUARD = "_decompression_bomb_check"
+# Where an image's info says how often a JPEG's pixels are gone over.
+SCANS = "scans"
 
 Reader = Callable[[IO[bytes], str], Image.Image]
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image as `Image.open(path, formats=FORMATS)` does, but for the guard.
+def opened_image(source: Path | IO[bytes], *, tail: bytes = b"") -> Iterator[Image.Image]:
+    """Open an image as `Image.open(path, formats=FORMATS)` does, but for the guard and metadata.
 
-    Nothing is decoded yet. The file is closed at the end of the block.
+    Nothing is decoded yet. The image's `info` holds EXIF and XMP as the bytes in the file. A file
+    that is opened here is closed at the end of the block.
+
+    Args:
+        source: the file's path, or an open file.
+        tail: bytes to put behind a JPEG.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
         Image.UnidentifiedImageError: it is none of the formats.
+        Unreadable: nobody writes such a file but to harm.
         Exception: what a plugin raises on a damaged file.
     """
-    with path.open("rb") as file:
-        yield _identified(file, str(path))
+    with ExitStack() as stack:
+        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        alone = picture(file, tail=tail)
+        if alone.file is not file:
+            stack.enter_context(alone.file)
+        yield _identified(alone, str(source))
 
 
-def _identified(file: IO[bytes], name: str) -> Image.Image:
-    prefix = file.read(PREFIX_BYTES)
+def _identified(alone: Picture, name: str) -> Image.Image:
+    prefix = alone.file.read(PREFIX_BYTES)
     for kind in FORMATS:
         reader, accept = Image.OPEN[kind]
         try:
             accepted = accept is None or accept(prefix)
             if accepted and not isinstance(accepted, str):  # a text says why it cannot be read
-                file.seek(0)
-                return _unguarded(reader)(file, name)
+                alone.file.seek(0)
+                # Without a name, or Pillow would open the file again by it to map it.
+                image = _unguarded(reader)(alone.file, "")
+                image.info.update(alone.info, **{SCANS: alone.scans})
+                if isinstance(image, TiffImageFile) and ExifTags.Base.Orientation in image.tag_v2:
+                    image.info.pop("xmp", None)  # it turns itself
+                return image
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # as Pillow does: not of this kind after all
     raise UnidentifiedImageError(f"cannot identify image file {name!r}")

@@ -11,15 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import LabelError
-from cache.labels import LabelTable, mean_of_votes
+from cache.labels import MAX_VOTES, LabelTable, mean_of_votes
+from cache.tables import quoted, read_lines
 from cache.types import Scale
 from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex, empty_text
 
 LABELS_FILE = "AVA.txt"
 LISTS_FOLDER = "aesthetics_image_lists"
 TEST_LIST = "generic_test.jpgl"
-N_FIELDS, N_LEVELS = 15, 10
-MAX_NUMBER = 2**31 - 1
+# As released; papers report on all of them.
+TEST_IDS = 20_000
+FIELDS = ("index", "image id", *(f"votes {k}" for k in range(1, 11)), "tag 1", "tag 2", "challenge")
+N_LEVELS = 10
+MAX_NUMBER, MAX_DIGITS = 2**31 - 1, 10
 
 
 def read_ava(data: Path) -> FolderLabels:
@@ -51,48 +55,63 @@ def read_ava(data: Path) -> FolderLabels:
         scale=scale,
         threshold=scale.usual_threshold,
     )
-    return FolderLabels(table, path, bad, official_test=_read_test_list(data))
-
-
-SOURCE = LabelSource(LABELS_FILE, "the AVA dataset as released", read_ava)
+    official = _read_test_list(data)
+    remarks = _which_test(official, image_id.tolist()), *index.remarks(image_id.tolist())
+    return FolderLabels(
+        table,
+        path,
+        bad,
+        official_test=official,
+        remarks=remarks,
+    )
 
 
 def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:
     bad = BadRows()
     rows: list[list[int]] = []
-    seen: set[int] = set()
-    with path.open(encoding="ascii", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = _parse(line)
-                if row[1] in seen:
-                    raise ValueError(f"the id {row[1]} stands in an earlier row")
-            except ValueError as error:
-                bad.add(number, str(error))
-                continue
-            seen.add(row[1])
-            rows.append(row)
+    seen: dict[int, int] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _parse(line)
+            if seen.setdefault(row[1], number) != number:
+                raise ValueError(f"the id {row[1]} stands in an earlier row, line {seen[row[1]]}")
+        except ValueError as error:
+            bad.add(number, str(error))
+            continue
+        rows.append(row)
     return rows, bad
 
 
 def _parse(line: str) -> list[int]:
     fields = line.split()
-    if len(fields) != N_FIELDS:
-        raise ValueError(f"{len(fields)} fields instead of {N_FIELDS}")
-    # `int` alone takes 1_000, +5 and digits of other alphabets; the file is read as ASCII.
-    if not "".join(fields).isdecimal():
-        wrong = next(field for field in fields if not field.isdecimal())
-        raise ValueError(f"{wrong!r} is not a whole number in plain digits")
+    if len(fields) != len(FIELDS):
+        hint = "; blanks separate them" if "," in line or ";" in line else ""
+        raise ValueError(f"{len(fields)} fields instead of {len(FIELDS)}{hint}")
+    # `int` alone takes 1_000, +5 and digits of other alphabets.
+    digits = "".join(fields)
+    if not (digits.isascii() and digits.isdecimal()) or len(max(fields, key=len)) > MAX_DIGITS:
+        raise ValueError(_wrong_field(fields))
     row = [int(field) for field in fields]
     if max(row) > MAX_NUMBER:
-        raise ValueError(f"a number is larger than {MAX_NUMBER}")
+        raise ValueError(_wrong_field(fields))
     if row[1] == 0:
         raise ValueError("the image id is 0")
-    if not any(row[2:12]):
-        raise ValueError("no votes")
+    if not 1 <= sum(row[2:12]) <= MAX_VOTES:
+        raise ValueError(f"{sum(row[2:12]) or 'no'} votes, expected 1 to {MAX_VOTES}")
     return row
+
+
+def _wrong_field(fields: list[str]) -> str:
+    """Say which field is no whole number that fits; one of them is none."""
+    for name, text in zip(FIELDS, fields, strict=True):
+        whole = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+        if not whole or int(text) > MAX_NUMBER:
+            return (
+                f"{name}: {quoted(text)} is not a whole number in plain digits up to {MAX_NUMBER}"
+            )
+    return ""
 
 
 def _read_test_list(data: Path) -> frozenset[str] | None:
@@ -104,7 +123,34 @@ def _read_test_list(data: Path) -> frozenset[str] | None:
     path = data / LISTS_FOLDER / TEST_LIST
     if not path.is_file():
         return None
-    ids = path.read_text(encoding="ascii", errors="replace").split()
-    if not ids or not all(image_id.isdecimal() for image_id in ids):
-        raise LabelError(f"{path} is not a list of image ids, one a line; fetch it again.")
-    return frozenset(str(int(image_id)) for image_id in ids)
+    ids = {n: line.strip() for n, line in enumerate(read_lines(path), 1) if line.strip()}
+    wrong = [n for n, text in ids.items() if not (text.isascii() and text.isdecimal())]
+    if wrong or not ids:
+        found = f"line {wrong[0]} is {quoted(ids[wrong[0]])}" if wrong else "it is empty"
+        raise LabelError(f"{path} is not a list of image ids, one a line: {found}. Fetch it again.")
+    return frozenset(text.lstrip("0") or "0" for text in ids.values())
+
+
+def _which_test(official: frozenset[str] | None, image_ids: list[str]) -> str:
+    """Say which photographs are the test split, and whether papers report on the same."""
+    if official is None:
+        return (
+            f"No {LISTS_FOLDER}/{TEST_LIST} here: AVA is split by hash. Papers report on the "
+            f"{TEST_IDS:,} test ids of that list, so results on this split do not compare with "
+            "theirs."
+        )
+    known = f"{len(official.intersection(image_ids)):,} of them have votes in {LABELS_FILE}."
+    if len(official) == TEST_IDS:
+        return (
+            f"{TEST_LIST}: AVA's official test split, {TEST_IDS:,} ids, which papers report on; "
+            f"{known}"
+        )
+    return (
+        f"{TEST_LIST} names {len(official):,} different ids, the published list {TEST_IDS:,}, "
+        f"which papers report on: results on this test split do not compare with theirs; {known}"
+    )
+
+
+SOURCE = LabelSource(
+    LABELS_FILE, "the AVA dataset as released", read_ava, (f"{LISTS_FOLDER}/{TEST_LIST}",)
+)

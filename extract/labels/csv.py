@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from cache.errors import LabelError
-from cache.labels import MAX_LEVELS, MIN_LEVELS, LabelTable, mean_of_votes
-from cache.types import Scale
+from cache.labels import (
+    MAX_LEVELS,
+    MAX_TEXT,
+    MAX_VOTES,
+    MIN_LEVELS,
+    LabelTable,
+    mean_of_votes,
+)
+from cache.tables import Table, listed, quoted, read_table
+from cache.text import path_named
+from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
 LABELS_FILE = "labels.csv"
-MAX_COUNT = 2**31 - 1
+MEAN = ("mean", "scale_min", "scale_max")
+MAX_DIGITS = len(str(MAX_VOTES))
+NAMES = ("file", "image_id", *MEAN, "group", "split")
+VOTES = re.compile(r"r([1-9]\d*)", re.ASCII)
+# What else people call a count of votes, in small letters and digits: votes3, rating_03, 3 stars.
+LIKE_VOTES = re.compile(
+    r"(r|rate|ratings?|scores?|votes?|counts?|stars?|n)?\d+(ratings?|votes?|counts?|stars?)?"
+)
+# A mean may be calculated in float32 and printed with more digits than that has.
+MEAN_DIGITS = Decimal("1e-6")
 
 
 def read_labels_csv(data: Path) -> FolderLabels:
@@ -25,50 +44,92 @@ def read_labels_csv(data: Path) -> FolderLabels:
     `split`.
 
     Raises:
-        LabelError: columns are missing or contradict each other, or no row is right.
+        LabelError: it is no table, columns are missing, contradict each other or look like others,
+            or no row is right.
     """
     path = data / LABELS_FILE
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = _Columns.of(path, table.fieldnames or [])
-            rows, bad = _read_rows(table, columns, _Places(data, columns.key))
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise LabelError(f"{path} is not a table of comma-separated values ({error}).") from None
+    table = read_table(path)
+    columns = _Columns.of(table)
+    places = _Places(data, columns.key)
+    rows, bad = _read_rows(table, columns, places)
     if not rows:
-        raise LabelError(f"{path} holds no valid row. {bad.summary(path)}")
-    return _labels(path, columns, rows, bad)
+        found = bad.summary(path) if table.lines else "Below its first line there is nothing."
+        raise LabelError(f"{path} holds no valid row. {found}")
+    labels = _labels(path, columns, rows, bad)
+    return replace(labels, remarks=columns.remarks + places.remarks(rows))
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns a labels.csv has."""
+    """Which columns a labels.csv has; `means` are those of `MEAN` that it has."""
 
     key: str
     ratings: tuple[str, ...]
+    means: tuple[str, ...]
     has_split: bool
+    unused: tuple[str, ...]
 
     @classmethod
-    def of(cls, path: Path, names: Sequence[str]) -> _Columns:
+    def of(cls, table: Table) -> _Columns:
+        path, names = table.path, table.columns
+        _refuse_lookalikes(table)
         keys = [name for name in ("file", "image_id") if name in names]
         if not keys:
             raise LabelError(
-                f"{path} needs a column `file` (a photograph's path) or `image_id`; it has: "
-                f"{', '.join(names) or 'nothing'}."
+                f"{path} needs a column `file` (a photograph's path) or `image_id`; its first line "
+                f"names: {listed(names)}."
             )
-        levels = sum(1 for k in range(1, MAX_LEVELS + 2) if f"r{k}" in names)
-        ratings = tuple(f"r{k}" for k in range(1, levels + 1))
-        if any(name not in names for name in ratings):
-            raise LabelError(f"{path}: the columns r1..r{levels} have gaps; name them r1 to rK.")
-        if ratings and not MIN_LEVELS <= levels <= MAX_LEVELS:
-            raise LabelError(f"{path}: votes need {MIN_LEVELS} to {MAX_LEVELS} columns r1..rK.")
-        if not ratings and not {"mean", "scale_min", "scale_max"} <= set(names):
+        ratings = _ratings(path, names)
+        means = tuple(name for name in MEAN if name in names)
+        if not ratings and means != MEAN:
             raise LabelError(
-                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`."
+                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`; its "
+                f"first line names: {listed(names)}."
             )
-        return cls(keys[0], ratings, "split" in names)
+        used = {keys[0], *ratings, *means, "group", "split"}
+        unused = tuple(name for name in names if name not in used)
+        return cls(keys[0], ratings, means, "split" in names, unused)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say which columns are not read."""
+        said = f"{LABELS_FILE}: columns that are not used: {listed(self.unused)}."
+        return (said,) if self.unused else ()
+
+
+def _refuse_lookalikes(table: Table) -> None:
+    """Refuse a column that is nearly named as one of ours: it would be passed over."""
+    plain = {name.replace("_", ""): name for name in NAMES}
+    for number, name in enumerate(table.columns, 1):
+        if name in NAMES or VOTES.fullmatch(name):
+            continue
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        letters = "".join(each for each in folded if each.isalnum())
+        meant = f"`{plain[letters]}`" if letters in plain else ""
+        if LIKE_VOTES.fullmatch(letters):
+            meant = "a count of votes, and these are named r1 to rK"
+        if meant:
+            raise LabelError(
+                f"{table.path}: column {number} is named {quoted(name)}, which looks like {meant}. "
+                "Name it so, or otherwise if it is something else."
+            )
+
+
+def _ratings(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns of votes, r1..rK."""
+    found = {name for name in names if VOTES.fullmatch(name)}
+    ratings = tuple(f"r{k}" for k in range(1, len(found) + 1))
+    if found and not MIN_LEVELS <= len(found) <= MAX_LEVELS:
+        raise LabelError(
+            f"{path}: votes need {MIN_LEVELS} to {MAX_LEVELS} columns r1..rK, not {len(found)}."
+        )
+    if missing := [name for name in ratings if name not in found]:
+        odd = ", ".join(sorted(found.difference(ratings), key=len))
+        raise LabelError(
+            f"{path}: the columns of votes have gaps: there is {odd} and no {', '.join(missing)}. "
+            "Name them r1 to rK, each once; a rating that nobody gave has the count 0."
+        )
+    return ratings
 
 
 class _Places:
@@ -87,14 +148,27 @@ class _Places:
         return below if not self._is_file(key) and self._is_file(below) else key
 
     def _is_file(self, name: str) -> bool:
-        return os.path.isfile(os.path.join(self._root, name))  # noqa: PTH113, PTH118  (255,500 of them)
+        return os.path.isfile(os.path.join(self._root, path_named(name)))  # noqa: PTH113, PTH118  (255,500 of them)
 
     def resolve(self, path: str) -> str:
         """Return the one name of a path, however it is spelt; a link to a file is its own file."""
         folder, slash, name = path.rpartition("/")
         if folder + slash not in self._folders:
-            self._folders[folder + slash] = os.path.realpath(Path(self._root, folder + slash))
+            self._folders[folder + slash] = os.path.realpath(
+                Path(self._root, path_named(folder + slash))
+            )
         return f"{self._folders[folder + slash]}/{name}"
+
+    def remarks(self, rows: list[_Row]) -> tuple[str, ...]:
+        """Say which of several files is read, where ids have several."""
+        return self._index.remarks([row.key for row in rows]) if self._index else ()
+
+    def same_file(self, one: str, other: str) -> bool:
+        """Whether two resolved names are one file, where the disk takes their letters as equal."""
+        try:
+            return os.path.samestat(os.lstat(one), os.lstat(other))
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -108,80 +182,128 @@ class _Row:
     split: str
 
 
-def _read_rows(
-    table: csv.DictReader[str], columns: _Columns, places: _Places
-) -> tuple[list[_Row], BadRows]:
-    rows, bad = [], BadRows()
-    seen: dict[str, tuple[str, int]] = {}
-    for values in table:
+class _Seen:
+    """The photographs of the rows so far, by the names of their files."""
+
+    def __init__(self, places: _Places) -> None:
+        self._places = places
+        self._by_name: dict[str, list[tuple[str, str, int]]] = {}
+
+    def add(self, row: _Row, line: int) -> None:
+        """Remember a row.
+
+        Raises:
+            ValueError: an earlier one is of the same file.
+        """
+        place = self._places.resolve(row.path)
+        # Names that differ in small and capital letters or in how accents are written may be two
+        # files or one: the disk decides.
+        folded = unicodedata.normalize("NFC", place).casefold()
+        alike = self._by_name.setdefault(folded, [])
+        for earlier, key, number in alike:
+            if earlier == place or self._places.same_file(earlier, place):
+                twice = "" if key == row.key else f" as {quoted(key)}; keep one of the two"
+                raise ValueError(
+                    f"{quoted(row.key)} stands in an earlier row, line {number}{twice}"
+                )
+        alike.append((place, row.key, line))
+
+
+def _read_rows(table: Table, columns: _Columns, places: _Places) -> tuple[list[_Row], BadRows]:
+    rows, bad, seen = [], BadRows(), _Seen(places)
+    for line, cells in table.rows():
         try:
-            row = _parse(values, columns, places)
-            key, line = seen.setdefault(places.resolve(row.path), (row.key, table.line_num))
-            if line != table.line_num:
-                twice = "" if key == row.key else f" as {key}; keep one of the two"
-                raise ValueError(f"{row.key} stands in an earlier row, line {line}{twice}")
+            row = _parse(table.named(cells), columns, places)
+            seen.add(row, line)
         except ValueError as error:
-            bad.add(table.line_num, str(error))
+            bad.add(line, str(error))
             continue
         rows.append(row)
     return rows, bad
 
 
-def _parse(values: Mapping[str, str | None], columns: _Columns, places: _Places) -> _Row:
-    if None in values or None in values.values():
-        raise ValueError("it has another number of fields than the first line")
-    key = (values[columns.key] or "").strip()
+def _parse(values: Mapping[str, str], columns: _Columns, places: _Places) -> _Row:
+    key = _text(columns.key, values[columns.key])
     if not key:
         raise ValueError(f"no {columns.key}")
-    if "\0" in key:
-        raise ValueError(f"{columns.key} holds a NUL character")
-    split = (values["split"] or "").strip() if columns.has_split else ""
+    split = values["split"].strip() if columns.has_split else ""
     if columns.has_split and split not in SPLITS:
-        raise ValueError(f"split is {split!r}, expected train, val or test")
-    group = (values.get("group") or "").strip()
-    if columns.ratings:
-        votes = tuple(_count(name, values[name]) for name in columns.ratings)
-        if not any(votes):
-            raise ValueError("no votes")
-        scale = (1.0, float(len(votes)))
-        return _Row(key, places.find(key), votes, 0.0, scale, group, split)
-    mean, lo, hi = (_number(name, values[name]) for name in ("mean", "scale_min", "scale_max"))
+        raise ValueError(f"split is {quoted(split)}, expected train, val or test")
+    group = _text("group", values.get("group", ""))
+    votes = tuple(_count(name, values[name]) for name in columns.ratings)
+    means = {name: _number(name, values[name]) for name in columns.means}
+    if votes:
+        _check_sum(votes)
+        _check_against_votes(means, votes)
+        return _Row(key, places.find(key), votes, 0.0, (1.0, float(len(votes))), group, split)
+    mean, lo, hi = (float(means[name]) for name in MEAN)
     if not lo <= mean <= hi:
-        raise ValueError(f"the mean {mean:g} lies outside {lo:g}..{hi:g}")
+        written = [quoted(values[name])[1:-1] for name in MEAN]
+        raise ValueError("the mean {} lies outside {}..{}".format(*written))
     return _Row(key, places.find(key), (), mean, (lo, hi), group, split)
 
 
-def _count(name: str, text: str | None) -> int:
+def _text(name: str, text: str) -> str:
+    text = text.strip()
+    if len(text) > MAX_TEXT:
+        raise ValueError(
+            f"{name} has {len(text):,} characters, at most {MAX_TEXT} are taken: {quoted(text)}"
+        )
+    return text
+
+
+def _count(name: str, text: str) -> int:
     # `int` alone takes 1_000, +5 and digits of other alphabets.
-    if text and text.isascii() and text.isdecimal() and (count := int(text)) <= MAX_COUNT:
-        return count
+    if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS:
+        return int(text)
     raise ValueError(
-        f"{name} is {text!r}, expected a whole number of votes in plain digits, at most {MAX_COUNT}"
+        f"{name} is {quoted(text)}, expected a whole number of votes in plain digits, at most "
+        f"{MAX_VOTES}"
     )
 
 
-def _number(name: str, text: str | None) -> float:
+def _number(name: str, text: str) -> Decimal:
     try:
-        value = float(text or "")
-    except ValueError:
-        raise ValueError(f"{name} is {text!r}, expected a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {text}, expected a finite number")
-    return value
+        return decimal_number(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is {quoted(text)}, {error}") from None
+
+
+def _check_sum(votes: tuple[int, ...]) -> None:
+    if not 1 <= sum(votes) <= MAX_VOTES:
+        raise ValueError(f"{sum(votes) or 'no'} votes, expected 1 to {MAX_VOTES}")
+
+
+def _check_against_votes(means: Mapping[str, Decimal], votes: tuple[int, ...]) -> None:
+    """Compare a mean and a scale that stand beside votes with them, to the digits that are given.
+
+    Raises:
+        ValueError: they say something else.
+    """
+    for name, bound in (("scale_min", 1), ("scale_max", len(votes))):
+        if means.get(name, bound) != bound:
+            raise ValueError(f"{name} is {means[name]}, but the votes are on 1..{len(votes)}")
+    if "mean" not in means:
+        return
+    mean, exact = means["mean"], Decimal(sum(k * n for k, n in enumerate(votes, 1))) / sum(votes)
+    last_digit = Decimal(1).scaleb(min(0, int(mean.as_tuple().exponent)))
+    if abs(mean - exact) > max(last_digit / 2, MEAN_DIGITS * exact):
+        raise ValueError(f"the mean is {mean:.9g}, but that of the votes {exact:.9g}")
 
 
 def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> FolderLabels:
-    scales = {row.scale for row in rows}
-    if len(scales) > 1:
+    first = rows[0]
+    other = next((row for row in rows if row.scale != first.scale), None)
+    if other is not None:
         raise LabelError(
-            f"{path}: every row needs the same scale_min and scale_max; there are "
-            f"{sorted(scales)[:3]}."
+            f"{path}: every row needs the same scale_min and scale_max; {quoted(first.key)} has "
+            f"{first.scale} and {quoted(other.key)} {other.scale}."
         )
     votes, mean = None, np.array([row.mean for row in rows], np.float64)
     if columns.ratings:
         votes = np.array([row.votes for row in rows], np.int32)
         mean = mean_of_votes(votes)
-    scale = Scale(*scales.pop())
+    scale = Scale(*first.scale)
     table = LabelTable(
         image_id=np.array([row.key for row in rows], np.str_),
         path=np.array([row.path for row in rows], np.str_),

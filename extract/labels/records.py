@@ -7,7 +7,7 @@ the index of files and what is known of each.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,9 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.labels import LabelTable
+from cache.errors import LabelError
+from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
+from cache.tables import quoted, read_lines
+from cache.text import kept_name, path_named
 from cache.types import TextArray
+from extract.errors import is_passing
 
 NOTE_FILE = "labels-note.txt"
 SPLITS = ("train", "val", "test")
@@ -25,6 +29,8 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 BAD_SHOWN = 5
 # Some threads at once, for folders that lie across a network; chunks keep their cost small.
 STAT_THREADS, STAT_CHUNK = 4, 4096
+# In place of bytes and time: the system did not say whether there is such a file.
+REFUSED = -2
 
 
 @dataclass
@@ -52,7 +58,8 @@ class BadRows:
 class FolderLabels:
     """Every labelled photograph of a folder, in the order of the labels file `source`.
 
-    `split` (N,) where the file names splits; `official_test` the ids of an official test list.
+    `split` (N,) where the file names splits; `official_test` the ids of an official test list;
+    `remarks` what people should know of how the file was read.
     """
 
     table: LabelTable
@@ -60,6 +67,7 @@ class FolderLabels:
     bad: BadRows = field(default_factory=BadRows)
     split: TextArray | None = None
     official_test: frozenset[str] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -67,11 +75,15 @@ class FolderLabels:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """A kind of labels: the file that it lies in, what it is in words, and its reader."""
+    """A kind of labels: the file that it lies in, what it is in words, and its reader.
+
+    `beside` are further files that decide labels or splits, where they are there.
+    """
 
     file: str
     content: str
     read: Callable[[Path], FolderLabels]
+    beside: tuple[str, ...] = ()
 
 
 def empty_text(n: int) -> TextArray:
@@ -84,15 +96,18 @@ class PhotographIndex:
 
     def __init__(self, data: Path) -> None:
         self._paths: dict[str, str] = {}
+        self._others: dict[str, str] = {}
         for folder in ("", "images", "images/images"):
             self._list(data, folder)
 
     def _list(self, data: Path, folder: str) -> None:
         try:
             with os.scandir(data / folder) as entries:
-                for entry in sorted(entry.name for entry in entries):
+                for entry in sorted(kept_name(entry.name) for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
+                        if stem in self._paths:
+                            self._others[stem] = self._paths[stem]
                         self._paths[stem] = f"{folder}/{entry}" if folder else entry
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -101,9 +116,23 @@ class PhotographIndex:
         """Return the path relative to the data folder, images/<id>.jpg where there is no file."""
         return self._paths.get(image_id) or f"images/{image_id}.jpg"
 
+    def remarks(self, image_ids: Sequence[str]) -> tuple[str, ...]:
+        """Say which of several files is read, where ids have several."""
+        several = [image_id for image_id in image_ids if image_id in self._others]
+        if not several:
+            return ()
+        read, other = self._paths[several[0]], self._others[several[0]]
+        return (
+            f"{len(several):,} of the ids have several photographs: {quoted(read)} is read, for "
+            f"one, and {quoted(other)} is not. Move away those that are not meant.",
+        )
+
 
 def file_facts(data: Path, paths: TextArray) -> FileFacts:
-    """Return bytes and time of modification of every photograph's file, -1 where there is none."""
+    """Return bytes and time of modification of every photograph's file.
+
+    Both are -1 where there is none, and REFUSED where the system does not say.
+    """
     root, names = str(data), paths.tolist()
     parts = [names[i : i + STAT_CHUNK] for i in range(0, len(names), STAT_CHUNK)]
     with ThreadPoolExecutor(STAT_THREADS) as pool:
@@ -116,17 +145,28 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
     pairs = []
     for path in paths:
         try:
-            stat = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (255,500 of them)
+            stat = os.stat(os.path.join(root, path_named(path)))  # noqa: PTH116, PTH118  (255,500 of them)
             pairs.append((stat.st_size, stat.st_mtime_ns))
-        except (OSError, ValueError):  # ValueError: a name that no file can have
+        except OSError as error:
+            pairs.append((REFUSED, REFUSED) if is_passing(error) else (-1, -1))
+        except ValueError:  # a name that no file can have
             pairs.append((-1, -1))
     return pairs
 
 
 def read_note(data: Path) -> str:
-    """Return the first line of labels-note.txt, a remark on the votes, or ''."""
+    """Return the first line of labels-note.txt, a remark on the votes, or ''.
+
+    Raises:
+        LabelError: it is not UTF-8 text, or longer than a remark.
+    """
     path = data / NOTE_FILE
     if not path.is_file():
         return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[0] if lines else ""
+    note = next((line.strip() for line in read_lines(path) if line.strip()), "")
+    if len(note) > MAX_TEXT:
+        raise LabelError(
+            f"{path}: the remark has {len(note):,} characters, at most {MAX_TEXT} are taken. Every "
+            "result shows it: shorten it."
+        )
+    return note

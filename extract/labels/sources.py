@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cache.console import note
 from cache.errors import LabelError
+from cache.places import file_sha256
 from extract.labels import ava, csv
-from extract.labels.records import FolderLabels
+from extract.labels.records import NOTE_FILE, FolderLabels
 
 SOURCES = (ava.SOURCE, csv.SOURCE)
 
@@ -39,4 +40,19 @@ def read_labels(data: Path) -> FolderLabels:
         ) from None
     if labels.bad.count:
         note(labels.bad.summary(labels.source))
+    for remark in labels.remarks:
+        note(remark)
     return labels
+
+
+def label_files(data: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that labels, splits and the remark come from, by its name.
+
+    '' for one that is not there.
+    """
+    found = [source for source in SOURCES if (data / source.file).is_file()]
+    names = [name for source in found for name in (source.file, *source.beside)]
+    return {
+        name: file_sha256(data / name) if (data / name).is_file() else ""
+        for name in (*names, NOTE_FILE)
+    }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from cache.errors import LabelError
 from cache.labels import Manifest
 from cache.schema import FileFacts
+from cache.tables import quoted
 from cache.types import IntArray, Scale, SplitKind, SplitRule, TextArray
 from extract.labels.records import SPLITS, FolderLabels
 
@@ -48,7 +48,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         val, test = self.val_fraction or 0.0, self.test_fraction or 0.0
-        if min(val, test) < 0 or val + test >= 1:
+        if not (min(val, test) >= 0 and val + test < 1):  # so that NaN fails too
             raise LabelError(
                 f"--val-fraction {val:g} and --test-fraction {test:g} must be at least 0 and "
                 "leave something to train on."
@@ -110,16 +110,12 @@ def threshold_text(scale: Scale, settings: SplitSettings) -> str:
     Raises:
         LabelError: it is no number, or lies outside the scale.
     """
-    text = settings.threshold or scale.usual_threshold
+    if settings.threshold is None:
+        return scale.usual_threshold
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise LabelError(f"--threshold {text!r} is not a number.")
-    if not Decimal(scale.lo) <= value < Decimal(scale.hi):
-        raise LabelError(f"--threshold {text} lies outside the scale {scale.lo:g}..{scale.hi:g}.")
-    return f"{value.normalize():f}"
+        return scale.threshold(settings.threshold)
+    except ValueError as error:
+        raise LabelError(f"--threshold {quoted(settings.threshold)}: {error}.") from None
 
 
 def make_manifests(

@@ -15,12 +15,11 @@ from joblib import Parallel, delayed, parallel_config
 
 from cache.console import note
 from cache.errors import EngineError
-from cache.labels import Manifest
 from cache.merge import merge
 from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
-from extract.run.extract import extract
+from extract.run.extract import extract, provenance_of
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
@@ -58,9 +57,11 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
     rate = extracted / (time.perf_counter() - started)
     summaries = []
     for manifest, _ in planned.splits:
-        name = f"{manifest.split_rule.split}.shard-"
+        split = manifest.split_rule.split
+        name = f"{split}.shard-"
         parts = [result for result in results if result.path.name.startswith(name)]
-        summaries.append(_merged(here, manifest, parts, rate))
+        away = planned.away.of(manifest).problems(here.data, Shard().path(here.out, split))
+        summaries.append(_merged(here, split, parts, rate, away))
     return summaries
 
 
@@ -79,10 +80,10 @@ def _client(address: str) -> Any:
 
 def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     """One task a shard of every split that is not complete already."""
-    tasks = []
+    tasks, origin = [], provenance_of(settings, planned.weights)
     for manifest, facts in planned.splits:
         path = Shard().path(settings.out, manifest.split_rule.split)
-        if is_current(path, manifest, planned.spec, facts, settings.reuse):
+        if is_current(path, manifest, planned.spec, facts, settings.reuse, origin):
             continue
         parts = min(count, len(manifest))
         tasks += [
@@ -92,21 +93,33 @@ def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     return tasks
 
 
-def _merged(settings: Settings, manifest: Manifest, parts: list[Summary], rate: float) -> Summary:
-    """Merge a split's shards, if there was work, and sum up; `rate` is the cluster's, by clock."""
-    out = Shard().path(settings.out, manifest.split_rule.split)
-    if parts:
-        merge(out, [part.path for part in parts], overwrite=True)
+def _merged(
+    settings: Settings, split: str, parts: list[Summary], rate: float, away: list[str]
+) -> Summary:
+    """Merge a split's shards, if there was work, and sum up; `rate` is the cluster's, by clock.
+
+    Nothing is merged where one of them is not finished: all stay for the next run.
+    """
+    out = Shard().path(settings.out, split)
+    whole = Summary(out, away=away, finished=all(part.finished for part in parts))
+    if whole.finished:
+        if parts:
+            merge(out, [part.path for part in parts], overwrite=True)
+        for part in parts:
+            part.path.unlink()
+            rejects_path(part.path).unlink(missing_ok=True)
+        whole.count(open_cache(out).counts)
     for part in parts:
-        part.path.unlink()
-        rejects_path(part.path).unlink(missing_ok=True)
-    whole = Summary(out).count(open_cache(out).counts)
-    for part in parts:
+        if not whole.finished:
+            whole.ok += part.ok
+            whole.missing += part.missing
+            whole.unreadable += part.unreadable
         whole.engine, whole.device = part.engine, part.device
         whole.extracted += part.extracted
         whole.decode += part.decode
         whole.inference += part.inference
         whole.write += part.write
         whole.engine_busy += part.engine_busy
+        whole.refused += part.refused
     whole.wall = whole.extracted / rate if rate else 0.0
     return whole

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -40,6 +41,7 @@ def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple
     """Return what would be done as (lines for a person, one JSON object)."""
     planned = plan(settings)
     splits = [_split_plan(settings, planned.spec, *each) for each in planned.splits]
+    problems = _problems(settings, planned)
     pending = sum(split.to_extract for split in splits)
     rate = _measured_rate(settings, planned, open_engine_) if pending else 0.0
     out = settings.out.resolve()
@@ -51,8 +53,19 @@ def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple
         "images_per_second": rate,
         "seconds": seconds,
         "disk_free": free,
+        "problems": problems,
     }
-    return _lines(splits, pending, rate, seconds, free), json.dumps(facts)
+    lines = [_lines(splits, pending, rate, seconds, free), *problems]
+    return "\n".join(lines), json.dumps(facts)
+
+
+def _problems(settings: Settings, planned: Plan) -> list[str]:
+    """Say what is away, as the extraction will at its end."""
+    said = []
+    for manifest, _ in planned.splits:
+        path = settings.shard.path(settings.out, manifest.split_rule.split)
+        said += planned.away.of(manifest).problems(settings.data, path)
+    return said
 
 
 def _split_plan(
@@ -74,9 +87,11 @@ def _split_plan(
 def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) -> float:
     """Return photographs a second on a sample of those that are there."""
     manifest, facts = max(planned.splits, key=lambda each: int((~each[1].missing).sum()))
-    there = np.flatnonzero(~facts.missing)
     engine = open_engine_(settings.engine, planned.weights)
-    rows = np.resize(there, MEASURED_BATCHES * engine.batch_size)
+    wanted = MEASURED_BATCHES * engine.batch_size
+    known = np.flatnonzero(~facts.missing).tolist()  # of a folder that is away, too
+    there = (row for row in known if (settings.data / str(manifest.labels.path[row])).is_file())
+    rows = np.resize(list(islice(there, wanted)), wanted)
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
 
     def run(rows: IntArray) -> None:

@@ -22,12 +22,16 @@ from cache.labels import Manifest
 from cache.resume import open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache
+from cache.text import kept_name
 from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
 from extract.backbones.weights import Weights
 from extract.images.views import views
 from extract.labels.records import read_note
+from extract.labels.sources import label_files
+from extract.run.away import Away, is_away
+from extract.run.changes import changes, left_behind
 from extract.run.plan import plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
@@ -53,7 +57,9 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
 
     with storage_errors(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
-    origin = _provenance(settings, planned.weights)
+    origin = provenance_of(settings, planned.weights)
+    for line in left_behind(settings.out, settings.splits, origin.label_files):
+        note(line)
     return [
         _extract_split(
             settings,
@@ -61,20 +67,23 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
             facts,
             planned.spec,
             replace(origin, whole_manifest_sha256=whole),
+            planned.away.of(manifest),
             opener,
         )
         for (manifest, facts), whole in zip(planned.splits, planned.whole_sha256, strict=True)
     ]
 
 
-def _provenance(settings: Settings, weights: Weights) -> Provenance:
+def provenance_of(settings: Settings, weights: Weights) -> Provenance:
+    """Return who makes the files of an extraction, and from what."""
     names = (
         *("aesthetic-heads", "tensorflow", "jax", "keras", "openvino"),
         *("numpy", "pillow", "h5py"),
     )
     return Provenance(
-        data_root=str(settings.data.resolve()),
+        data_root=kept_name(settings.data.resolve()),
         label_note=read_note(settings.data),
+        label_files=label_files(settings.data),
         weights_origin=weights.origin,
         value_ranges=weights.backbone.value_ranges(settings.engine.layers),
         library_versions={name: _version(name) for name in names},
@@ -95,26 +104,33 @@ def _extract_split(
     facts: FileFacts,
     spec: ExtractorSpec,
     origin: Provenance,
+    away: Away,
     opener: Callable[[], Engine],
 ) -> Summary:
     split = manifest.split_rule.split
     path = settings.shard.path(settings.out, split)
+    summary = Summary(path, away=away.problems(settings.data, path))
     with storage_errors(path), exclusive(path):
         # A shard takes what an earlier file of the whole split already holds.
         reuse = replace(settings.reuse, donors=(Shard().path(settings.out, split),))
+        for line in () if reuse.overwrite else changes(path, manifest, origin):
+            note(line)
         writer = open_writer(path, manifest, spec, facts, origin, reuse)
         if writer is None:
-            note(f"{path}: already complete.")
-            return Summary(path).count(open_cache(path).counts)
+            if not summary.problems:
+                note(f"{path}: already complete.")
+            return summary.count(open_cache(path).counts)
         with writer:
-            summary = Summary(path, extracted=len(writer.pending))
+            summary.extracted = len(writer.pending)
             if summary.extracted:
                 engine = opener()
                 writer.record_engine(engine.label)
                 _fill(settings, writer, engine, summary)
             counts = Counter(Status(s) for s in writer.status.tolist())
             settings.failures.check(counts, writer.reasons(), path)
-            writer.finish()
+            summary.finished = not away.unread
+            if summary.finished:
+                writer.finish()
             return summary.count(counts)
 
 
@@ -135,6 +151,7 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summ
             bar.update(len(block.rows))
             seen.update(Status(s) for s in block.status.tolist())
             reasons.update(block.reasons.values())
+            summary.refused.update(block.reasons[row] for row in block.again)
             if seen.total() >= FAILURES_LOOKED_AT_AFTER:
                 settings.failures.check(seen, reasons, writer.path)
     summary.wall = time.perf_counter() - begun_run
@@ -145,14 +162,14 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summ
 
 
 def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
-    """Tell photographs that are gone from a whole folder that is gone, such as a network's.
+    """Tell photographs that are gone from a whole folder that is away, such as a network's.
 
     Raises:
-        NoPhotographsError: a photograph is missing that was there, and so is its folder.
+        NoPhotographsError: a photograph is missing that was there, and its folder is away.
     """
-    for row in block.rows[block.status == Status.MISSING].tolist():
+    for row in (*block.rows[block.status == Status.MISSING].tolist(), *block.again):
         folder = (data / str(manifest.labels.path[row])).parent
-        if not folder.is_dir():
+        if is_away(folder):
             raise NoPhotographsError(
                 f"The folder {folder} has vanished during the run. What is written is kept: "
                 "bring the folder back and give the same command again."

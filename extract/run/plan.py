@@ -5,22 +5,24 @@ Reads labels and looks for files; decodes no photograph and writes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache.console import note
-from cache.errors import NoPhotographsError
+from cache.errors import LabelError, NoPhotographsError
 from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, SplitKind
+from cache.types import ExtractorSpec, SplitKind, SplitRule
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import PREPROCESSING, views
 from extract.labels.records import SPLITS, FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
-from extract.run.settings import Settings
+from extract.run.away import Away, held, settle
+from extract.run.changes import finished
+from extract.run.settings import Settings, Shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,14 @@ class Plan:
     """Labels read, split and matched with files: what an extraction is about to do.
 
     `whole_sha256` names, for each of `splits`, the manifest that a shard is a part of, or ''.
+    What was read earlier and is `away` now has the facts of then.
     """
 
     weights: Weights
     spec: ExtractorSpec
     splits: tuple[tuple[Manifest, FileFacts], ...]
     whole_sha256: tuple[str, ...]
+    away: Away
 
 
 def plan(settings: Settings) -> Plan:
@@ -49,11 +53,16 @@ def plan(settings: Settings) -> Plan:
             f"None of the {len(labels):,} labelled photographs was found below {settings.data} "
             f"(looked for {labels.table.path[0]}, for one). Put them into {settings.data}/images."
         )
-    note(_found(labels, facts, settings.data))
+    table, facts, away = settle(
+        settings.data, labels.table, facts, held(_files(settings)), anew=settings.reuse.overwrite
+    )
+    labels = replace(labels, table=table)
+    note(_found(labels, facts, away, settings.data))
     weights = wanted_weights(settings)
     note(f"Weights: {weights.origin}.")
     splits = make_manifests(labels, facts, settings.splits, settings.split)
     rule = splits[0][0].split_rule
+    _check_official(settings, rule)
     if rule.kind is SplitKind.COLUMN_WITHOUT_VAL:
         note(
             f"The split column names no val: {rule.val_fraction:.0%} of its train is taken for it, "
@@ -63,15 +72,42 @@ def plan(settings: Settings) -> Plan:
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)
-    return Plan(weights, make_spec(settings, weights), parts, whole)
+    return Plan(weights, make_spec(settings, weights), parts, whole, away)
 
 
-def _found(labels: FolderLabels, facts: FileFacts, data: Path) -> str:
-    """Say how many labelled photographs are there, and how many are missing."""
-    missing = int(facts.missing.sum())
-    line = f"{labels.source}: {len(labels):,} labelled photographs, {len(labels) - missing:,} found"
+def _files(settings: Settings) -> list[Path]:
+    """List the files whose rows count as read: of each split or its shard, then of the whole."""
+    shards = dict.fromkeys((settings.shard, Shard()))
+    return [shard.path(settings.out, split) for shard in shards for split in settings.splits]
+
+
+def _check_official(settings: Settings, rule: SplitRule) -> None:
+    """Refuse to split by hash what a finished file split by an official list, which is away now.
+
+    Raises:
+        LabelError: it is.
+    """
+    if rule.kind is not SplitKind.HASH or settings.reuse.overwrite:
+        return
+    for path in _files(settings):
+        earlier = finished(path)
+        if earlier is not None and earlier.split_rule.kind is SplitKind.OFFICIAL:
+            raise LabelError(
+                f"{path} was split by the official test list, which is not in {settings.data} any "
+                "more. Bring it back; --overwrite splits all photographs anew, by hash."
+            )
+
+
+def _found(labels: FolderLabels, facts: FileFacts, away: Away, data: Path) -> str:
+    """Say how many labelled photographs are there, how many are missing and how many away."""
+    n_away = len(away.read) + len(away.unread)
+    missing = int(facts.missing.sum()) - len(away.unread)
+    found = len(labels) - missing - n_away
+    line = f"{labels.source}: {len(labels):,} labelled photographs, {found:,} found"
     if missing:
         line += f", {missing:,} missing below {data}"
+    if n_away:
+        line += f", {n_away:,} in folders that are away"
     return line + "."
 
 

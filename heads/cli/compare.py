@@ -83,6 +83,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cli_options.add_data_options(parser)
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse, before any work, to replace files that are not ours."""
+    from cache.files import check_output
+    from heads.report import leaderboard
+    from heads.report.write import check_report
+
+    if options.folds:
+        folder = options.out / f"folds-{options.folds}"
+    else:
+        folder = options.out
+        check_report(folder)
+    check_output(folder / "leaderboard.csv", leaderboard.MARK)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads.data.splits import load_splits
@@ -92,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.report.write import write_report
 
     _check(options)
+    _check_outputs(options)
     settings = _settings(options)
     if options.folds:
         data = load_splits(options.features, memory_bytes=options.memory)
@@ -128,13 +143,14 @@ def run(options: argparse.Namespace) -> int:
     files = {"leaderboard": str(path)}
     if not options.folds:
         samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
-        files["report"] = str(write_report(done.folder, samples=samples))
+        files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
         rows = leaderboard.ranked(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
         return console.EXIT_OK
-    print(leaderboard.render(done))
-    console.note(f"\n{path}: the same with every metric and interval.")
+    console.show(leaderboard.render(done))
+    console.note("")
+    console.note(f"{path}: the same with every metric and interval.")
     if "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return console.EXIT_OK
@@ -176,5 +192,7 @@ def _json_row(entry: Entry) -> dict[str, object]:
         "run": entry.run,
         "repeats": entry.repeats,
         "deviation": dict(entry.deviation),
+        "features": entry.features,
+        "without_duplicates": None if entry.without is None else dict(entry.without),
         **measures_to_dict(entry.sample, entry.measures),
     }

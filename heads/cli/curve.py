@@ -48,10 +48,11 @@ def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
-    from heads.report.experiments import curve_rows, curve_table, write_curve
+    from heads.report.experiments import curve_files, curve_rows, curve_table, write_curve
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
+    curve_files(options.out, options.head)
     runs = curve(
         options.head,
         load_splits(options.features, memory_bytes=options.memory),
@@ -67,6 +68,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))
         return console.EXIT_OK
-    print(curve_table(rows))
+    console.show(curve_table(rows))
     console.note(f"{path}: the same with full precision and intervals; {page}: with plots.")
     return console.EXIT_OK

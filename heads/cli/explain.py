@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.text import shown
 from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
@@ -38,20 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain, draw, and say what was drawn."""
-    from cache.files import storage_errors
+    from cache.files import check_output
     from heads.runs.loaded import load_run
-    from heads.scoring.explain import draw, explain
+    from heads.scoring.explain import MARK, draw, explain, save
 
+    out = options.out or Path(f"{options.photograph.stem}-explained.png")
+    check_output(out, MARK, inputs=[options.photograph])
     loaded = load_run(options.run)
     explanation = explain(loaded, options.photograph, weights=options.weights)
-    out = options.out or Path(f"{options.photograph.stem}-explained.png")
-    title = f"{options.photograph.name}: {explanation.opinion.score:.2f} by {options.run.name}"
-    with storage_errors(out):
-        draw(explanation, options.photograph, title).save(out, "PNG")
+    photograph, run = shown(options.photograph.name), shown(options.run.name)
+    title = f"{photograph}: {explanation.opinion.score:.2f} by {run}"
+    save(draw(explanation, options.photograph, title), out)
     if options.json:
         print(json.dumps(_values(explanation, out)))
     else:
-        print(_words(loaded, explanation, options.photograph, out))
+        console.show(_words(loaded, explanation, options.photograph, out))
     return console.EXIT_OK
 
 

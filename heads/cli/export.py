@@ -20,11 +20,12 @@ EPILOG = """examples:
   heads export runs/ridge --to keras             runs/ridge/export/model.keras
   heads export runs/emd --to saved-model         runs/emd/export/saved-model/1/
   heads export runs/emd --to onnx --photos holiday/
-The input pixels_u8 is (batch, height, width, 3), 8-bit RGB, upright (a graph does not read EXIF);
-resizing to 256 x 256, cropping and scaling are inside. The outputs are score, p_beautiful and,
-where the head has one, distribution. A saved model's signature serving_default takes encoded JPEG
-or PNG as image_bytes, and its signature pixels takes pixels_u8. Before it is published, each export
-is compared with the run on real photographs; a score more than 2 % of the scale apart is refused.
+The input pixels_u8 is (batch, height, width, 3), 8-bit RGB, upright, alpha on white: whoever asks
+turns photographs as their EXIF says. Resizing to 256 x 256, cropping and scaling are inside. The
+outputs are score, p_beautiful and, where the head has one, distribution. A saved model's signature
+serving_default takes the bytes of JPEG or PNG files as image_bytes, which it turns and puts on
+white itself; its signature pixels takes pixels_u8. Before it is published, each export is compared
+with the run on real photographs; a score more than 2 % of the scale apart is refused.
 onnx needs the extra packages of: pip install 'aesthetic-heads[export]'.
 """
 
@@ -61,16 +62,33 @@ def run(options: argparse.Namespace) -> int:
     named = Sources(options.photos, sys.stdin) if options.photos else None
     photographs = named or default_photographs(loaded)
     done = export(loaded, options.to, photographs, options.out, options.weights)
+    for line in named.refused if named else ():
+        console.note(line)
     if options.json:
         print(json.dumps(asdict(done) | {"path": str(done.path)}))
     else:
-        print(_words(done))
+        console.show(_words(done))
     return console.EXIT_OK
 
 
 def _words(done: Checked) -> str:
-    return (
-        f"{done.path}: {done.n_bytes / 1e6:.1f} MB. Checked on {done.photographs} photographs: "
-        f"scores differ by at most {done.score_difference:.2g} from the run's (allowed "
-        f"{done.allowed:.2g}), probabilities by at most {done.p_difference:.2g}."
-    )
+    kinds = ", ".join(f"{n} {kind}" for kind, n in done.prepared.items())
+    lines = [
+        f"{done.path}: {done.n_bytes / 1e6:.1f} MB. Checked on {done.photographs} photographs"
+        f"{f' ({kinds})' if kinds else ''}: scores differ by at most {done.score_difference:.2g} "
+        f"from the run's (allowed {done.allowed:.2g}), probabilities by at most "
+        f"{done.p_difference:.2g}."
+    ]
+    n = done.photographs
+    if done.prepared:
+        lines.append(
+            f"pixels_u8 is upright RGB, alpha on white: {sum(done.prepared.values())} of the {n} "
+            "photographs had to be made so, as docs/scoring-and-export.md shows."
+        )
+    if (encoded := done.inputs.get("image_bytes")) is not None:
+        refused = "." if encoded == n else "; it refuses the others."
+        lines.append(
+            "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: "
+            f"{encoded} of the {n} were checked so{refused}"
+        )
+    return "\n".join(lines)

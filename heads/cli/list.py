@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import console
+from cache.text import shown
 from heads.cli import options as cli_options
 from heads.errors import RunError
 from heads.models.registry import HEADS
@@ -31,15 +32,15 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"runs": runs, "heads": heads}))
         return console.EXIT_OK
     if runs:
-        print(f"Runs in {options.runs}, measured on test:\n{_runs_text(runs)}\n")
+        console.show(f"Runs in {shown(options.runs)}, measured on test:\n{_runs_text(runs)}\n")
     else:
-        print(f"No finished run in {options.runs}; make some with `heads compare`.\n")
-    print("Heads:")
+        console.show(f"No finished run in {options.runs}; make some with `heads compare`.\n")
+    console.show("Heads:")
     for row in heads:
         needs = "  (needs vote counts)" if row["needs_votes"] else ""
-        print(f"  {row['head']:14}{row['summary']}{needs}")
+        console.show(f"  {row['head']:14}{row['summary']}{needs}")
     neural = ", ".join(row["head"] for row in heads if row["neural"])
-    print(f"Networks, which take settings (see `heads train --help`): {neural}.")
+    console.show(f"Networks, which take settings (see `heads train --help`): {neural}.")
     return console.EXIT_OK
 
 
@@ -58,18 +59,26 @@ def _heads() -> list[dict[str, Any]]:
 
 def _run_row(path: Path) -> dict[str, Any]:
     """Return what is shown of a run; of a damaged one, `error`."""
-    from heads.runs.files import read_config, read_json
+    from heads.runs.checksums import check_files
+    from heads.runs.files import read_config, read_metrics
+    from heads.runs.places import features_of, note_of
+    from heads.runs.reference import read_reference
 
     try:
-        config, metrics = read_config(path), read_json(path / "metrics.json")
+        config, metrics, reference = read_config(path), read_metrics(path), read_reference(path)
+        check_files(path)
     except RunError as error:
         return {"run": str(path), "error": str(error)}
     return {
         "run": str(path),
         "head": config.head,
         "settings": config.settings.to_dict(),
-        "features_dir": config.features_dir,
-        "label_note": config.label_note,
+        "features_dir": str(features_of(path, config)),
+        "features": config.extractor.sha256,
+        "scale": [reference.scale.lo, reference.scale.hi],
+        "threshold": reference.threshold,
+        "limit": config.limit,
+        "label_note": note_of(path, config),
         "n_train": config.splits["train"].n,
         "metrics": {name: metrics.get(name) for name in SHOWN},
         "error": "",
@@ -77,20 +86,27 @@ def _run_row(path: Path) -> dict[str, Any]:
 
 
 def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
-    width = max(len(Path(row["run"]).name) for row in runs)
+    width = max(len(shown(Path(row["run"]).name)) for row in runs)
     lines = [f"  {'run':{width}}  {'head':13}" + "".join(f"{n:>8}" for n in SHOWN) + "  trained on"]
     for row in runs:
-        name = Path(row["run"]).name
+        name = shown(Path(row["run"]).name)
         if row["error"]:
-            lines.append(f"  {name:{width}}  {row['error']}")
+            lines.append(f"  {name:{width}}  {shown(row['error'])}")
             continue
         values = "".join(_number(row["metrics"][metric]) for metric in SHOWN)
-        note = f" ({row['label_note']})" if row["label_note"] else ""
         lines.append(
-            f"  {name:{width}}  {row['head']:13}{values}  {row['n_train']:,} photographs of "
-            f"{row['features_dir']}{note}"
+            f"  {name:{width}}  {shown(row['head']):13}{values}  {row['n_train']:,} photographs of "
+            f"{shown(row['features_dir'])} ({shown(_data_words(row))})"
         )
     return "\n".join(lines)
+
+
+def _data_words(row: Mapping[str, Any]) -> str:
+    """Return what metrics of two runs cannot be compared without."""
+    (lo, hi), note = row["scale"], row["label_note"]
+    words = f"features {row['features'][:8]}, scale {lo:g}..{hi:g}"
+    words += f", beautiful above {row['threshold']}"
+    return words + (f"; {note}" if note else "")
 
 
 def _number(value: float | None) -> str:

@@ -85,10 +85,14 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `heads` with the given arguments (the process's own by default)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parsed(given)
+
+    def command() -> int:
+        options = _parsed(given)
+        return int(options.command(options))
+
     return console.run(
         "heads",
-        lambda: int(options.command(options)),
+        command,
         when_stopped="Finished runs are kept; the same command goes on with the rest.",
     )
 
@@ -107,7 +111,7 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the subcommand that the arguments begin with gets its options."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="heads",
         description="Train small heads on features that `extract` cached, compare them with the "
         "floor that needs no photograph, and use them.",

@@ -6,7 +6,6 @@ Standard library only at import.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +21,16 @@ from heads.models.neural.settings import (
     override,
 )
 from heads.models.registry import HEADS, Settings, find_head, neural_heads, settings_from_dict
+from heads.runs.kinds import check_kinds, check_record, parse_json
 
 T = TypeVar("T")
 
+# What `heads train` takes from a run's config.json.
+CONFIG_KINDS: dict[str, Any] = {
+    **{"head": str, "seed": int, "limit": int | None, "features_dir": str},
+    **{"settings": dict[str, Any] | None, "streamed_bytes": int | None},
+    **{"splits": dict[str, dict[str, Any]], "extractor_sha256": str},
+}
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -171,8 +177,10 @@ def _refuse(head: str, given: Sequence[str]) -> None:
 
 def _settings_of_file(values: Mapping[str, Any]) -> Settings:
     try:
-        return settings_from_dict(values)
-    except (TypeError, ValueError) as error:
+        settings = settings_from_dict(values)
+        check_record(settings)
+        return settings
+    except (TypeError, ValueError, OverflowError) as error:
         raise RunError(
             f"The settings in --config have a value of the wrong kind: {error}. Numbers stand "
             'without quotes, and hidden is a list, such as "hidden": [256].'
@@ -186,7 +194,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
         RunError: the file is missing or no JSON object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            check_kinds(values, CONFIG_KINDS)
     except (OSError, ValueError) as error:
         raise RunError(
             f"--config {path} cannot be read: {error}. Give a config.json that `heads train` wrote."

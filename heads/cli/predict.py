@@ -12,6 +12,7 @@ from cache.errors import MismatchError
 from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
+    from cache.types import Scale
     from heads.data.splits import SplitData
     from heads.runs.loaded import LoadedRun
 
@@ -38,21 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict and write."""
-    from cache.files import storage_errors
+    from cache.files import check_output, replacing, storage_errors
     from heads.data.splits import load_splits
     from heads.runs.loaded import load_run
-    from heads.runs.predictions import SplitPrediction, write_predictions, write_rows
+    from heads.runs.places import features_of, naming_option
+    from heads.runs.predictions import MARK, SplitPrediction, write_predictions, write_rows
 
+    if options.out is not None:
+        check_output(options.out, MARK, inputs=[options.run / "predictions.csv"])
     loaded = load_run(options.run)
-    folder = options.features or Path(loaded.config.features_dir)
-    data = load_splits(folder, [options.split])[options.split]
+    folder = options.features or features_of(options.run, loaded.config)
+    with naming_option():
+        data = load_splits(folder, [options.split])[options.split]
     _check_features(loaded, data)
+    _check_labels(loaded, data)
     part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
     if options.out is None:
+        console.exact_names()
         write_rows(sys.stdout, [part])
     else:
-        with storage_errors(options.out):
-            write_predictions(options.out, [part])
+        with storage_errors(options.out), replacing(options.out) as temporary:
+            write_predictions(temporary, [part])
     return console.EXIT_OK
 
 
@@ -62,3 +69,22 @@ def _check_features(loaded: LoadedRun, data: SplitData) -> None:
             f"{loaded.path} was trained on features with {name} = {mine!r}; {data.cache.path} has "
             f"{theirs!r}. Extract with the settings of the run's own cache, or train anew."
         )
+
+
+def _check_labels(loaded: LoadedRun, data: SplitData) -> None:
+    """Refuse labels that the run's answers cannot stand beside: of another scale or threshold."""
+    reference = loaded.reference
+    for name, mine, theirs in (
+        ("scale", reference.scale, data.labels.scale),
+        ("threshold of beautiful", reference.threshold, data.labels.threshold),
+    ):
+        if mine != theirs:
+            raise MismatchError(
+                f"{loaded.path} was trained on labels with the {name} {_shown(mine)}; "
+                f"{data.cache.path} has {_shown(theirs)}, so its means and labels cannot be "
+                "compared with the run's. Extract it as the run's own cache, or train anew."
+            )
+
+
+def _shown(value: Scale | str) -> str:
+    return value if isinstance(value, str) else f"{value.lo:g}..{value.hi:g}"

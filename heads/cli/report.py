@@ -25,11 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the caches are, if no longer where the heads were trained from",
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="where the photographs are, if no longer where they were extracted from; it is noted",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the page and print where it is."""
     from heads.report.write import write_report
 
-    print(write_report(options.runs, options.features))
+    console.show(str(write_report(options.runs, options.features, photographs=options.data)))
     return console.EXIT_OK

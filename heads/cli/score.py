@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import io
+import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cache import console
 from cache.errors import NoPhotographsError
+from cache.text import LONGEST_WORD, shown
 from heads.cli import options as cli_options
 from heads.scoring.sources import Sources, split_words
 
@@ -90,9 +91,9 @@ def run(options: argparse.Namespace) -> int:
 
     from heads.scoring.scorer import open_scorer
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files are bytes, whatever they say.
-        sys.stdout.reconfigure(errors="surrogateescape")
+    _check_outputs(options)
+    if options.format == "csv":
+        console.exact_names()
     scorer = open_scorer(
         *runs,
         weights=options.weights,
@@ -109,7 +110,19 @@ def run(options: argparse.Namespace) -> int:
         _print_stream(options, scorer, photographs)
     else:
         _print_ranking(options, scorer, photographs)
-    return outcome.report(sources.remark())
+    return outcome.report(sources)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse, before any work, to replace files that are not ours."""
+    from cache.files import check_output, storage_errors
+    from heads.web.html import PAGES
+
+    if options.gallery:
+        check_output(options.gallery, *PAGES)
+    if options.copy_to and options.copy_to.exists() and not options.copy_to.is_dir():
+        with storage_errors(options.copy_to):
+            raise NotADirectoryError(errno.ENOTDIR, "a file")
 
 
 def _ranks(options: argparse.Namespace) -> bool:
@@ -123,8 +136,11 @@ def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> 
     first = next(photographs, None)
     if first is None:
         raise NoPhotographsError(
-            f"There is no photograph in {', '.join(words)}. {sources.remark()} Name files or "
-            "folders with JPEG, PNG, WebP, GIF, BMP or TIFF files."
+            f"There is no photograph in {', '.join(shown(word, LONGEST_WORD) for word in words)}. "
+            + " ".join(
+                [*sources.refused, sources.remark(), "Name files or folders with JPEG, PNG, "]
+            )
+            + "WebP, GIF, BMP or TIFF files."
         )
     return chain([first], photographs)
 
@@ -141,16 +157,17 @@ class _Outcome:
             self._good += not scored.error
             self._bad += bool(scored.error)
             if scored.error:
-                console.note(f"{scored.path}: {scored.error}")
+                path, error = (shown(t, LONGEST_WORD) for t in (scored.path, scored.error))
+                console.note(f"{path}: {error}")
             yield scored
 
-    def report(self, remark: str) -> int:
+    def report(self, sources: Sources) -> int:
         """Say what was left out and what failed; return the exit code."""
-        if remark:
-            console.note(remark)
+        for line in filter(None, [*sources.refused, sources.remark()]):
+            console.note(line)
         if self._bad:
             console.note(f"{self._good} photographs scored; {self._bad} could not be read.")
-        return console.EXIT_PROBLEM if self._bad else console.EXIT_OK
+        return console.EXIT_PROBLEM if self._bad or sources.refused else console.EXIT_OK
 
 
 def _print_stream(
@@ -171,10 +188,19 @@ def _print_ranking(
 
     marks = options.near_duplicates or options.gallery is not None
     ranked, failed = _ranking(options, photographs, near_duplicates=marks)
+    # Files first: whoever reads the table may go away.
+    if options.gallery:
+        from heads.scoring.gallery import write_gallery
+
+        console.note(write_gallery(options.gallery, ranked, scorer))
+    if options.copy_to:
+        from heads.scoring.gallery import copy_ranked
+
+        console.note(copy_ranked(options.copy_to, [item for item in ranked if item.best]))
     if options.format == "table":
         render = score_table.groups_text if options.group_by else score_table.ranking_text
         if ranked:
-            print(render(ranked, scorer.names))
+            console.show(render(ranked, scorer.names))
     else:
         table = score_table.Table(
             scorer.names, near_duplicates=marks, groups=bool(options.group_by)
@@ -184,14 +210,6 @@ def _print_ranking(
             write(table.ranked_row(item))
         for scored in failed:
             write(table.row(scored))
-    if options.gallery:
-        from heads.scoring.gallery import write_gallery
-
-        console.note(write_gallery(options.gallery, ranked, scorer))
-    if options.copy_to:
-        from heads.scoring.gallery import copy_ranked
-
-        console.note(copy_ranked(options.copy_to, [item for item in ranked if item.best]))
 
 
 def _ranking(

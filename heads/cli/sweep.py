@@ -55,8 +55,10 @@ def run(options: argparse.Namespace) -> int:
     from heads.experiments.sweep import Grid, sweep
     from heads.metrics.catalogue import for_json
     from heads.models.neural.settings import NetworkSettings, override
-    from heads.report.experiments import sweep_rows, sweep_table, write_sweep
+    from heads.report.experiments import check_sweep, sweep_rows, sweep_table, write_sweep
 
+    folder = options.out / f"sweep-{options.head}"
+    check_sweep(folder)
     given = {name: getattr(options, name) for name in FIXED}
     done = sweep(
         options.head,
@@ -67,14 +69,13 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         overwrite=options.overwrite,
     )
-    folder = options.out / f"sweep-{options.head}"
     write_sweep(folder, options.head, done.points, done.chosen)
     if options.json:
         rows = [for_json(row) for row in sweep_rows(done.points)]
         figures = {"run": str(done.run.path), "metrics": done.run.metrics}
         print(json.dumps({"points": rows, **figures}))
         return console.EXIT_OK
-    print(sweep_table(done.points, done.chosen))
+    console.show(sweep_table(done.points, done.chosen))
     console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
-    print(describe(done.run.path, done.run.metrics))
+    console.show(describe(done.run.path, done.run.metrics))
     return console.EXIT_OK

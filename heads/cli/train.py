@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     head = _head(options, config)
     settings = cli_options.chosen_settings(options, head, config.get("settings"))
     data = load_splits(
-        options.features or Path(config.get("features_dir", "features")),
+        options.features or _features(options.config, config),
         limit=options.limit or config.get("limit"),
         memory_bytes=options.memory or config.get("streamed_bytes"),
     )
@@ -70,8 +70,18 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:
-        print(describe(done.path, done.metrics))
+        console.show(describe(done.path, done.metrics))
     return console.EXIT_OK
+
+
+def _features(file: Path | None, config: Mapping[str, Any]) -> Path:
+    """Return the folder of the features that a run was made from, as it is found now."""
+    from cache.places import find_folder
+
+    noted = Path(config.get("features_dir", "features"))
+    if file is None:
+        return noted
+    return find_folder(noted, file, lambda folder: (folder / "train.h5").is_file()) or noted
 
 
 def _note_other_data(
@@ -119,7 +129,17 @@ def describe(path: Path, metrics: Mapping[str, Any]) -> str:
     ]
     # The confusion matrix has no place in a column.
     lines += [_line(name, stored) for name in METRICS if name != "confusion"]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in [*lines, _without_duplicates(metrics)] if line)
+
+
+def _without_duplicates(metrics: Mapping[str, Any]) -> str:
+    """Return a line about photographs of test that look like one of training; '' for none."""
+    found = metrics.get("duplicates", {})
+    if not found.get("n"):
+        return ""
+    start = f"{found['n']:,} photographs of {metrics['split']} look like one of training"
+    srcc = (found.get("without") or {}).get("srcc")
+    return f"{start}; without them: " + ("nothing is left" if srcc is None else f"srcc {srcc:.4f}")
 
 
 def _line(name: str, stored: StoredMetrics) -> str:

@@ -7,18 +7,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from cache.labels import LabelTable
-from cache.types import FloatArray, IntArray
+from cache.labels import LabelTable, check_votes
+from cache.tables import quoted
+from cache.types import FloatArray, IntArray, decimal_number, decimal_of
 from heads.errors import HeadError
 
 BoolArray = npt.NDArray[np.bool_]
+MAX_INT64, EXACT_IN_FLOAT64 = 2**63 - 1, 2**53
+
+
+def above(values: FloatArray, threshold: str) -> BoolArray:
+    """Return (n,) bool, which of the values (n,) float64 lie above a decimal threshold, exactly.
+
+    A value stands for the shortest decimal that reads back as it, which is the one that people
+    wrote: 5.1 ties with the threshold 5.1, though the nearest float64 is a little less.
+    """
+    exact = decimal_number(threshold)
+    nearest = float(exact)
+    # Rounding keeps the order, so only values equal to the rounded threshold need a closer look.
+    return values >= nearest if decimal_of(nearest) > exact else values > nearest
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,16 +40,17 @@ class Labels(LabelTable):
 
     Raises:
         HeadError: the threshold is no number.
+        LabelError: as `check_votes`.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_votes(self)
         try:
-            Fraction(self.threshold)
-        except (ValueError, ZeroDivisionError):
+            decimal_number(self.threshold)
+        except ValueError as error:
             raise HeadError(
-                f"The threshold of beautiful is a decimal number such as 5 or 4.5; "
-                f"got {self.threshold!r}."
+                f"The threshold of beautiful is {quoted(self.threshold)}, {error}."
             ) from None
 
     @property
@@ -58,9 +72,11 @@ class Labels(LabelTable):
         so that equal deviations are equal numbers and stay ties. Raises HeadError for mean-only
         labels.
         """
-        votes, n = self.need_votes(), self.n_votes
-        levels = np.arange(1, self.levels + 1, dtype=np.int64)
-        variance: FloatArray = (n * (votes @ levels**2) - (votes @ levels) ** 2) / n**2
+        n, levels = self.n_votes, np.arange(1, self.levels + 1, dtype=np.int64)
+        total, squares = (self.need_votes() @ levels**power for power in (1, 2))
+        if self.levels**2 * int(n.max(initial=0)) ** 2 > EXACT_IN_FLOAT64:
+            n, total, squares = (each.astype(object) for each in (n, total, squares))
+        variance: FloatArray = ((n * squares - total**2) / n**2).astype(np.float64)
         return np.sqrt(variance)
 
     @cached_property
@@ -69,11 +85,14 @@ class Labels(LabelTable):
 
         With T = num / den, mean > T is den * sum(k n_k) > num * sum(n_k): integers, no rounding.
         """
-        threshold = Fraction(self.threshold)
         if self.votes is None:
-            return self.mean > float(threshold)
-        total = self.votes @ np.arange(1, self.levels + 1, dtype=np.int64)
-        return threshold.denominator * total > threshold.numerator * self.n_votes
+            return above(self.mean, self.threshold)
+        num, den = decimal_number(self.threshold).as_integer_ratio()
+        n, total = self.n_votes, self.votes @ np.arange(1, self.levels + 1, dtype=np.int64)
+        if max(den * int(total.max(initial=1)), abs(num) * int(n.max(initial=1))) > MAX_INT64:
+            n, total = n.astype(object), total.astype(object)  # Python's integers, of any size
+        result: BoolArray = den * total > num * n
+        return result
 
     @cached_property
     def share_above(self) -> FloatArray:
@@ -83,9 +102,9 @@ class Labels(LabelTable):
         """
         if self.votes is None:
             return self.beautiful.astype(np.float64)
-        first = math.floor(Fraction(self.threshold))  # ratings from first + 1 on lie above
-        above = self.votes[:, max(first, 0) :].sum(axis=1, dtype=np.int64)
-        return np.asarray(above / self.n_votes)
+        first = math.floor(decimal_number(self.threshold))  # ratings from first + 1 on lie above
+        voted = self.votes[:, max(first, 0) :].sum(axis=1, dtype=np.int64)
+        return np.asarray(voted / self.n_votes)
 
     @property
     def middle_logit(self) -> float:
@@ -95,8 +114,8 @@ class Labels(LabelTable):
         """
         if self.votes is None or np.ptp(self.mean) == 0:
             return 0.0
-        above = self.share_above * self.n_votes
-        log_odds = np.log((above + 0.5) / (self.n_votes - above + 0.5))
+        voted = self.share_above * self.n_votes
+        log_odds = np.log((voted + 0.5) / (self.n_votes - voted + 0.5))
         slope, at_zero = np.polyfit(self.mean, log_odds, 1)
         return float(slope * float(self.threshold) + at_zero)
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cache.types import FloatArray, Scale
-from heads.data.labels import BoolArray
+from heads.data.labels import BoolArray, above
 from heads.errors import HeadError
 
 
@@ -81,7 +80,7 @@ def predicted_label(prediction: Prediction, threshold: str) -> BoolArray:
     """
     if prediction.ranking_only or prediction.label_by_p:
         return prediction.p_beautiful > 0.5
-    return prediction.score > float(Fraction(threshold))
+    return above(prediction.score, threshold)
 
 
 def ranking_score(p_beautiful: FloatArray, scale: Scale) -> FloatArray:

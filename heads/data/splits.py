@@ -7,7 +7,7 @@ keras nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -15,15 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.console import note
 from cache.errors import MismatchError
+from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray
-from heads.data.features import FeatureRows, StoredRows
+from cache.types import IntArray, SplitKind
+from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
 from heads.errors import HeadError, SplitOverlapError
 
 SPLITS = ("train", "val", "test")
 SHOWN_NAMES = 5
+NOTE_FILE = "labels-note.txt"
+# Of a file's provenance, what should be known where two files differ, in words.
+ORIGINS = {
+    "data_root": "data folder",
+    "weights_origin": "source of weights",
+    "engine": "engine",
+    "library_versions": "set of libraries",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +57,10 @@ class SplitData:
 
     @cached_property
     def content_sha256(self) -> str:
-        """SHA-256 of the used rows and their checksums: other features or labels, other text."""
+        """SHA-256 of the used rows and their checksums: other features or labels, other text.
+
+        The rows matched their checksums when the split was loaded, so it is that of what was read.
+        """
         digest = hashlib.sha256(self.cache.manifest_sha256.encode())
         digest.update(self.rows.astype("<i8").tobytes())
         digest.update(self.cache.crc32[self.rows].astype("<u4").tobytes())
@@ -70,8 +83,10 @@ def load_splits(
         memory_bytes: features above this size stay on the disk; half of the machine's if None.
 
     Raises:
-        IncompleteCacheError, FormatError: a cache is missing, unfinished or damaged.
-        MismatchError: two caches differ in extractor, scale or threshold.
+        IncompleteCacheError, FormatError: a cache is missing, unfinished or damaged (every row of
+            each is compared with its checksum).
+        MismatchError: a cache is of another split than its name says or a part of one, or two
+            differ in extractor, scale, threshold, labels' columns or the rule that split them.
         SplitOverlapError: a photograph or group stands in two splits.
         HeadError: a split has no photograph with features, or `limit` is below 1.
     """
@@ -79,15 +94,25 @@ def load_splits(
         raise HeadError(f"--limit must be at least 1 photograph; got {limit}.")
     caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
     check_together(caches)
+    for line in changed_labels(caches.values()):
+        note(line)
     return {
         split: _split_data(split, cache, limit if split == "train" else None, memory_bytes)
         for split, cache in caches.items()
     }
 
 
+def with_limit(data: Mapping[str, SplitData], limit: int) -> dict[str, SplitData]:
+    """Return loaded splits with the first so many rows of train, read from the files as opened."""
+    train = data["train"]
+    first = _split_data("train", train.cache, limit, memory_budget(train.X))
+    return {**data, "train": first}
+
+
 def _split_data(
     split: str, cache: FeatureCache, limit: int | None, memory_bytes: int | None
 ) -> SplitData:
+    cache.check_rows()
     rows = cache.ok_rows[:limit]
     if not len(rows):
         raise HeadError(
@@ -120,29 +145,113 @@ def _features(cache: FeatureCache, rows: IntArray, memory_bytes: int | None) -> 
 
 
 def check_together(caches: Mapping[str, FeatureCache]) -> None:
-    """Refuse caches that were made differently or share photographs.
+    """Refuse caches that are not what they are used as, differ in making, or share photographs.
+
+    `caches` are by the split that each is used as. What does no harm but should be known, such as
+    another engine, is said as a note.
 
     Raises:
-        MismatchError: they differ in extractor, scale or threshold; the message names the field.
+        MismatchError: one is of another split or a part of one, or two differ in extractor, scale,
+            threshold, labels' columns, the rule that split them or the files of their labels; the
+            message names what differs.
         SplitOverlapError: an id or a group stands in two of them; the message names some.
     """
+    for split, cache in caches.items():
+        _check_role(split, cache)
     for first, second in combinations(caches.values(), 2):
         _check_same_making(first, second)
         _check_disjoint(first, second)
+        _check_same_label_files(first, second)
+    for other in list(caches.values())[1:]:
+        _note_other_origin(next(iter(caches.values())), other)
+
+
+def joint_note(caches: Iterable[FeatureCache]) -> str:
+    """Return the remark on the labels; where that of one split differs, each with its split."""
+    notes = {cache.split: cache.label_note for cache in caches}
+    if len(set(notes.values())) == 1:
+        return next(iter(notes.values()))
+    return "; ".join(f"{split}: {text}" for split, text in notes.items() if text)
+
+
+def _check_role(split: str, cache: FeatureCache) -> None:
+    if cache.split != split:
+        raise MismatchError(
+            f"{cache.path} is used as {split} and holds the split {cache.split}: it was renamed or "
+            f"copied. Give it its name back, {cache.split}.h5, and make {split}.h5 with "
+            f"`extract --split {split}`."
+        )
+    rule = cache.split_rule
+    if rule.shards > 1:
+        raise MismatchError(
+            f"{cache.path} is shard {rule.shard} of {rule.shards} of {split} alone. Put all of "
+            "them together with `cache merge`."
+        )
 
 
 def _check_same_making(first: FeatureCache, second: FeatureCache) -> None:
-    labels = (
-        ("scale", first.scale, second.scale),
-        ("threshold", first.threshold, second.threshold),
-        ("number of vote levels", first.labels.levels, second.labels.levels),
-    )
-    for name, mine, theirs in (*first.spec.differences(second.spec), *labels):
-        if mine != theirs:
+    facts = zip(_labelled(first).items(), _labelled(second).values(), strict=True)
+    differing = [(name, mine, theirs) for (name, mine), theirs in facts if mine != theirs]
+    for name, mine, theirs in (*first.spec.differences(second.spec), *differing):
+        raise MismatchError(
+            f"{first.path} and {second.path} cannot be used together: their {name} differs, "
+            f"{mine!r} and {theirs!r}. Extract both with the same settings."
+        )
+
+
+def _labelled(cache: FeatureCache) -> dict[str, object]:
+    """Return what splits of one set have in common, by what it is called in a message.
+
+    A limit may differ: it cuts a split, and does not move a photograph to another one.
+    """
+    rule, labels = cache.split_rule, cache.labels
+    drawn = rule.val_fraction > 0 or rule.test_fraction > 0
+    return {
+        "scale": cache.scale,
+        "threshold": cache.threshold,
+        "number of vote levels": labels.levels,
+        "columns of labels": [name for name in labels.columns() if name != "votes"],
+        "way of splitting": rule.rule if rule.kind is SplitKind.OTHER else rule.kind.value,
+        "--val-fraction": rule.val_fraction,
+        "--test-fraction": rule.test_fraction,
+        "--split-seed": rule.seed if drawn else 0,
+    }
+
+
+def _check_same_label_files(first: FeatureCache, second: FeatureCache) -> None:
+    """Refuse splits of two versions of a file of labels, as far as both know theirs.
+
+    A remark that came later decides nothing; `joint_note` shows it.
+    """
+    # Files that are older than the attribute do not know them.
+    mine, theirs = (cache.header.provenance.label_files for cache in (first, second))
+    for name in sorted(mine.keys() & theirs.keys() - {NOTE_FILE}):
+        if mine[name] != theirs[name]:
             raise MismatchError(
-                f"{first.path} and {second.path} cannot be used together: their {name} differs, "
-                f"{mine!r} and {theirs!r}. Extract both with the same settings."
+                f"{first.path} and {second.path} cannot be used together: {name} changed between "
+                "their extractions, so their labels differ. Extract all splits in one run "
+                "(`extract --split all`); photographs that did not change are not read again."
             )
+
+
+def _note_other_origin(first: FeatureCache, second: FeatureCache) -> None:
+    """Say what was different when two files were made, though their fingerprints are the same."""
+    origins = first.header.provenance, second.header.provenance
+    differing = [
+        f"{words} ({_shown(mine)}; {_shown(theirs)})"
+        for name, words in ORIGINS.items()
+        if (mine := getattr(origins[0], name)) != (theirs := getattr(origins[1], name))
+    ]
+    if differing:
+        note(
+            f"{first.path} and {second.path} were made with another {', another '.join(differing)}."
+        )
+
+
+def _shown(origin: str | Mapping[str, str]) -> str:
+    if isinstance(origin, str):
+        return origin
+    return ", ".join(f"{name} {version}" for name, version in sorted(origin.items()))
 
 
 def _check_disjoint(first: FeatureCache, second: FeatureCache) -> None:

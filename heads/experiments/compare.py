@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.console import note
-from heads.data.splits import SplitData
+from cache.files import write_text_atomically
+from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
+from heads.experiments.duplicates import FILE as DUPLICATES_FILE
+from heads.experiments.duplicates import Found, across_groups, across_splits
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
+from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, HEADS, Settings, find_head
@@ -29,7 +33,9 @@ class Entry:
     """One head of a comparison, measured beside the floor.
 
     `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
-    `measures` then hold; `repeats` is how many; `run` the (first) folder.
+    `measures` then hold; `repeats` is how many; `run` the (first) folder; `without` the metrics
+    without duplicates, None where there are none, or nothing else; `features` their extractor's
+    fingerprint.
     """
 
     head: str
@@ -39,6 +45,8 @@ class Entry:
     n_train: int
     deviation: Mapping[str, float] = field(default_factory=dict)
     repeats: int = 1
+    without: Mapping[str, float | None] | None = None
+    features: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,15 @@ class Title:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The heads of one comparison, the floor first; `folder` holds their runs."""
+    """The heads of one comparison, the floor first; `folder` holds their runs.
+
+    `found` are photographs that look like one that a head was trained on.
+    """
 
     title: Title
     folder: Path
     entries: tuple[Entry, ...]
+    found: Found | None = None
 
 
 def compare(
@@ -87,7 +99,8 @@ def compare(
         HeadError: a head that was asked for does not suit the data, or there is no such head.
         RunError, CacheLockedError, StorageError: a run folder cannot be written.
     """
-    floor = floor_of(data)
+    floor, found = floor_of(data), across_splits(data, HEADLINE)
+    train, test = data["train"], data[HEADLINE]
 
     def entry(name: str) -> Entry:
         samples, paths = [], []
@@ -95,27 +108,42 @@ def compare(
             config = run_config(name, _settings(name, settings), seed + i, data)
             # The first seed alone replaces a run that is not equal; the others lie beside it.
             done = train_run(
-                config, data, Path(out), overwrite=overwrite, keep_others=i > 0, floor=floor
+                config,
+                data,
+                Path(out),
+                overwrite=overwrite,
+                keep_others=i > 0,
+                floor=floor,
+                found=found,
             )
             if not done.reused:
                 note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
             samples.append(sample_of(done, data))
             paths.append(str(done.path))
-        sample, n_train = mean_sample(samples), len(data["train"])
-        measures, deviation = measure(sample, floor), deviations(samples)
-        return Entry(name, paths[0], sample, measures, n_train, deviation, len(samples))
+        sample, n_train = mean_sample(samples), len(train)
+        return Entry(
+            head=name,
+            run=paths[0],
+            sample=sample,
+            measures=measure(sample, floor),
+            n_train=n_train,
+            features=train.cache.spec.sha256,
+            deviation=deviations(samples),
+            repeats=len(samples),
+            without=_without(found, samples),
+        )
 
-    train, test = data["train"], data[HEADLINE]
     title = Title(
         features_dir=str(train.cache.path.parent),
         split=HEADLINE,
         threshold=test.labels.threshold,
-        label_note=test.cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         n=len(test),
         trained_on=f"{len(train):,}",
         groups=bool((test.labels.group != "").any()),
     )
-    return Comparison(title, Path(out), _entries(data, heads, entry))
+    entries = _entries(data, heads, entry)
+    return _told(Comparison(title, Path(out), entries, found))
 
 
 def cross_validate(
@@ -140,21 +168,24 @@ def cross_validate(
     """
     pool, first = folding.pool, folding.ways[0]
     folder = Path(out) / f"folds-{folding.k}"
+    found = across_groups(data, pool.splits, clusters(pool.labels.group))
     floor = Sample.of(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
     )
 
     def entry(name: str) -> Entry:
         config = folds_config(name, _settings(name, settings), folding, data)
-        done = folded(config, folding, folder, floor, overwrite=overwrite)
+        done = folded(config, folding, folder, floor, found, overwrite=overwrite)
         return Entry(
             head=name,
             run=str(done.path),
             sample=done.sample,
             measures=done.measures,
             n_train=config.n_train,
+            features=config.extractor.sha256,
             deviation=done.deviations,
             repeats=len(done.samples),
+            without=_without(found, done.samples),
         )
 
     cache, n_ways = data["train"].cache, len(folding.ways)
@@ -164,12 +195,29 @@ def cross_validate(
         features_dir=f"{cache.path.parent} ({views}, {pool.n_features} features)",
         split=" + ".join(pool.splits),
         threshold=pool.labels.threshold,
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         n=len(pool.labels),
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=bool((pool.labels.group != "").any()),
     )
-    return Comparison(title, folder, _entries(data, heads, entry))
+    return _told(Comparison(title, folder, _entries(data, heads, entry), found))
+
+
+def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | None] | None:
+    if not found.n_measured:
+        return None
+    return found.without([sample.prediction for sample in samples], samples[0].labels)
+
+
+def _told(done: Comparison) -> Comparison:
+    """Say of duplicates and list them beside the runs; clear the list of an earlier comparison."""
+    path = done.folder / DUPLICATES_FILE
+    if done.found and done.found.words:
+        write_text_atomically(path, done.found.text())
+        note(f"{path}: {done.found.words}")
+    else:
+        path.unlink(missing_ok=True)
+    return done
 
 
 # --- which heads ----------------------------------------------------------------------------------

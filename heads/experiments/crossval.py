@@ -16,8 +16,9 @@ import numpy as np
 
 from cache.console import note
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData
+from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
+from heads.experiments.duplicates import Found
 from heads.experiments.folds import Folding, predict_ways
 from heads.experiments.train import streamed_bytes
 from heads.metrics.comparison import (
@@ -30,6 +31,7 @@ from heads.metrics.comparison import (
 )
 from heads.models.registry import Settings
 from heads.runs import files, folder
+from heads.runs.checksums import check_files
 from heads.runs.config import FoldsConfig, SplitFacts, library_versions
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 
@@ -55,7 +57,7 @@ def folds_config(
         extractor=cache.spec,
         splits={split: SplitFacts.of(data[split]) for split in pool.splits},
         features_dir=str(cache.path.parent.resolve()),
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
     )
@@ -90,9 +92,17 @@ class FoldedRun:
 
 
 def folded(
-    config: FoldsConfig, folding: Folding, out: Path, floor: Sample, *, overwrite: bool
+    config: FoldsConfig,
+    folding: Folding,
+    out: Path,
+    floor: Sample,
+    found: Found,
+    *,
+    overwrite: bool,
 ) -> FoldedRun:
     """Train a head on every fold of every way and write it below `out`; reuse an equal one.
+
+    `found` are the duplicates in the pool.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
@@ -100,6 +110,7 @@ def folded(
     """
     path, there = folder.place(out, config.head, config.identity, overwrite=overwrite)
     if there:
+        check_files(path)
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return FoldedRun.of(path, _read(path, config, folding), folding, floor)
     with folder.publishing(path) as temporary:
@@ -109,7 +120,9 @@ def folded(
         for number in range(config.seeds):
             part = predictions[number * per_seed : (number + 1) * per_seed]
             write_folds(temporary / config.predictions_file(number), folding, part)
-        files.write_json(temporary / "metrics.json", _metrics(config, done))
+        metrics = _metrics(config, done)
+        metrics["duplicates"] = found.to_dict(predictions, folding.pool.labels)
+        files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
     return done
 

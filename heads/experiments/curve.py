@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache.console import note
-from heads.data.features import memory_budget
-from heads.data.splits import SplitData, load_splits
+from heads.data.splits import SplitData, with_limit
 from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, run_config, train_run
 from heads.models.neural.settings import NetworkSettings
@@ -45,7 +44,7 @@ def curve(
         settings = replace(settings, ensemble=settings.networks(wanted[0] or available))
     runs = []
     for size in wanted:
-        part = _first(data, size)
+        part = data if size is None else with_limit(data, size)
         config = run_config(head, settings, seed, part)
         runs.append(train_run(config, part, Path(out), overwrite=overwrite, keep_others=True))
     return runs[::-1]
@@ -63,11 +62,3 @@ def _fitting(sizes: Sequence[int | None], available: int) -> list[int | None]:
             f"No size is left: train has {available:,} photographs. Add all to --sizes."
         )
     return wanted
-
-
-def _first(data: Mapping[str, SplitData], size: int | None) -> Mapping[str, SplitData]:
-    if size is None:
-        return data
-    train = data["train"]
-    budget = memory_budget(train.X)
-    return load_splits(train.cache.path.parent, limit=size, memory_bytes=budget)

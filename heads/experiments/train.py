@@ -11,8 +11,10 @@ from typing import Any
 from cache.console import note
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData
+from heads.data.splits import SplitData, joint_note
 from heads.errors import RunError
+from heads.experiments.duplicates import FILE as DUPLICATES_FILE
+from heads.experiments.duplicates import Found, across_splits
 from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample
 from heads.models.base import Head, History
@@ -20,7 +22,9 @@ from heads.models.neural.inputs import Photographs
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import files, folder
+from heads.runs.checksums import check_files
 from heads.runs.config import RunConfig, SplitFacts, library_versions
+from heads.runs.places import note_features
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.runs.reference import FILE as REFERENCE_FILE
 from heads.runs.reference import Reference
@@ -84,22 +88,28 @@ def train_run(
     overwrite: bool,
     keep_others: bool = False,
     floor: Sample | None = None,
+    found: Found | None = None,
 ) -> TrainedRun:
     """Train as `train` does, with its errors, by the configuration of a run.
 
     `overwrite` and `keep_others` are those of `heads.runs.folder.place`; `floor` is the constant
-    head on the same data, if it has been measured already.
+    head on the same data and `found` the duplicates in them, if they are known already; whoever
+    knows them says so.
     """
     path, reused = folder.place(
         out, config.head, config.identity, overwrite=overwrite, keep_others=keep_others
     )
     if reused:
+        check_files(path)
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
+        note_features(path, files.read_config(path), data["train"].cache.path.parent)
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:
         fitted = _fit(config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
+        duplicates = found or across_splits(data, HEADLINE)
         metrics = _metrics(fitted, sample, data, floor or floor_of(data))
+        metrics["duplicates"] = duplicates.to_dict([sample.prediction], sample.labels)
         files.write_model(temporary, fitted.head)
         reference = Reference.of(fitted.head, data["train"])
         files.write_json(temporary / REFERENCE_FILE, reference.to_dict())
@@ -108,10 +118,15 @@ def train_run(
             temporary / "predictions.csv",
             [SplitPrediction(s, "", data[s].labels, p) for s, p in fitted.predictions.items()],
         )
+        if len(duplicates.pairs):
+            text = duplicates.text()
+            (temporary / DUPLICATES_FILE).write_text(text, encoding="utf-8")
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
     if remark := fitted.head.state()[1].get("note"):
         note(f"{path}: {remark}")
+    if found is None and duplicates.words:
+        note(f"{path / DUPLICATES_FILE}: {duplicates.words}")
     return TrainedRun(path, False, metrics, sample)
 
 
@@ -167,7 +182,7 @@ def run_config(
         extractor=cache.spec,
         splits={split: SplitFacts.of(part) for split, part in data.items()},
         features_dir=str(cache.path.parent.resolve()),
-        label_note=cache.label_note,
+        label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, train.X),
     )

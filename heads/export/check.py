@@ -6,42 +6,65 @@ Owns the check against the run itself on real photographs, and where exports lie
 
 from __future__ import annotations
 
+import errno
 import importlib.util
-import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from cache.console import quiet_stderr
-from cache.errors import AestheticError, EngineError
-from cache.files import publish, publish_folder, storage_errors
+from cache.errors import AestheticError, EngineError, StorageError
+from cache.files import (
+    Mark,
+    check_output,
+    publish,
+    publish_folder,
+    scratch_folder,
+    storage_errors,
+)
+from cache.frameworks import importing_keras
+from cache.places import photographs_of
+from cache.safe_keras import refuse_old_keras
 from cache.store import open_cache
+from cache.text import path_named
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
-from heads.photos import Unreadable, open_extractor, plain_jpeg, upright_pixels
+from heads.photos import Unreadable, open_extractor
 from heads.runs.loaded import LoadedRun
+from heads.runs.places import features_of
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
 # it decodes large JPEGs in full, where the run reduces them first: measured, 0.03 % of the scale
 # for photographs of 500 pixels, up to 0.8 % for ones of 3,000.
 TOLERANCE = 0.02
 CHECKED = 16
+# The graph's name (`heads.export.graph`), which every format of one file keeps.
+MARK = Mark(b"", b"aesthetic_score")
 OUTPUTS = ("score", "p_beautiful", "distribution")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A published export: its path, what it was checked on, and the largest differences."""
+    """A published export: its path, what it was checked on, and the largest differences.
+
+    `prepared` counts the photographs that are rotated, transparent or of an unusual mode: their
+    pixels were made upright RGB, alpha on white, as whoever asks has to. `inputs` counts on how
+    many photographs each of its inputs was checked.
+    """
 
     path: Path
     n_bytes: int
     photographs: int
+    prepared: dict[str, int]
+    inputs: dict[str, int]
     score_difference: float
     p_difference: float
     allowed: float
@@ -64,7 +87,7 @@ def export(
         EngineError: a package or Keras' TensorFlow backend is missing.
         MismatchError, WeightsError: the run's features cannot be made here.
         RunError: there is no photograph to check with.
-        StorageError: it cannot be written.
+        StorageError: it cannot be written, or would replace a file that is no export.
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
@@ -72,23 +95,35 @@ def export(
             "to export. Export another run, such as ridge."
         )
     kind = FORMATS[to]
-    _need(to, kind)
-    samples = _samples(photographs)
-    features = _expected_features(run, (sample.path for sample in samples), weights)
-    expected = run.head.predict(features)
-    with quiet_stderr():
-        from heads.export.graph import build
     final = out or run.path / "export" / kind.file
-    with storage_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=final.parent) as folder:
-            made = Path(folder) / kind.file
-            with _quiet():
-                kind.write(build(run, weights=weights), made)
-                answers = [kind.load(made)(sample) for sample in samples]
-            differences = _compared(run, samples, expected, answers)
-            place = _published(made, final)
-    return Checked(place, _size(place), len(samples), *differences, _allowed(run))
+    _check_place(to, final)
+    _need(to, kind)
+    samples, features = _samples(run, photographs, weights)
+    expected = run.head.predict(features)
+    with importing_keras():
+        from heads.export.graph import build
+    with storage_errors(final), scratch_folder(final) as folder:
+        made = folder / kind.file
+        with _quiet():
+            graph = build(run, weights=weights)
+            with _disk_errors(kind, final):
+                kind.write(graph, made)
+            answers = [kind.load(made)(sample) for sample in samples]
+        differences = _compared(run, samples, expected, answers)
+        place = _published(made, final)
+    prepared = Counter(sample.prepared for sample in samples if sample.prepared)
+    inputs = {name: sum(name in given for given in answers) for name in kind.inputs}
+    counts = len(samples), dict(prepared), inputs
+    return Checked(place, _size(place), *counts, *differences, _allowed(run))
+
+
+def _check_place(to: str, final: Path) -> None:
+    """Refuse, before any work, to replace what is no export."""
+    if to != "saved-model":
+        check_output(final, MARK)
+    elif final.exists() and not final.is_dir():
+        with storage_errors(final):
+            raise NotADirectoryError(errno.ENOTDIR, "a file")
 
 
 def _need(to: str, kind: Format) -> None:
@@ -98,7 +133,8 @@ def _need(to: str, kind: Format) -> None:
             f"--to {to} needs {', '.join(missing)}, not installed here. Install with: "
             "pip install 'aesthetic-heads[export]', or choose --to keras."
         )
-    with quiet_stderr():
+    refuse_old_keras()
+    with importing_keras():
         import keras
     backend = keras.backend.backend()
     if kind.tensorflow and backend != "tensorflow":
@@ -117,7 +153,7 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
     Raises:
         RunError: the cache is gone; the message says what to give instead.
     """
-    path = Path(run.config.features_dir) / "test.h5"
+    path = features_of(run.path, run.config) / "test.h5"
     try:
         cache = open_cache(path)
     except AestheticError as error:
@@ -125,56 +161,60 @@ def default_photographs(run: LoadedRun) -> Iterator[Path]:
             f"An export is checked on real photographs, by default those of {path}: "
             f"{error.one_line()} Name some with --photos."
         ) from error
+    root = photographs_of(cache) or cache.data_root
     names = cache.labels.path[cache.ok_rows]
     for name in names[:: max(1, len(names) // CHECKED)].tolist():
-        yield cache.data_root / name
+        yield root / path_named(name)
 
 
-def _samples(photographs: Iterable[Path]) -> list[Sample]:
-    samples: list[Sample] = []
-    for path in photographs:
-        try:
-            samples.append(Sample(path, upright_pixels(path), plain_jpeg(path)))
-        except Unreadable:
-            continue
-        if len(samples) == CHECKED:
-            break
-    if not any(sample.jpeg for sample in samples):
+def _samples(
+    run: LoadedRun, photographs: Iterable[Path], weights: str
+) -> tuple[list[Sample], npt.NDArray[np.float32]]:
+    """Return up to 16 photographs, and the features (n, V, D) of them that the run itself scores.
+
+    Raises:
+        RunError: none can be read.
+    """
+    found = list(islice(_readable(photographs), CHECKED))
+    features: list[npt.NDArray[np.float32]] = []
+    if found:
+        extractor = open_extractor(run.config.extractor, weights=weights)
+        extracted = [each.features for each in extractor(sample.path for sample in found)]
+        found = [s for s, own in zip(found, extracted, strict=True) if own is not None]
+        features = [own for own in extracted if own is not None]
+    if not found:
         raise RunError(
-            "An export is checked on real photographs before it is published, and no upright JPEG "
-            f"was found among the {len(samples)} that could be read. Name some with --photos."
+            "An export is checked on real photographs before it is published, and none was found "
+            "that can be read. Name some with --photos."
         )
-    return samples
+    return found, np.stack(features)
 
 
-def _expected_features(
-    run: LoadedRun, paths: Iterable[Path], weights: str
-) -> npt.NDArray[np.float32]:
-    """Return the features (n, V, D) that the run itself scores."""
-    extractor = open_extractor(run.config.extractor, weights=weights)
-    features = [extracted.features for extracted in extractor(paths)]
-    return np.stack([f for f in features if f is not None])
+def _readable(photographs: Iterable[Path]) -> Iterator[Sample]:
+    for path in photographs:
+        with suppress(Unreadable):
+            yield Sample.of(path)
 
 
 def _compared(
     run: LoadedRun,
     samples: Sequence[Sample],
     expected: Prediction,
-    answers: Sequence[Sequence[Answers]],
+    answers: Sequence[Mapping[str, Answers]],
 ) -> tuple[float, float]:
     """Return the largest differences of score and probability, refusing what is too much."""
     largest = {"score": 0.0, "p_beautiful": 0.0}
     for row, (sample, given) in enumerate(zip(samples, answers, strict=True)):
-        for answer in given:
+        for way, answer in given.items():
             _check_outputs(answer, expected)
             for name in largest:
                 gap = float(np.abs(answer[name][0] - getattr(expected, name)[row]))
                 largest[name] = max(largest[name], gap)
                 if name == "score" and not gap <= _allowed(run):
                     raise HeadError(
-                        f"The export gives {sample.path} {float(answer[name][0]):.4f} and the run "
-                        f"{expected.score[row]:.4f}: more apart than the {_allowed(run):.4g} "
-                        "allowed. Nothing was published."
+                        f"Given {sample.path} as {way}, the export says "
+                        f"{float(answer[name][0]):.4f} and the run {expected.score[row]:.4f}: more "
+                        f"apart than the {_allowed(run):.4g} allowed. Nothing was published."
                     )
     return largest["score"], largest["p_beautiful"]
 
@@ -190,6 +230,21 @@ def _check_outputs(answer: Answers, expected: Prediction) -> None:
 
 def _allowed(run: LoadedRun) -> float:
     return TOLERANCE * (run.reference.scale.hi - run.reference.scale.lo)
+
+
+@contextmanager
+def _disk_errors(kind: Format, final: Path) -> Iterator[None]:
+    """Put into words what TensorFlow, which has errors of its own, says of a disk that refuses."""
+    try:
+        yield
+    except Exception as error:
+        if kind.tensorflow:
+            import tensorflow as tf
+
+            if isinstance(error, tf.errors.OpError):
+                reason = error.message or type(error).__name__
+                raise StorageError(f"{final} cannot be written: {reason}.") from error
+        raise
 
 
 @contextmanager

@@ -6,7 +6,8 @@ Keras throughout; TensorFlow, ONNX Runtime and LiteRT where a format needs them,
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from heads.photos import peculiarity, upright_pixels
+
 if TYPE_CHECKING:
     from heads.export.graph import ExportGraph
 
 SIGNATURE = "serving_default"
+# The inputs: pixels, of every format; the bytes of a file, of saved models.
+PIXELS, ENCODED = "pixels_u8", "image_bytes"
+# How the files begin that a saved model decodes.
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 Answers = dict[str, npt.NDArray[Any]]
 
 
@@ -25,17 +32,25 @@ Answers = dict[str, npt.NDArray[Any]]
 class Sample:
     """A photograph to check with: all its pixels (height, width, 3) uint8 upright, and its bytes.
 
-    `jpeg` is None for a photograph that a graph could not decode as it lies: none but upright JPEGs
-    can.
+    `prepared` says what had to be done for the pixels, as `extract.api.peculiarity` does;
+    `encoded` is None for a file that is neither JPEG nor PNG.
     """
 
     path: Path
     pixels_u8: npt.NDArray[np.uint8]
-    jpeg: bytes | None
+    prepared: str
+    encoded: bytes | None
+
+    @classmethod
+    def of(cls, path: Path) -> Sample:
+        """Read a photograph. Raises Unreadable."""
+        pixels_u8, content = upright_pixels(path), path.read_bytes()
+        encoded = content if content.startswith((JPEG, PNG)) else None
+        return cls(path, pixels_u8, peculiarity(path), encoded)
 
 
-# From a photograph to the outputs by name, once for each way in that the format has.
-Runner = Callable[[Sample], Sequence[Answers]]
+# From a photograph to the outputs by name, for each input of the format that takes it.
+Runner = Callable[[Sample], dict[str, Answers]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class Format:
     file: str
     tensorflow: bool
     packages: tuple[str, ...]
+    inputs: tuple[str, ...]
     write: Callable[[ExportGraph, Path], None]
     load: Callable[[Path], Runner]
 
@@ -57,13 +73,13 @@ def _load_keras(path: Path) -> Runner:
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda sample: [_plain(model(sample.pixels_u8[None], training=False))]
+    return lambda sample: {PIXELS: _plain(model(sample.pixels_u8[None], training=False))}
 
 
 def _write_onnx(graph: ExportGraph, path: Path) -> None:
     import tensorflow as tf
 
-    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels_u8")
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS)
     graph.whole.export(str(path), format="onnx", verbose=False, input_signature=[pixels])
 
 
@@ -73,9 +89,9 @@ def _load_onnx(path: Path) -> Runner:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def answer(sample: Sample) -> list[Answers]:
-        values = session.run(names, {"pixels_u8": sample.pixels_u8[None]})
-        return [dict(zip(names, values, strict=True))]
+    def answer(sample: Sample) -> dict[str, Answers]:
+        values = session.run(names, {PIXELS: sample.pixels_u8[None]})
+        return {PIXELS: dict(zip(names, values, strict=True))}
 
     return answer
 
@@ -90,7 +106,7 @@ def _load_tflite(path: Path) -> Runner:
     else:
         from tensorflow.lite.python.interpreter import Interpreter
     signature = Interpreter(str(path)).get_signature_runner(SIGNATURE)
-    return lambda sample: [_plain(signature(pixels_u8=sample.pixels_u8[None]))]
+    return lambda sample: {PIXELS: _plain(signature(pixels_u8=sample.pixels_u8[None]))}
 
 
 def _write_saved_model(graph: ExportGraph, path: Path) -> None:
@@ -98,12 +114,12 @@ def _write_saved_model(graph: ExportGraph, path: Path) -> None:
     import keras
     import tensorflow as tf
 
+    from heads.export.decoding import upright_rgb
+
     views = graph.answers.input_shape[1:]
 
     def views_of(image_bytes: Any) -> Any:
-        # Pillow's decoder is the same library with the same, accurate, inverse transform.
-        pixels = tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
-        return graph.crops(pixels[None], training=False)[0]
+        return graph.crops(upright_rgb(image_bytes)[None], training=False)[0]
 
     def from_bytes(image_bytes: Any) -> Any:
         kind = tf.TensorSpec(views, tf.uint8)
@@ -111,9 +127,9 @@ def _write_saved_model(graph: ExportGraph, path: Path) -> None:
 
     archive = keras.export.ExportArchive()
     archive.track(graph.whole)
-    encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
+    encoded = tf.TensorSpec([None], tf.string, name=ENCODED)
     archive.add_endpoint(SIGNATURE, from_bytes, input_signature=[encoded])
-    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels_u8")
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS)
     archive.add_endpoint("pixels", lambda pixels_u8: graph.whole(pixels_u8), [pixels])
     archive.write_out(str(path), verbose=False)
 
@@ -123,12 +139,15 @@ def _load_saved_model(path: Path) -> Runner:
 
     loaded = tf.saved_model.load(str(path))
 
-    def answer(sample: Sample) -> list[Answers]:
+    def answer(sample: Sample) -> dict[str, Answers]:
         pixels_u8 = tf.constant(sample.pixels_u8[None])
-        answers = [_plain(loaded.signatures["pixels"](pixels_u8=pixels_u8))]
-        if sample.jpeg is not None:
-            image_bytes = tf.constant([sample.jpeg])
-            answers.append(_plain(loaded.signatures[SIGNATURE](image_bytes=image_bytes)))
+        answers = {PIXELS: _plain(loaded.signatures["pixels"](pixels_u8=pixels_u8))}
+        # What its decoder refuses is an error of the request, and no wrong score.
+        with suppress(tf.errors.InvalidArgumentError):
+            if sample.encoded is not None:
+                image_bytes = tf.constant([sample.encoded])
+                given = loaded.signatures[SIGNATURE](image_bytes=image_bytes)
+                answers[ENCODED] = _plain(given)
         return answers
 
     return answer
@@ -138,9 +157,11 @@ def _plain(outputs: Mapping[str, Any]) -> Answers:
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
+ONNX = ("tf2onnx", "onnx", "onnxruntime")
+BOTH = (PIXELS, ENCODED)
 FORMATS = {
-    "keras": Format("model.keras", False, (), _write_keras, _load_keras),
-    "onnx": Format("model.onnx", True, ("tf2onnx", "onnx", "onnxruntime"), _write_onnx, _load_onnx),
-    "tflite": Format("model.tflite", True, (), _write_tflite, _load_tflite),
-    "saved-model": Format("saved-model", True, (), _write_saved_model, _load_saved_model),
+    "keras": Format("model.keras", False, (), (PIXELS,), _write_keras, _load_keras),
+    "onnx": Format("model.onnx", True, ONNX, (PIXELS,), _write_onnx, _load_onnx),
+    "tflite": Format("model.tflite", True, (), (PIXELS,), _write_tflite, _load_tflite),
+    "saved-model": Format("saved-model", True, (), BOTH, _write_saved_model, _load_saved_model),
 }

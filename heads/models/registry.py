@@ -13,14 +13,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cache.console import quiet_stderr
 from cache.errors import EngineError
+from cache.frameworks import importing_keras
+from cache.safe_keras import refuse_old_keras
 from heads.errors import HeadError
 from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 
 if TYPE_CHECKING:
     from heads.data.labels import Labels
-    from heads.models.base import About, Head
+    from heads.models.base import About, Arrays, Head
 
 FLOOR = "constant"
 
@@ -39,8 +40,8 @@ def settings_from_dict(values: Mapping[str, Any] | None) -> Settings:
 class HeadEntry:
     """Where a head is: `place` is MODULE:CLASS.
 
-    The class of a `neural` head is its `Task`; a network is trained for it and saved as
-    model.keras. Any other is the `Head` itself, solved in closed form and saved as model.npz.
+    The class of a `neural` head is its `Task`; a network is trained for it. Any other is
+    the `Head` itself, solved in closed form.
     """
 
     name: str
@@ -148,29 +149,42 @@ def make_head(name: str, settings: Settings | None = None) -> Head:
 
 
 def load_neural_head(
-    name: str, settings: NetworkSettings, model: Path, values: Mapping[str, Any]
+    name: str, settings: NetworkSettings, arrays: Arrays, values: Mapping[str, Any]
 ) -> Head:
-    """Rebuild a neural head from its model.keras and the values of its state.
+    """Rebuild a neural head from the arrays and the values of its state.
 
     Raises:
         HeadError: there is no such head.
         EngineError: Keras' backend is not TensorFlow.
-        RunError: the file is missing or no Keras model.
+        ValueError, KeyError: the arrays do not fit the settings.
     """
     load_keras()
     from heads.models.neural.head import NeuralHead
 
-    return NeuralHead.load_model(find_head(name).load(), settings, model, values)
+    return NeuralHead.from_state(find_head(name).load(), settings, arrays, values)
+
+
+def weights_of_keras_file(path: Path) -> Arrays:
+    """Return the arrays of a model.keras, in which earlier versions kept networks.
+
+    Raises:
+        ValueError, KeyError, OSError, BadZipFile: it is damaged.
+    """
+    load_keras()
+    from heads.models.neural.network import weights_of_keras_file
+
+    return weights_of_keras_file(path)
 
 
 def load_keras() -> None:
     """Import Keras and TensorFlow without TensorFlow's greetings on stderr.
 
     Raises:
-        EngineError: Keras has another backend.
+        EngineError: Keras is too old, or has another backend.
     """
+    refuse_old_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
+    with importing_keras():
         import keras
     backend = keras.backend.backend()
     if backend != "tensorflow":

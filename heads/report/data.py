@@ -5,7 +5,6 @@ A report compares runs that were measured on the same photographs; others are na
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from cache.errors import AestheticError
+from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
+from cache.text import path_named
 from cache.types import FloatArray
-from heads.data.labels import Labels
+from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
-from heads.data.splits import labels_of
+from heads.data.splits import check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
 from heads.metrics.catalogue import evaluate, for_table
@@ -31,17 +32,25 @@ from heads.models.constant import ConstantHead
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, read_history, read_metrics
 from heads.runs.folder import find_runs
+from heads.runs.places import features_of, naming_option
 from heads.runs.predictions import read_predictions
+from heads.runs.reference import read_reference
 
 RANKED_BY = "srcc"
 RELIABILITY_SEED = 0
+OTHER_PHOTOGRAPHS = "other photographs"
+NONE = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """One run: its folder's name, configuration, metrics.json, history and predictions of test."""
+    """One run: its folder's name, configuration, metrics.json, history and predictions of test.
+
+    `features` is where its caches lie.
+    """
 
     name: str
+    features: Path
     config: RunConfig
     metrics: dict[str, Any]
     history: History
@@ -58,6 +67,16 @@ class RunData:
         """Whether every photograph got the same score."""
         return bool(np.ptp(self.prediction.score) == 0)
 
+    @property
+    def duplicates(self) -> int:
+        """How many photographs of test look like one of training, as far as the run says."""
+        return int(self.metrics.get("duplicates", {}).get("n") or 0)
+
+    def without_duplicates(self, metric: str) -> float | None:
+        """Return a metric of the others; None for a dash."""
+        value: float | None = (self.metrics["duplicates"].get("without") or {}).get(metric)
+        return value
+
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""
         value: float | None = self.stored.value(metric)
@@ -70,7 +89,9 @@ class RunData:
 class ReportData:
     """All that a report shows, the best run first.
 
-    `folder` holds the runs; `contests` compare the first run's SRCC with each other's in pairs;
+    `folder` holds the runs, `photographs_root` those that paths of `cache` name, None if they are
+    away; `cache` is that of test and `note_now` the remark on the labels of all splits, as they are
+    now; `contests` compare the first run's SRCC with each other's in pairs;
     `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
     says by name why runs are not here.
     """
@@ -78,6 +99,8 @@ class ReportData:
     name: str
     folder: Path
     cache: FeatureCache
+    photographs_root: Path | None
+    note_now: str
     runs: tuple[RunData, ...]
     contests: dict[str, Contest]
     floors: dict[str, dict[str, float]]
@@ -96,21 +119,27 @@ class ReportData:
 
     @property
     def note(self) -> str:
-        """The remark on the labels; '' where there is none."""
-        return self.cache.label_note or self.best.config.label_note
+        """The remark on the labels, now and when the best run was trained; '' for none."""
+        then = self.best.config.label_note
+        if not self.note_now or self.note_now in then:
+            return then
+        return f"{self.note_now}; {then}" if then and then not in self.note_now else self.note_now
 
     @cached_property
     def photographs(self) -> dict[str, Path]:
-        """Where each photograph of the test cache lies; none if the cache does not say."""
-        if self.cache.data_root == Path():
+        """Where each photograph of the test cache lies; none if they are away."""
+        labels, root = self.cache.labels, self.photographs_root
+        if root is None:
             return {}
-        labels, root = self.cache.labels, self.cache.data_root
         paths = zip(labels.image_id.tolist(), labels.path.tolist(), strict=True)
-        return {image_id: root / path for image_id, path in paths}
+        return {image_id: root / path_named(path) for image_id, path in paths}
 
 
 def read_report(
-    folder: Path, features: Path | None = None, samples: Mapping[str, Sample] | None = None
+    folder: Path,
+    features: Path | None = None,
+    samples: Mapping[str, Sample] | None = None,
+    photographs: Path | None = None,
 ) -> ReportData:
     """Read the finished runs in a folder and compare them.
 
@@ -118,6 +147,7 @@ def read_report(
         folder: holds one folder a run.
         features: the folder of the caches; where the runs say they were, if None.
         samples: bootstraps by the run's name that are known already.
+        photographs: the folder that paths are relative to; where the caches say it was, if None.
 
     Raises:
         RunError: there is no run, or none can be read; the message is the first one's.
@@ -128,19 +158,20 @@ def read_report(
         raise RunError(f"{folder} holds no finished run. Make some with `heads compare`.")
     caches: dict[Path, dict[str, FeatureCache]] = {}
     runs, left_out = _readable(found, features, caches)
-    chosen = _same_photographs(runs)
-    others = "measured on other photographs"
-    left_out |= {run.name: others for run in runs if run not in chosen}
+    chosen, others = _same_photographs(runs)
+    left_out |= others
     ordered = sorted(chosen, key=_place)
-    own = caches[features or Path(ordered[0].config.features_dir)]
+    own = caches[ordered[0].features]
     labels = ordered[0].labels
     return ReportData(
         name=own["test"].data_root.name or own["test"].path.parent.name,
         folder=folder,
         cache=own["test"],
+        photographs_root=photographs_of(own["test"], photographs),
+        note_now=joint_note(own.values()),
         runs=tuple(ordered),
         contests=_contests(ordered, samples or {}),
-        floors=_floors(ordered, features, caches),
+        floors=_floors(ordered, caches),
         ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
     )
@@ -175,33 +206,75 @@ def _read_run(
     path: Path, features: Path | None, caches: dict[Path, dict[str, FeatureCache]]
 ) -> RunData:
     config, metrics = read_config(path), read_metrics(path)
-    folder = features or Path(config.features_dir)
+    folder = features_of(path, config, features)
     if folder not in caches:
-        caches[folder] = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
-    cache, stored = caches[folder]["test"], read_predictions(path)
-    labels = stored.labels(metrics["split"], cache.scale, cache.threshold)
-    if not np.array_equal(labels.beautiful, stored.true_label[stored.split == metrics["split"]]):
+        with naming_option():
+            opened = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
+        check_together(opened)
+        caches[folder] = opened
+    stored, reference = read_predictions(path), read_reference(path)
+    labels = stored.labels(metrics["split"], reference.scale, reference.threshold)
+    if len(labels) != metrics["n"] or not len(labels):
         raise RunError(
-            f"{path / 'predictions.csv'} calls other photographs beautiful than the threshold "
-            f"{cache.threshold} of {cache.path} does: the features were extracted anew since. "
-            "Train the head again with --overwrite."
+            f"{path / 'predictions.csv'} has {len(labels)} photographs of {metrics['split']}; "
+            f"metrics.json measured {metrics['n']}. Train the head again with --overwrite."
         )
+    called = stored.true_label[stored.split == metrics["split"]]
+    _check_labels(path, labels, called, caches[folder][metrics["split"]])
     prediction = stored.prediction(
         metrics["split"],
         ranking_only=metrics["ranking_only"],
         label_by_p=metrics["label_by_p"],
     )
-    return RunData(path.name, config, metrics, read_history(path), labels, prediction)
+    return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
 
 
-def _same_photographs(runs: Sequence[RunData]) -> list[RunData]:
-    """Return the largest set of runs with equal test photographs."""
-    sets: dict[str, list[RunData]] = {}
+def _check_labels(path: Path, labels: Labels, called: BoolArray, cache: FeatureCache) -> None:
+    """Refuse a run whose labels, beautiful where `called`, contradict themselves or its cache."""
+    other = _other_labels(labels, labels_of(cache, cache.ok_rows))
+    # Runs on other photographs than these may still be compared with each other.
+    if other not in ("", OTHER_PHOTOGRAPHS):
+        raise RunError(
+            f"{path} was measured on {other} than {cache.path} holds: that was extracted anew "
+            "since. Train the head again with --overwrite."
+        )
+    if not np.array_equal(labels.beautiful, called):
+        raise RunError(
+            f"{path / 'predictions.csv'} calls other photographs beautiful than its labels and the "
+            f"threshold {labels.threshold} do. Train the head again with --overwrite."
+        )
+
+
+def _other_labels(one: Labels, other: Labels) -> str:
+    """Return what two sets of labels differ in, in words; '' for equal ones."""
+    if not np.array_equal(one.image_id, other.image_id):
+        return OTHER_PHOTOGRAPHS
+    if one.scale != other.scale:
+        return "another scale"
+    if one.threshold != other.threshold:
+        return "another threshold of beautiful"
+    mine, theirs = one.columns(), other.columns()
+    for name in ("votes", "mean"):
+        if not np.array_equal(mine.get(name, NONE), theirs.get(name, NONE)):
+            return "other labels of these photographs"
+    return "" if np.array_equal(one.group, other.group) else "other groups of these photographs"
+
+
+def _same_photographs(runs: Sequence[RunData]) -> tuple[list[RunData], dict[str, str]]:
+    """Return the largest set of runs with equal labels of equal test photographs.
+
+    And of each other run, by name, what it was measured on.
+    """
+    sets: list[list[RunData]] = []
     for run in runs:
-        key = hashlib.sha256("\n".join(run.labels.image_id.tolist()).encode())
-        key.update(run.labels.mean.tobytes())
-        sets.setdefault(key.hexdigest(), []).append(run)
-    return max(sets.values(), key=len)
+        like = next((s for s in sets if not _other_labels(s[0].labels, run.labels)), None)
+        sets.append([run]) if like is None else like.append(run)
+    chosen = max(sets, key=len)
+    return chosen, {
+        run.name: f"measured on {_other_labels(chosen[0].labels, run.labels)}"
+        for run in runs
+        if run not in chosen
+    }
 
 
 def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[str, Contest]:
@@ -245,14 +318,13 @@ def _srcc_draws(runs: Sequence[RunData]) -> dict[str, FloatArray]:
 
 def _floors(
     runs: Sequence[RunData],
-    features: Path | None,
     caches: Mapping[Path, Mapping[str, FeatureCache]],
 ) -> dict[str, dict[str, float]]:
     known: dict[tuple[Path, int | None], dict[str, float]] = {}
     floors = {}
     for run in runs:
         if run.history:
-            key = features or Path(run.config.features_dir), run.config.limit
+            key = run.features, run.config.limit
             if key not in known:
                 known[key] = floor_on_val(caches[key[0]], key[1])
             floors[run.name] = known[key]

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cache.files import write_text_atomically
+from cache.files import Mark, check_output, write_text_atomically
+from cache.text import harmless_cell
 from cache.types import FloatArray
 from heads.metrics.comparison import StoredMetrics
 from heads.report.words import template
 from heads.web import charts
-from heads.web.html import Figure
+from heads.web.html import PAGES, Figure
 
 if TYPE_CHECKING:
     from heads.experiments.sweep import Point
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SWEPT = ("lr", "l2", "dropout", "val_loss", "val_srcc", "seeds")
 GROWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
+# How the tables start.
+SWEEP_MARK, CURVE_MARK = Mark(",".join(SWEPT).encode()), Mark(b"n_train,")
 # Drawn where the head has them.
 PLOTTED = ("srcc", "emd_r2", "mse", "auc")
 
@@ -36,7 +39,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     lines = csv.DictWriter(text, columns, lineterminator="\n")
     lines.writeheader()
-    lines.writerows(rows)
+    lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -69,6 +72,16 @@ def sweep_table(points: Sequence[Point], chosen: Point) -> str:
             f"{row['val_srcc']:9.4f}{star}"
         )
     return "\n".join(lines)
+
+
+def check_sweep(folder: Path) -> None:
+    """Refuse, before any work, to replace what `write_sweep` did not write.
+
+    Raises:
+        StorageError: sweep.csv or sweep.html is something else.
+    """
+    check_output(folder / "sweep.csv", SWEEP_MARK)
+    check_output(folder / "sweep.html", *PAGES)
 
 
 def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point) -> None:
@@ -148,6 +161,18 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
     return f"{value:.4f}" + ("" if lo is None else f" ±{(hi - lo) / 2:.4f}")
 
 
+def curve_files(folder: Path, head: str) -> tuple[Path, Path]:
+    """Return where the table and the page of a curve lie, before any work.
+
+    Raises:
+        StorageError: one of them is there and is something else.
+    """
+    path, page = folder / f"curve-{head}.csv", folder / f"curve-{head}.html"
+    check_output(path, CURVE_MARK)
+    check_output(page, *PAGES)
+    return path, page
+
+
 def write_curve(
     folder: Path, head: str, rows: Sequence[Mapping[str, Any]], floors: Mapping[str, float | None]
 ) -> tuple[Path, Path]:
@@ -156,7 +181,7 @@ def write_curve(
     Raises:
         StorageError: the disk is full or refuses.
     """
-    path, page = folder / f"curve-{head}.csv", folder / f"curve-{head}.html"
+    path, page = curve_files(folder, head)
     write_text_atomically(path, _csv(list(rows[0]), rows))
     write_text_atomically(page, curve_page(head, rows, floors))
     return path, page

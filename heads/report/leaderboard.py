@@ -10,15 +10,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.files import write_text_atomically
+from cache.files import Mark, write_text_atomically
+from cache.text import harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
+from heads.experiments.duplicates import Found
 from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
 from heads.models.registry import FLOOR, HEADS, find_head
 
+MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
 NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
@@ -33,6 +36,7 @@ RIVALS = (
 # eighteen would bury the answer.
 JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
+FINGERPRINT_DIGITS = 12
 
 
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
@@ -52,6 +56,7 @@ def render(comparison: Comparison) -> str:
         _title_lines(comparison.title),
         [table(rows)],
         _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
     ]
@@ -61,8 +66,8 @@ def render(comparison: Comparison) -> str:
 def _title_lines(title: Title) -> list[str]:
     unit = "whole groups" if title.groups else "photographs"
     return [
-        *([f"Note: {title.label_note}."] if title.label_note else []),
-        f"{title.features_dir}: {title.n:,} photographs of {title.split}, trained on "
+        *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
+        f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
         "metric does not apply.",
@@ -87,6 +92,15 @@ def _within_lines(entries: Sequence[Entry]) -> list[str]:
     known = [(entry.head, entry.sample.within) for entry in entries]
     parts = [f"{head} {value:.3f}" for head, value in known if value is not None and value == value]
     return _wrapped("Within challenges, srcc: ", ", ".join(parts)) if parts else []
+
+
+def _duplicate_lines(found: Found | None, entries: Sequence[Entry]) -> list[str]:
+    if found is None or not found.n_measured:
+        return []
+    known = [(e.head, e.without["srcc"]) for e in entries if e.without is not None]
+    parts = [f"{head} {value:.3f}" for head, value in known if value is not None]
+    start = f"Without {found.n_measured:,} that look like photographs of training, srcc: "
+    return _wrapped(start, ", ".join(parts) or "nothing is left to measure on")
 
 
 def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
@@ -180,7 +194,7 @@ def csv_columns(*, with_deviation: bool = False) -> list[str]:
     """Return the header of leaderboard.csv."""
     metrics = [name + end for name in METRICS for end in ("", "_lo", "_hi")]
     spread = ["repeats", *(f"{name}_sd" for name in METRICS)] if with_deviation else []
-    return ["head", *metrics, "n", "n_train", "run", *spread]
+    return ["head", *metrics, "n", "n_train", "run", "features", *spread]
 
 
 def write_csv(path: Path, entries: Sequence[Entry]) -> None:
@@ -194,14 +208,15 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     text = io.StringIO()
     lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
-    lines.writerows(_csv_row(entry) for entry in ranked(entries))
+    rows = map(_csv_row, ranked(entries))
+    lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
     write_text_atomically(path, text.getvalue())
 
 
 def _csv_row(entry: Entry) -> Mapping[str, Any]:
     n = len(entry.sample.labels)
     row: dict[str, Any] = {"head": entry.head, "run": entry.run, "n": n, "n_train": entry.n_train}
-    row["repeats"] = entry.repeats
+    row |= {"features": entry.features[:FINGERPRINT_DIGITS], "repeats": entry.repeats}
     row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
     for name, measured in entry.measures.items():
         row |= _csv_cells(name, measured)

@@ -40,7 +40,7 @@ def side_by_side(data: ReportData) -> SideBySide:
     span, labels = score_span(data.runs), data.labels
     ranking = [run for run in data.runs if not run.collapsed]
     both = bool(labels.beautiful.any() and not labels.beautiful.all())
-    people = charts.means_histogram(labels.mean, span, float(labels.threshold))
+    people = charts.means_histogram(labels.mean, labels.beautiful, span, float(labels.threshold))
     return SideBySide(
         histograms=[
             Figure("people", "mean ratings", people),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from heads.metrics.catalogue import METRICS
 from heads.metrics.reliability import Reliability
 from heads.report.data import RANKED_BY, ReportData, RunData
-from heads.report.run import is_usual, settings_words
+from heads.report.run import differences, is_usual, settings_words
 from heads.web.charts import interval_axis, interval_bar
 from heads.web.html import DASH
 from heads.web.svg import Span
@@ -21,10 +21,14 @@ ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A head in the ranking: its settings where they are not the defaults, and its interval."""
+    """A head in the ranking: its settings where they are not the defaults, and its interval.
+
+    `differs` names what it was made of that the best one was not.
+    """
 
     run: RunData
     settings: str
+    differs: list[str]
     bar: Markup
 
 
@@ -37,6 +41,11 @@ class Ranking:
     best: dict[str, float | None]
 
     @property
+    def mixed(self) -> bool:
+        """Whether the heads were not all made of the same."""
+        return any(row.differs for row in self.rows)
+
+    @property
     def headings(self) -> list[str]:
         """The columns of the table of every metric, each with its good side."""
         return ["head", *(name + ARROWS[METRICS[name].higher_is_better] for name in self.best)]
@@ -47,7 +56,12 @@ def ranking(data: ReportData) -> Ranking:
     ends = [e for run in data.runs for e in run.stored.interval(RANKED_BY) if e is not None]
     span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
     rows = [
-        Row(run, "" if is_usual(run) else settings_words(run), _bar(run, span, data.ceiling))
+        Row(
+            run=run,
+            settings="" if is_usual(run) else settings_words(run),
+            differs=differences(run, data.best),
+            bar=_bar(run, span, data.ceiling),
+        )
         for run in data.runs
     ]
     return Ranking(interval_axis(span, SRCC_TICKS), rows, _best_values(data))

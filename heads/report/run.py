@@ -23,6 +23,34 @@ class Fact:
     text: str = ""
 
 
+def differences(run: RunData, best: RunData) -> list[str]:
+    """Return what a run was made of that the best one was not, each in a few words."""
+    mine, theirs = run.config, best.config
+    words = [
+        f"{name.replace('_', ' ')} {_short(name, value)}"
+        for name, value, _ in mine.extractor.differences(theirs.extractor)
+    ]
+    if mine.limit != theirs.limit:
+        words.append("all of train" if mine.limit is None else f"--limit {mine.limit:,}")
+    for split, facts in mine.splits.items():
+        other = theirs.splits[split]
+        if facts.manifest_sha256 != other.manifest_sha256:
+            words.append(f"other photographs or labels of {split}")
+        elif not words and facts.content_sha256 != other.content_sha256:
+            words.append(f"other features of {split}")
+    if mine.label_note != theirs.label_note:
+        words.append(f"note: {mine.label_note}" if mine.label_note else "no note on its labels")
+    return words
+
+
+def _short(name: str, value: Any) -> str:
+    if name == "layers":
+        return ", ".join(str(layer) for layer, *_ in value) if len(value) < 3 else str(len(value))
+    if name == "views":
+        return ", ".join(value) if len(value) < 3 else str(len(value))
+    return value[:12] if name.endswith("sha256") else str(value)
+
+
 @dataclass(frozen=True, eq=False)
 class Repetition:
     """Enough to repeat every number.
@@ -86,8 +114,8 @@ def _differing(run: RunData) -> dict[str, Any]:
 def _features(data: ReportData) -> list[Fact]:
     config, extractor, rule = data.best.config, data.best.config.extractor, data.cache.split_rule
     return [
-        Fact("features", config.features_dir),
-        Fact("photographs", str(data.cache.data_root)),
+        Fact("features", str(data.best.features)),
+        Fact("photographs", str(data.photographs_root or data.cache.data_root)),
         Fact("labels", text=data.note or "as people gave them"),
         Fact("split", text=f"{rule.rule}, seed {rule.seed}"),
         Fact("extractor's fingerprint", extractor.sha256),

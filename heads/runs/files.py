@@ -1,28 +1,59 @@
 """The files of a run: written, and read back without running any code from them.
 
-`model.keras` or `model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
+`model.npz`, `model.json`, `config.json`, `metrics.json` and `history.csv`;
 `predictions.csv` is in `heads.runs.predictions`, `yardstick.json` in `heads.runs.reference`.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cache.errors import FormatError
+from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
-from heads.models.base import Head, History
+from heads.models.base import Arrays, Head, History
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import find_head, load_neural_head
+from heads.models.registry import find_head, load_neural_head, weights_of_keras_file
+from heads.runs.checksums import REMEDY, read_bytes, read_text
 from heads.runs.config import FoldsConfig, RunConfig
+from heads.runs.kinds import check_kinds, check_record, parse_json
 
 # What metrics.json says besides metrics, which may come and go from version to version.
 MEASURED = ("head", "split", "n", "n_train", "fit_seconds", "ranking_only", "label_by_p")
-ABOUT_METRICS = ("intervals", "floor", "verdict")
+NUMBER = float | None
+KINDS: dict[str, Any] = {
+    **{"head": str, "split": str, "n": int, "n_train": int, "fit_seconds": float},
+    **{"ranking_only": bool, "label_by_p": bool, "confusion": list[list[int]] | None},
+    "intervals": dict[str, tuple[NUMBER, NUMBER] | None],
+    "floor": dict[str, Any],
+    "difference": dict[str, tuple[NUMBER, NUMBER, NUMBER] | None],
+    "verdict": dict[str, str | None],
+    "deviation": dict[str, NUMBER],
+    "val": dict[str, Any],
+    "duplicates": dict[str, Any],
+}
+DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | None}
+# What a head's state may hold in model.json.
+STATE_KINDS: dict[str, Any] = {
+    **{"score": float, "p_beautiful": float, "note": str, "head": str, "precision": str},
+    **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
+    **{"penalties": list[float], "val_losses": list[float], "left_out_losses": list[float]},
+    **{"best_epoch": int, "root": bool, "link": str},
+    "task": dict[str, float | list[float]],
+}
+# What senseless bytes lead to, whoever reads them: a head's arrays can be wrong in any way.
+DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError, zipfile.BadZipFile, zlib.error, HeadError, FormatError),
+)
 
 
 def read_config(run: Path) -> RunConfig:
@@ -44,33 +75,48 @@ def read_config(run: Path) -> RunConfig:
             f"version {RunConfig.version}."
         )
     try:
-        find_head(values["head"])
-        return RunConfig.from_dict(values)
+        entry = find_head(values["head"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(run / "config.json", error) from error
     except HeadError as error:
         raise RunError(f"{run / 'config.json'}: {error} Register it, or train another.") from error
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{run / 'config.json'} is damaged: {error!r}. Train the head again with --overwrite."
-        ) from error
+    try:
+        config = RunConfig.from_dict(values)
+        check_record(config)
+        _check_config(config, neural=entry.neural, sha256=values["extractor_sha256"])
+        return config
+    except DAMAGE as error:
+        raise _damaged(run / "config.json", error) from error
+
+
+def _check_config(config: RunConfig, *, neural: bool, sha256: object) -> None:
+    if isinstance(config.settings, NetworkSettings) != neural:
+        raise ValueError(f"its settings are not those of the head {config.head}")
+    if set(config.splits) != set(SPLITS):
+        raise ValueError(f"it needs the splits {', '.join(SPLITS)}; got {sorted(config.splits)}")
+    if config.extractor.sha256 != sha256:
+        raise ValueError("its extractor does not match its fingerprint")
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} is damaged: {error!r}. {REMEDY}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a run.
 
     Raises:
-        RunError: the file is missing or damaged.
+        RunError: the file is missing, damaged, or not the one that was written with the run.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_text(path))
     except FileNotFoundError:
         raise RunError(
             f"{path.parent} is no finished run: it has no {path.name}. "
             "Make one with `heads train HEAD`."
         ) from None
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path} cannot be read: {error}. Train the head again with --overwrite."
-        ) from error
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged: it holds no JSON object. Train the head again.")
     return values
@@ -85,52 +131,79 @@ def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
     path = run / "metrics.json"
     values = read_json(path)
     wrong = [name for name in needed if name not in values]
-    wrong += [name for name in ABOUT_METRICS if not isinstance(values.get(name, {}), dict)]
     if wrong:
-        raise RunError(
-            f"{path} is damaged: {', '.join(wrong)} cannot be read. Train the head again with "
-            "--overwrite."
-        )
+        raise RunError(f"{path} is damaged: {', '.join(wrong)} cannot be read. {REMEDY}")
+    try:
+        check_kinds(values, dict.fromkeys(values, NUMBER) | KINDS)
+        for name in ("floor", "val"):
+            inner = values.get(name, {})
+            check_kinds(inner, dict.fromkeys(inner, NUMBER) | KINDS)
+        check_kinds(values.get("duplicates", {}), DUPLICATES_KINDS)
+        if values.get("split", SPLITS[-1]) not in SPLITS:
+            raise ValueError(f"there is no split {values['split']}")
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}. {REMEDY}") from error
     return values
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object; NaN is refused, since JSON has none."""
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    # The bytes of names that are no UTF-8: as JSON's own escapes, from which they come back.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_model(folder: Path, head: Head) -> None:
-    """Write model.keras or model.npz, and model.json beside it."""
+    """Write model.npz, and model.json beside it."""
     arrays, values = head.state()
-    if find_head(head.about.name).neural:
-        head.save_model(folder / "model.keras")  # type: ignore[attr-defined]
-    else:
-        np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
 
 
 def load_head(run: Path) -> Head:
-    """Load the trained head of a run, without running any code from it.
+    """Load the trained head of a run, without running any code from it, and try it once.
 
     Raises:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    settings = config.settings
-    path = run / ("model.keras" if isinstance(settings, NetworkSettings) else "model.npz")
+    settings, spec = config.settings, config.extractor
+    path, earlier = run / "model.npz", run / "model.keras"
+    if isinstance(settings, NetworkSettings) and earlier.exists() and not path.exists():
+        path = earlier
     try:
+        check_kinds(values, STATE_KINDS)
+        arrays = _read_arrays(path)
         if isinstance(settings, NetworkSettings):
-            return load_neural_head(config.head, settings, path, values)
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        head: Head = find_head(config.head).load().from_state(arrays, values)
+            head = load_neural_head(config.head, settings, arrays, values)
+        else:
+            head = find_head(config.head).load().from_state(arrays, values)
+        # Whatever is missing or has a wrong shape shows where it is used.
+        head.predict(np.zeros((1, len(spec.views), spec.n_features), np.float32))
         return head
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise RunError(
             f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
             "--overwrite."
         ) from error
+
+
+def _read_arrays(path: Path) -> Arrays:
+    """Read plain arrays of numbers as they are written: model.npz, or an earlier model.keras."""
+    content = read_bytes(path)
+    arrays = weights_of_keras_file(path) if path.suffix == ".keras" else _plain_arrays(content)
+    for name, values in arrays.items():
+        if not (np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()):
+            raise ValueError(f"{name} holds other than finite numbers")
+    return arrays
+
+
+def _plain_arrays(content: bytes) -> Arrays:
+    file = io.BytesIO(content)
+    if any(member.compress_type for member in zipfile.ZipFile(file).infolist()):
+        raise ValueError("its arrays are compressed")
+    with np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def write_history(path: Path, history: History) -> None:
@@ -145,15 +218,14 @@ def read_history(run: Path) -> History:
     """Read `history.csv` of a run. Raises RunError where it is missing or damaged."""
     path = run / "history.csv"
     try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
+        header, *lines = read_text(path).splitlines()
         names = header.split(",")
-        return [
-            dict(zip(names, map(float, line.split(",")), strict=True)) for line in lines if line
-        ]
+        rows = [list(map(float, line.split(","))) for line in lines if line]
+        if names[0] != "epoch" or len(set(names)) != len(names) or not np.isfinite(rows).all():
+            raise ValueError("it needs an epoch and finite numbers below different names")
+        return [dict(zip(names, row, strict=True)) for row in rows]
     except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path} cannot be read: {error}. Train the head again with --overwrite."
-        ) from error
+        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
 
 
 def _number(value: float) -> str:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache.files import replacing_folder, restore, storage_errors
+from cache.files import Mark, is_ours, replacing_folder, restore, storage_errors
 from heads.errors import RunError
+from heads.runs.checksums import FILE, seal
 from heads.runs.files import read_json
+from heads.runs.predictions import MARK as PREDICTIONS
 
 HASH_DIGITS = 8
+RUN = Mark(b"{", b'"format": "aesthetic-')  # in config.json
 
 
 def find_runs(out: Path) -> list[Path]:
-    """Return the finished runs in a folder, sorted by name."""
+    """Return the finished runs in a folder, sorted by name; damaged ones are among them.
+
+    Raises:
+        RunError: the folder cannot be listed.
+    """
     if not out.is_dir():
         return []
-    return sorted(p.parent for p in out.glob("*/config.json") if not p.parent.name.startswith("."))
+    try:
+        return sorted(p for p in out.iterdir() if not p.name.startswith(".") and _is_run(p))
+    except OSError as error:
+        raise RunError(f"{out} cannot be listed: {error.strerror}. Name another folder.") from error
+
+
+def _is_run(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in ("config.json", FILE))
 
 
 def place(
@@ -30,7 +45,7 @@ def place(
     `keep_others`: then an equal run alone is replaced.
 
     Raises:
-        RunError: the place is taken by something that is no run.
+        RunError: the place is taken by something that is no run, even with `overwrite`.
         CacheLockedError: another process is replacing the run at this moment.
         StorageError: a run that a kill left aside cannot be put back.
     """
@@ -42,6 +57,7 @@ def place(
         if _holds(candidate, identity):
             return candidate, not overwrite
     if (overwrite and not keep_others) or not plain.exists():
+        _check_replaceable(plain)
         return plain, False
     read_json(plain / "config.json")
     if hashed.exists():
@@ -50,6 +66,17 @@ def place(
             "or choose another --out."
         )
     return hashed, False
+
+
+def _check_replaceable(run: Path) -> None:
+    """Refuse a folder with files of which none is ours; a damaged run has some left."""
+    marks = {"config.json": RUN, "predictions.csv": PREDICTIONS}
+    files = list(run.iterdir()) if run.is_dir() else []
+    if files and not any(is_ours(run / name, mark) for name, mark in marks.items()):
+        raise RunError(
+            f"{run} is no run of ours, so it is not replaced. Move it away, or choose another "
+            "--out."
+        )
 
 
 def _holds(run: Path, identity: str) -> bool:
@@ -63,9 +90,12 @@ def _holds(run: Path, identity: str) -> bool:
 def publishing(run: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes `run` in one step, unless an error comes between.
 
+    What is in it then is what belongs to the run: its checksums are written last.
+
     Raises:
         CacheLockedError: another process is writing the same run.
         StorageError: the disk is full or refuses.
     """
     with storage_errors(run), replacing_folder(run) as temporary:
         yield temporary
+        seal(temporary)

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from cache.types import FloatArray, Scale
+from cache.errors import LabelError
+from cache.types import FloatArray, Scale, decimal_number
 from heads.data.splits import SplitData
 from heads.errors import RunError
 from heads.models.base import Head
 from heads.runs.files import read_json
+from heads.runs.kinds import check_kinds
 
 FILE = "yardstick.json"
 # So many training photographs, evenly taken, are scored; so many of their scores are kept: a
 # percentile is then right to about a third of a point.
 SCORED, KEPT = 20_000, 2001
+KINDS = {"scale": tuple[float, float], "threshold": str, "train_scores": list[float]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +66,13 @@ class Reference:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Reference:
-        """Rebuild from `to_dict`. Raises KeyError where a field is missing."""
+        """Rebuild from `to_dict`. Raises KeyError or ValueError for what is missing or wrong."""
+        check_kinds(values, KINDS)
         scores = np.array(values["train_scores"], np.float64)
-        return cls(Scale(*values["scale"]), str(values["threshold"]), scores)
+        if not len(scores) or (np.diff(scores) < 0).any():
+            raise ValueError("train_scores need to be numbers in rising order")
+        decimal_number(values["threshold"])
+        return cls(Scale(*values["scale"]), values["threshold"], scores)
 
 
 def read_reference(run: Path) -> Reference:
@@ -76,7 +83,7 @@ def read_reference(run: Path) -> Reference:
     """
     try:
         return Reference.from_dict(read_json(run / FILE))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError, LabelError) as error:
         raise RunError(
             f"{run / FILE} is damaged: {error!r}. Train the head again with --overwrite."
         ) from error

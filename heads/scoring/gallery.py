@@ -7,26 +7,26 @@ so that memory does not grow with it.
 from __future__ import annotations
 
 import base64
+import errno
+import filecmp
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
 from cache.errors import StorageError
-from cache.files import replacing, storage_errors
-from heads.photos import thumbnail
+from cache.files import NOT_OFFERED, PERMISSIONS, go_without, replacing, storage_errors
+from heads.photos import thumbnails
 from heads.runs.loaded import Opinion
+from heads.runs.places import note_of
 from heads.scoring.records import Ranked
 from heads.scoring.scorer import Scorer
 from heads.scoring.table import LABELS
 from heads.web.html import environment
 
 PIXELS = 360
-AT_ONCE = 64
 LARGE_BYTES = 100_000_000
 
 
@@ -85,22 +85,16 @@ def write_gallery(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> str:
 def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]:
     """Yield the page piece by piece."""
     template = environment(Path(__file__).parent).get_template("gallery.html")
-    placed = enumerate(zip(ranked, _thumbnails(ranked), strict=True), start=1)
+    jpegs = thumbnails((Path(item.scored.path) for item in ranked), PIXELS)
+    placed = enumerate(zip(ranked, jpegs, strict=True), start=1)
     return template.generate(
         n=len(ranked),
         name=scorer.names[0],
         config=scorer.runs[0].config,
+        note=note_of(scorer.runs[0].path, scorer.runs[0].config),
         scale=scorer.runs[0].reference.scale,
         cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
     )
-
-
-def _thumbnails(ranked: Sequence[Ranked]) -> Iterator[bytes | None]:
-    """Make thumbnails on all cores, some ahead of the page that is being written."""
-    remaining: Iterable[Ranked] = iter(ranked)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        while some := list(islice(remaining, AT_ONCE)):
-            yield from threads.map(lambda item: thumbnail(Path(item.scored.path), PIXELS), some)
 
 
 def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Scorer) -> Card:
@@ -122,21 +116,45 @@ def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Sc
 def copy_ranked(folder: Path, ranked: Sequence[Ranked]) -> str:
     """Copy photographs into a folder as RANK_NAME, so that names sort by rank; return a line on it.
 
+    Each is there whole or not at all, and one that is there already is not copied again.
+
     Raises:
-        StorageError: a file of that name is already there, or the folder cannot be written.
+        StorageError: another file of that name is there, one cannot be read or written.
     """
     digits = len(str(len(ranked)))
-    targets = [
-        folder / f"{place:0{digits}}_{Path(item.scored.path).name}"
-        for place, item in enumerate(ranked, start=1)
-    ]
-    taken = [target for target in targets if target.exists()]
-    if taken:
-        raise StorageError(
-            f"{taken[0]} is already there; nothing was copied. Choose another folder for --copy-to."
-        )
+    sources = [Path(item.scored.path) for item in ranked]
+    copies = {
+        folder / f"{place:0{digits}}_{source.name}": source
+        for place, source in enumerate(sources, start=1)
+    }
+    there = [target for target in copies if os.path.lexists(target)]
+    for target in there:
+        if not target.is_file() or not filecmp.cmp(copies[target], target, shallow=False):
+            raise StorageError(
+                f"{target} is already there and is another file; nothing was copied. Choose "
+                "another folder for --copy-to."
+            )
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for item, target in zip(ranked, targets, strict=True):
-            shutil.copy2(item.scored.path, target)
-    return f"{folder}: {len(targets)} photographs copied, the best first by name."
+    for target in [each for each in copies if each not in set(there)]:
+        _copy(copies[target], target)
+    return f"{folder}: {len(copies)} photographs copied, the best first by name."
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        photograph = source.open("rb")
+    except OSError as error:
+        raise StorageError(
+            f"{source} cannot be read any more: {os.strerror(error.errno or 0)}. The copies so far "
+            "are kept; the same command goes on with them."
+        ) from None
+    with photograph, storage_errors(target), replacing(target) as temporary:
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(photograph, file)
+        try:
+            shutil.copystat(source, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, *NOT_OFFERED):
+                raise
+            go_without(PERMISSIONS, target, error)

@@ -1,12 +1,15 @@
 """Features of scored photographs, kept in one file so that a second look costs next to nothing.
 
 A SQLite file: a killed process leaves every finished photograph in it, and a lookup does not read
-the rest. It belongs to one extractor, and a photograph to its absolute path, size and time.
+the rest. It belongs to one extractor, and a photograph to its absolute path, size and time. Each
+photograph has a checksum, which is looked at whenever its features are used.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,28 +19,28 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.console import note
 from cache.errors import FormatError, StaleCacheError, StorageError
 from cache.types import ExtractorSpec, canonical_json
 from heads.photos import Extracted, PhotographSource
 
-FORMAT, VERSION = "aesthetic-kept-features", "1"
+FORMAT, VERSION = "aesthetic-kept-features", "2"
 # Photographs between two commits: what a killed process loses.
 COMMIT_EVERY = 256
 
-_TABLES = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE photographs (
-    path TEXT PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER,
-    width INTEGER, height INTEGER, features BLOB
-);
-"""
+# Paths are bytes, as names of files are.
+_ABOUT = "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+_PHOTOGRAPHS = """CREATE TABLE photographs (
+    path BLOB PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER,
+    width INTEGER, height INTEGER, features BLOB, sha256 TEXT
+)"""
 
 
 @dataclass(frozen=True)
 class _Key:
     """A photograph's file as it is now."""
 
-    path: str
+    path: bytes
     n_bytes: int
     mtime_ns: int
 
@@ -54,7 +57,7 @@ class KeptFeatures:
 
     Raises:
         StaleCacheError: the file is of another extractor; the message names what differs.
-        FormatError: the file is of another kind or version.
+        FormatError: the file is of another kind or version, or damaged throughout.
         StorageError: it cannot be written.
     """
 
@@ -70,10 +73,9 @@ class KeptFeatures:
         with self._errors():
             # The generator of sources may be advanced from another thread; never two at once.
             self._file = sqlite3.connect(path, check_same_thread=False)
-            if not self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if not self._made_of():
                 self._begin()
-            about = dict(self._file.execute("SELECT name, value FROM about"))
-        self._check(about)
+            self._check(self._made_of())
 
     def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
         """Yield each photograph's features in order, from the file or extracted and kept."""
@@ -82,7 +84,7 @@ class KeptFeatures:
         def unknown() -> Iterator[PhotographSource]:
             for source in sources:
                 key = _key(source)
-                known = key is not None and self._knows(key)
+                known = key is not None and self._found(key) is not None
                 waiting.append((key, known))
                 if not known:
                     yield source
@@ -105,30 +107,44 @@ class KeptFeatures:
         """Yield what the file holds, up to the next photograph that it does not."""
         while waiting and waiting[0][1]:
             key, _ = waiting.popleft()
-            if key is not None:
-                yield self._get(key)
+            found = None if key is None else self._found(key)
+            if found is None:
+                raise FormatError(
+                    f"{self._path} changed while it was used. Give the same command again."
+                )
+            yield found
 
-    def _knows(self, key: _Key) -> bool:
-        found = self._file.execute(
-            "SELECT bytes, mtime_ns FROM photographs WHERE path = ?", (key.path,)
+    def _found(self, key: _Key) -> Extracted | None:
+        """Return what the file holds of a photograph; None where it holds nothing that is sound."""
+        row = self._file.execute(
+            "SELECT bytes, mtime_ns, width, height, features, sha256 FROM photographs "
+            "WHERE path = ?",
+            (key.path,),
         ).fetchone()
-        return bool(found == (key.n_bytes, key.mtime_ns))
-
-    def _get(self, key: _Key) -> Extracted:
-        width, height, content = self._file.execute(
-            "SELECT width, height, features FROM photographs WHERE path = ?", (key.path,)
-        ).fetchone()
+        if row is None or row[:2] != (key.n_bytes, key.mtime_ns):
+            return None
+        width, height, content, kept = row[2:]
         shape = len(self._spec.views), self._spec.n_features
+        if kept != _sha256(key, (width, height), content):
+            note(f"{os.fsdecode(key.path)}: its features in {self._path} are damaged; read again.")
+            return None
         features = np.frombuffer(content, self._spec.dtype).reshape(shape)
         return Extracted(features.astype(np.float32), None, (width, height), "")
 
     def _put(self, key: _Key, extracted: Extracted) -> None:
         content = np.asarray(extracted.features).astype(self._spec.dtype).tobytes()
-        row = (key.path, key.n_bytes, key.mtime_ns, *extracted.size, content)
-        self._file.execute("INSERT OR REPLACE INTO photographs VALUES (?, ?, ?, ?, ?, ?)", row)
+        checksum = _sha256(key, extracted.size, content)
+        row = (key.path, key.n_bytes, key.mtime_ns, *extracted.size, content, checksum)
+        self._file.execute("INSERT OR REPLACE INTO photographs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _made_of(self) -> set[str]:
+        """Return what the file is made of, in SQL."""
+        made = self._file.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {str(sql) for (sql,) in made}
 
     def _begin(self) -> None:
-        self._file.executescript(_TABLES)
+        self._file.execute(_ABOUT)
+        self._file.execute(_PHOTOGRAPHS)
         about = {
             "format": FORMAT,
             "version": VERSION,
@@ -137,13 +153,24 @@ class KeptFeatures:
         self._file.executemany("INSERT INTO about VALUES (?, ?)", about.items())
         self._file.commit()
 
-    def _check(self, about: dict[str, str]) -> None:
+    def _check(self, made_of: set[str]) -> None:
+        """Look at the file's kind before anything in it is run: it may be anybody's."""
+        known = _ABOUT in made_of
+        about = dict(self._file.execute("SELECT name, value FROM about")) if known else {}
         if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
             raise FormatError(
                 f"{self._path} has the format {about.get('format')!r} version "
-                f"{about.get('version')!r}; kept features are {FORMAT!r} version {VERSION}."
+                f"{about.get('version')!r}; kept features are {FORMAT!r} version {VERSION}. Name "
+                "another file with --cache."
             )
-        theirs = ExtractorSpec.from_dict(json.loads(about["extractor"]))
+        try:
+            theirs = ExtractorSpec.from_dict(json.loads(about["extractor"]))
+            if made_of != {_ABOUT, _PHOTOGRAPHS}:
+                raise ValueError("its tables are others")
+        except (KeyError, TypeError, ValueError, RecursionError, FormatError) as error:
+            raise FormatError(
+                f"{self._path} holds no kept features: {error}. Name another file with --cache."
+            ) from error
         for name, kept, wanted in theirs.differences(self._spec):
             raise StaleCacheError(
                 f"{self._path} holds features made with {name} = {kept!r}; this run needs "
@@ -172,4 +199,10 @@ def _key(source: PhotographSource) -> _Key | None:
         facts = source.stat()
     except OSError:
         return None
-    return _Key(str(source.absolute()), facts.st_size, facts.st_mtime_ns)
+    return _Key(os.fsencode(source.absolute()), facts.st_size, facts.st_mtime_ns)
+
+
+def _sha256(key: _Key, size: tuple[object, object], content: object) -> str:
+    """Return the checksum of all that is kept of a photograph."""
+    facts = repr((key.path, key.n_bytes, key.mtime_ns, *size)).encode()
+    return hashlib.sha256(facts + content if isinstance(content, bytes) else b"").hexdigest()

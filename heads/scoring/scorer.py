@@ -5,8 +5,10 @@
     scorer = open_scorer("runs/emd")
     table = scorer.frame(["one.jpg", "two.png", image])
 
-Sources are paths or PIL images; `table` is a pandas DataFrame, one row each. Photographs are read
-exactly as those of the run's own cache were, and stream: memory does not grow with their number.
+Sources are paths or PIL images, or a single one of them; `table` is a pandas DataFrame, one row
+each. Images stay as they are: one that was opened and not yet loaded is read as its file is, any
+other by its pixels. Photographs are read exactly as those of the run's own cache were, and stream:
+memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,23 +17,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from cache.errors import MismatchError
+from cache.errors import EngineError, MismatchError
 from heads.data.features import Float32Array, mean_of_views
 from heads.errors import RunError
-from heads.photos import Extracted, PhotographSource, open_extractor
-from heads.runs.loaded import LoadedRun, Opinion, load_run
+from heads.photos import Extracted, PhotographSource, Sources, open_extractor, photographs
+from heads.runs.loaded import ROWS, LoadedRun, Opinion, load_run
 from heads.scoring.kept_features import KeptFeatures
 from heads.scoring.records import Scored
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Heads answer so many photographs at once.
-ROWS = 256
 
 FeatureStream = Callable[[Iterable[PhotographSource]], Iterator[Extracted]]
 
@@ -86,6 +85,13 @@ class Scorer:
         self.runs = runs
         self._features_of = features_of
 
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be sent to another process: the engine lives in this one."""
+        raise EngineError(
+            "A scorer stays in the process that opened it. Give the paths of runs and photographs "
+            "to the other process, and call open_scorer there."
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """The runs' names: their folders', with as much before them as tells them apart."""
@@ -94,18 +100,23 @@ class Scorer:
             return tuple(short)
         return tuple(str(run.path) for run in self.runs)
 
-    def stream(self, sources: Iterable[str | PhotographSource]) -> Iterator[Scored]:
+    def stream(self, sources: Sources) -> Iterator[Scored]:
         """Yield each photograph's scores in order, in constant memory.
 
         Args:
-            sources: paths, or PIL images. One that cannot be read gives a `Scored` with a reason.
+            sources: paths, or PIL images, or a single one. One that cannot be read gives a
+                `Scored` with a reason.
+
+        Raises:
+            TypeError: a source is something else.
+            EngineError: this process was forked after the scorer was opened.
         """
         names: deque[str] = deque()
 
         def noted() -> Iterator[PhotographSource]:
-            for number, source in enumerate(sources):
+            for number, source in enumerate(photographs(sources)):
                 names.append(_name(source, number))
-                yield Path(source) if isinstance(source, str) else source
+                yield source
 
         extracted = self._features_of(noted())
         while block := list(islice(extracted, ROWS)):
@@ -126,11 +137,15 @@ class Scorer:
             else:
                 yield Scored(name, next(opinions), "", next(means))
 
-    def frame(self, sources: Iterable[str | PhotographSource]) -> pd.DataFrame:
+    def frame(self, sources: Sources) -> pd.DataFrame:
         """Score photographs and return one row each: path, score, std, p_beautiful, ...
 
         The columns are those of `heads score --format csv`; a photograph that cannot be read has
-        NaN for its numbers and a reason under `error`.
+        NaN for its numbers and a reason under `error`. What stands in a row, the percentile too,
+        does not depend on the other photographs.
+
+        Raises:
+            TypeError: a source is neither a path nor a PIL image.
         """
         import pandas as pd
 
@@ -138,10 +153,14 @@ class Scorer:
 
         table = Table(self.names)
         rows = [table.row(scored) for scored in self.stream(sources)]
-        return pd.DataFrame(rows, columns=list(table.columns))
+        paths = [row.pop("path") for row in rows]
+        frame = pd.DataFrame(rows, columns=list(table.columns[1:]))
+        # Names of files need not be text, which pandas' own type for texts demands.
+        frame.insert(0, "path", pd.Series(paths, dtype=object))
+        return frame
 
 
-def _name(source: str | PhotographSource, number: int) -> str:
-    if isinstance(source, (str, Path)):
+def _name(source: PhotographSource, number: int) -> str:
+    if isinstance(source, Path):
         return str(source)
     return str(getattr(source, "filename", "") or f"image {number}")

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from cache.text import kept_name, shown
 from heads.runs.loaded import Opinion
 from heads.scoring.records import Ranked, Scored
 
+# Columns that hold paths.
+NAMES = ("path", "near_duplicate_of", "group")
 OPINION = ("score", "std", "p_beautiful", "percentile", "label")
 HEAD = ("rank", "score", "std", "P(beautiful)", "percentile", "label")
 LABELS = {True: "beautiful", False: "not beautiful"}
@@ -70,12 +73,17 @@ def csv_rows(file: TextIO, columns: Sequence[str]) -> Callable[[Row], object]:
     """Write the header, and return what writes a row in full precision; None is empty."""
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
-    return writer.writerow
+    return lambda row: writer.writerow(_with_names(row))
 
 
 def json_rows(file: TextIO, columns: Sequence[str]) -> Callable[[Row], object]:
     """Return what writes a row as one JSON object a line."""
-    return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return lambda row: file.write(json.dumps(_with_names(row)) + "\n")
+
+
+def _with_names(row: Row) -> Row:
+    """Return a row with names of files as our files keep them, exactly; see `cache.text`."""
+    return row | {column: kept_name(row[column]) for column in NAMES if row.get(column)}
 
 
 WRITERS = {"csv": csv_rows, "jsonl": json_rows}
@@ -84,7 +92,7 @@ WRITERS = {"csv": csv_rows, "jsonl": json_rows}
 def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     """Return the table for people, one line a photograph."""
     rows = [_cells(place, item) for place, item in enumerate(ranked, start=1)]
-    return _aligned([[*HEAD, *names[1:], "photograph"], *rows])
+    return _aligned([[*HEAD, *map(shown, names[1:]), "photograph"], *rows])
 
 
 def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
@@ -93,7 +101,8 @@ def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
     rows = [
         [*_cells(n, item)[:-1], str(item.group_size), _name(item)] for n, item in enumerate(best, 1)
     ]
-    return _aligned([[*HEAD, *names[1:], "pictures", "best picture of its folder"], *rows])
+    heading = [*HEAD, *map(shown, names[1:]), "pictures", "best picture of its folder"]
+    return _aligned([heading, *rows])
 
 
 def _cells(place: int, item: Ranked) -> list[str]:
@@ -113,8 +122,8 @@ def _cells(place: int, item: Ranked) -> list[str]:
 
 def _name(item: Ranked) -> str:
     if not item.duplicate_of:
-        return item.scored.path
-    return f"{item.scored.path}  (nearly {item.duplicate_of})"
+        return shown(item.scored.path)
+    return f"{shown(item.scored.path)}  (nearly {shown(item.duplicate_of)})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -150,12 +150,12 @@ def score_histogram(true: FloatArray, predicted: FloatArray, span: Span, head: s
     return frame.svg(alt, frame.axes("score", "photographs"), bars, outline)
 
 
-def means_histogram(true: FloatArray, span: Span, threshold: float) -> Markup:
+def means_histogram(true: FloatArray, beautiful: BoolArray, span: Span, threshold: float) -> Markup:
     """Draw how many photographs have which true mean, with the threshold of beautiful."""
     edges = np.linspace(span.lo, span.hi, BINS + 1)
     counts = np.histogram(true, edges)[0]
     frame = _counting(span, int(counts.max()))
-    x, share = float(frame.x(threshold)), float(np.mean(true > threshold))
+    x, share = float(frame.x(threshold)), float(np.mean(beautiful))
     alt = (
         f"Histogram of {len(true):,} mean ratings between {true.min():.2f} and {true.max():.2f}, "
         f"median {np.median(true):.2f}; {share:.0%} lie above the threshold {threshold:g}."

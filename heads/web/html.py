@@ -6,6 +6,8 @@ metric: imports nothing of heads but itself.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,16 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cache.files import Mark
+from cache.text import visible
+
 DASH = "–"
+# What tells a page of ours that may be replaced: the template says it; pages of earlier versions
+# had the policy alone.
+PAGES = (
+    Mark(b"<!doctype html>", b'<meta name="generator" content="aesthetic-heads">'),
+    Mark(b"<!doctype html>", b"content=\"default-src 'none'; img-src data:"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +44,35 @@ def environment(room: Path) -> Environment:
         loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.globals["DASH"] = DASH
     found.filters |= {
+        "allowed": allowed,
         "decimal": decimal,
         "listed": listed,
         "percent": percent,
         "thousands": "{:,}".format,
     }
     return found
+
+
+def _visible(value: object) -> object:
+    """Show in texts from outside what would reorder or hide them, or is no character at all."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def allowed(content: str) -> Markup:
+    """Return what a page's policy says of its one style sheet or script: its hash, or none at all.
+
+    A browser applies no other, and neither attributes with styles nor handlers of events.
+    """
+    if not content:
+        return Markup("'none'")
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return Markup(f"'sha256-{base64.b64encode(digest).decode('ascii')}'")
 
 
 def decimal(value: float, decimals: int, *, sign: bool = False) -> str:

@@ -66,7 +66,10 @@ def make_block(manifest: Manifest, facts: FileFacts, rows: np.ndarray) -> Block:
         features=np.stack([features_of(i, t) for i, t in zip(ids, times, strict=True)]),
         status=np.where(bad, Status.UNREADABLE, Status.OK).astype(np.uint8),
         size=np.array(
-            [[crc32(i.encode()) % 999, 480 * (not b)] for i, b in zip(ids, bad, strict=True)]
+            [
+                [0, 0] if broken else [1 + crc32(image_id.encode()) % 999, 480]
+                for image_id, broken in zip(ids, bad, strict=True)
+            ]
         ),
         reasons={int(row): f"{ids[i]} is broken" for i, row in enumerate(rows) if bad[i]},
     )
@@ -94,14 +97,14 @@ def fill_blocks(writer: CacheWriter, facts: FileFacts, blocks: int) -> None:
 class Clock:
     """Counts calls and returns of Python and C functions in the writer, and what each is part of.
 
-    A profile function sees the moments before and after each flush, write, fsync and rename.
+    A profile function sees the moments before and after each write, fsync and rename.
     """
 
     def __init__(self, at_event: int) -> None:
         self.at_event = at_event
         self.phases: list[str] = []
         self._stack: list[str] = []
-        self._flushes = 0
+        self._column = ""
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         file, name = frame.f_code.co_filename, frame.f_code.co_name
@@ -109,10 +112,10 @@ class Clock:
             return
         if event == "call":
             self._stack.append(name)
-            self._flushes *= name != "write"
+            if name == "write" and "inplace" in file:
+                self._column = frame.f_locals["name"]
         elif event == "return":
             self._stack.pop()
-            self._flushes += name == "flush"
         if len(self.phases) == self.at_event:
             os.kill(os.getpid(), signal.SIGKILL)
         self.phases.append(self._phase())
@@ -121,8 +124,10 @@ class Clock:
         for function, phase in (
             ("_make", "creation"),
             ("adopt", "taking note of changes"),
+            ("_check_rows", "reading back"),
+            ("_check_rest", "reading back"),
             ("finish", "rename" if "publish" in self._stack else "completion"),
-            ("write", ("features", "between the flushes", "after a block")[min(2, self._flushes)]),
+            ("write", "status" if self._column == "status" else "features"),
         ):
             if function in self._stack:
                 return phase

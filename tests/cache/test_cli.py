@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from cache.cli import main
+from cache.verify import NOT_COVERED
 from tests.helpers import small_cache
 
 Capture = pytest.CaptureFixture[str]
@@ -32,7 +35,10 @@ def damage(path: Path) -> None:
 class TestVerify:
     def test_a_sound_file_is_called_sound(self, path: Path, capsys: Capture) -> None:
         assert main(["verify", str(path)]) == 0
-        assert capsys.readouterr() == (f"{path}: sound, 20 rows checked.\n", "")
+        assert capsys.readouterr() == (
+            f"{path}: sound, 20 rows checked.\n",
+            f"{path}: {NOT_COVERED}\n",
+        )
 
     def test_damage_is_shown_and_the_exit_code_is_1(self, path: Path, capsys: Capture) -> None:
         damage(path)
@@ -49,7 +55,10 @@ class TestVerify:
         assert main(["verify", str(missing), str(path)]) == 1
         out, err = capsys.readouterr()
         assert out == f"{path}: sound, 20 rows checked.\n"
-        assert err == (f"cache: There is no cache {missing}. Make it with `extract --split val`.\n")
+        assert err == (
+            f"cache: There is no cache {missing}. Make it with `extract --split val`.\n"
+            f"{path}: {NOT_COVERED}\n"
+        )
 
     def test_json_holds_one_object_a_file_whatever_its_state(
         self, path: Path, capsys: Capture
@@ -67,12 +76,14 @@ class TestVerify:
                 "ok": False,
                 "problems": [{"problem": "a wrong checksum", "count": 1, "first_rows": [4]}],
                 "counts": {"rows": 20, "ok": 20, **none},
+                "not_covered": NOT_COVERED,
             },
             {
                 "path": str(sound),
                 "ok": True,
                 "problems": [],
                 "counts": {"rows": 3, "ok": 3, **none},
+                "not_covered": NOT_COVERED,
             },
             {
                 "path": str(missing),
@@ -86,12 +97,32 @@ class TestVerify:
                     }
                 ],
                 "counts": {},
+                "not_covered": "",
             },
         ]
 
     def test_json_of_sound_files_alone_is_exit_code_0(self, path: Path, capsys: Capture) -> None:
         assert main(["verify", "--json", str(path)]) == 0
         assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+class TestManyFiles:
+    @pytest.mark.parametrize("command", ["info", "verify"])
+    def test_each_that_cannot_be_read_is_named_and_the_others_are_done(
+        self, path: Path, capsys: Capture, command: str
+    ) -> None:
+        """Also a name of control characters, one that no file can have, and one of odd bytes."""
+        odd = path.with_name(os.fsdecode(b"\x1b[31m\xff.h5"))
+        long = path.with_name("x" * 300)
+        shutil.copy(path, path.with_name(os.fsdecode(b"ok\xff.h5")))
+        files = [odd, long, path.with_name(os.fsdecode(b"ok\xff.h5"))]
+        assert main([command, *map(str, files)]) == 1
+        out, err = capsys.readouterr()
+        assert r"ok\xff.h5" in out
+        first, second = err.splitlines()
+        assert first.startswith("cache: There is no cache ")
+        assert r"/\x1b[31m\xff.h5. Make it" in first
+        assert "File name too long" in second
 
 
 class TestExport:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +103,142 @@ def test_what_was_swallowed_is_shown_where_the_import_fails(
 
     assert console.run("heads", failing) == 1
     assert capfd.readouterr().err == "why\nheads: It failed.\n"
+
+
+# --- what people see ------------------------------------------------------------------------------
+
+
+def test_remarks_and_problems_show_no_terminal_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run("heads", lambda: ending(LabelError("a\x1b[2J \udcff" + "x" * 10**6))) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(r"heads: a\x1b[2J \xff")
+    assert len(shown) < 500
+
+
+def test_a_result_keeps_its_lines_and_loses_its_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show("a\x1b\nb")
+    assert capsys.readouterr().out == "a\\x1b\nb\n"
+
+
+def test_a_file_that_the_system_refuses_is_a_line_and_a_bug_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = PermissionError(13, "Permission denied", "a/b.h5")
+    assert console.run("cache", lambda: ending(error)) == 1
+    assert capsys.readouterr().err == (
+        "cache: a/b.h5: Permission denied. See whether it is there, and whether you may use it and "
+        "the folders above it.\n"
+    )
+    with pytest.raises(OSError, match="of no file"):
+        console.run("cache", lambda: ending(OSError(5, "of no file")))
+
+
+def test_wrong_usage_shows_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        console.Parser("cache").parse_args(["\x1b[31m"])
+        return 0
+
+    with pytest.raises(SystemExit) as stop:
+        console.run("cache", command)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("unrecognized arguments: \\x1b[31m\n")
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+def test_a_command_runs_outside_of_the_main_thread() -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(console.run("heads", lambda: 0)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def ran(arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m ARGUMENTS` in a shell."""
+    return subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m {arguments}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | settings,
+    )
+
+
+NOT_ALL = "heads: not all results could be written to standard output: {}. Files that were made"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("heads list >/dev/full", 1, NOT_ALL.format("No space left on device")),
+        ("heads --help >/dev/full", 1, NOT_ALL.format("No space left on device")),
+        ("heads list >&-", 1, NOT_ALL.format("Bad file descriptor")),
+        ("heads list <&- >&- 2>&-", 1, ""),
+        ("heads list >/dev/null 2>&-", 0, ""),
+        ("cache info gone.h5 2>/dev/full", 1, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full_end_in_words(command: str, code: int, said: str) -> None:
+    done = ran(command)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)
+
+
+def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        "from cache import console\n"
+        "def command():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        return 0 if file.fileno() > 2 else 5\n"
+        "os._exit(console.run('heads', command))\n"
+    )
+    shell = f"{sys.executable} {program} {tmp_path / 'a'} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", shell], check=False).returncode == 0
+
+
+def test_a_terminal_without_our_signs_gets_those_of_the_keyboard(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\nfrom cache import console\n"
+        "sys.exit(console.run('heads', lambda: console.show('0.64 ± 0.13 – é') or 0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, program],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.stdout == b"0.64 +- 0.13 - \\xe9\n"
+
+
+def test_a_deleted_folder_is_named(tmp_path: Path) -> None:
+    program = "import os\nfrom cache import console\n" + (
+        "raise SystemExit(console.run('heads', lambda: len(os.path.abspath('a'))))"
+    )
+    gone = tmp_path / "gone"
+    shell = f'mkdir {gone} && cd {gone} && rmdir {gone} && exec {sys.executable} -c "$0"'
+    done = subprocess.run(
+        ["bash", "-c", shell, program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "heads: the folder that this command runs in has been deleted. Go to another one with cd."
+    )
+
+
+def test_warnings_as_errors_are_not_for_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+
+    def command() -> int:
+        with pytest.warns(DeprecationWarning, match="numpy's"):
+            warnings.warn_explicit("numpy's", DeprecationWarning, "a.py", 1, module="keras.src")
+        with pytest.raises(UserWarning, match="ours"):
+            warnings.warn_explicit("ours", UserWarning, "a.py", 1, module="extract.api")
+        return 0
+
+    assert console.run("heads", command) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from types import ModuleType
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import cache.errors
 import extract.errors
 import heads.errors
-from cache.errors import AestheticError, LabelError
+from cache.errors import AestheticError, LabelError, brief
+from extract.errors import is_passing
 
 
 @pytest.mark.parametrize("module", [cache.errors, extract.errors, heads.errors])
@@ -24,3 +26,15 @@ def test_the_message_and_its_notes_are_one_line() -> None:
     assert error.one_line() == "Two lines."
     error.add_note("And a note.")
     assert error.one_line() == "Two lines. And a note."
+
+
+def test_a_refusal_passes_unless_it_is_about_the_file_or_has_no_number() -> None:
+    numbers = (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EISDIR, errno.EINVAL)
+    assert [is_passing(OSError(n, "")) for n in numbers] == [*[True] * 3, *[False] * 3]
+    assert not is_passing(OSError("image file is truncated"))
+
+
+def test_a_long_value_is_cut_in_a_message_and_a_short_one_is_not() -> None:
+    assert brief(7) == "7"
+    assert brief("x" * 200) == "x" * 200
+    assert brief("x" * 3_000_000) == "x" * 200 + "... (3,000,000 characters)"

@@ -91,16 +91,28 @@ def test_parquet_without_pyarrow_names_the_package_and_leaves_nothing(
 
 def test_what_exists_is_replaced_only_when_asked(cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.npz"
-    out.write_text("mine")
-    with pytest.raises(StorageError) as caught:
-        export(cache, out, "npz", overwrite=False)
-    assert str(caught.value) == (
-        f"{out} exists. Name another file with --out, or give --overwrite."
-    )
-    assert out.read_text() == "mine"
-    export(cache, out, "npz", overwrite=True)
+    for number, to in enumerate(("npz", "csv", "parquet", "npz")):
+        export(cache, out, to, overwrite=number > 0)
+        with pytest.raises(StorageError) as caught:
+            export(cache, out, to, overwrite=False)
+        assert str(caught.value) == (
+            f"{out} exists. Name another file with --out, or give --overwrite."
+        )
     with np.load(out) as arrays:
         assert len(arrays["image_id"]) == 9
+
+
+def test_what_is_no_export_is_never_replaced(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8mine")
+    (tmp_path / "link.csv").symlink_to(cache)
+    for name, words in (
+        ("photo.jpg", "exists and is no earlier output of this kind, so it is not replaced"),
+        ("link.csv", f"is the same file as {cache}, which is read"),
+    ):
+        with pytest.raises(StorageError, match=words):
+            export(cache, tmp_path / name, "csv", overwrite=True)
+    assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8mine"
+    assert len(open_cache(cache).ok_rows) == 9
 
 
 def test_only_a_finished_cache_is_exported(tmp_path: Path) -> None:

@@ -24,13 +24,16 @@ from cache import files
 from cache.errors import CacheLockedError, StorageError
 from cache.export import export
 from cache.files import (
+    Mark,
+    check_output,
     exclusive,
     fsync,
+    is_ours,
     publish,
-    remove_leftovers,
     replacing,
     replacing_folder,
     restore,
+    scratch_folder,
     storage_errors,
     write_text_atomically,
 )
@@ -49,6 +52,16 @@ from cache.files import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+HALF_WRITER = """
+import sys, time
+from pathlib import Path
+from cache.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("ha")
+    print("half", flush=True)
+    time.sleep(60)
 """
 
 
@@ -175,12 +188,33 @@ class TestPublishing:
             raise KeyError
         assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.csv": "old"}
 
-    def test_leftovers_of_this_file_alone_are_removed(self, tmp_path: Path) -> None:
-        for name in (".a.h5.12.h5", ".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"):
-            (tmp_path / name).write_text("")
-        remove_leftovers(tmp_path / "a.h5")
-        left = {".a.h5.lock", ".a.h5.5.12.h5", ".b.h5.12.h5", "a.h5"}
-        assert {p.name for p in tmp_path.iterdir()} == left
+    def test_what_a_killed_writer_left_is_cleared_by_the_next_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.html"
+        process = subprocess.Popen(
+            [sys.executable, "-c", HALF_WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "half\n"
+        process.kill()
+        process.communicate()
+        assert len(list(tmp_path.iterdir())) == 2
+        write_text_atomically(path, "whole")
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.html": "whole"}
+
+    def test_a_second_writer_waits_and_says_for_whom(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "a.csv"
+        process = hold(path)
+        threading.Timer(0.3, end, [process]).start()
+        write_text_atomically(path, "second")
+        words = f"{path} is being written by process {process.pid} on host {socket.gethostname()}."
+        assert capsys.readouterr().err == f"{words} Waiting for it to end ...\n"
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.csv": "second"}
+
+    def test_the_longest_name_that_a_file_may_have_is_written(self, tmp_path: Path) -> None:
+        path = tmp_path / ("ä" * 125 + ".html")
+        write_text_atomically(path, "long")
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
     def test_folders_and_files_are_forced_to_the_disk(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("a")
@@ -240,7 +274,7 @@ class TestFolders:
         rename = Path.rename
 
         def fails(path: Path, target: Path) -> Path:
-            if path.name.endswith(str(os.getpid())):
+            if path.name.endswith(".new"):
                 raise OSError(errno.EIO, "broken")
             return rename(path, target)
 
@@ -280,6 +314,158 @@ class TestFolders:
             restore(tmp_path / "run")
         restore(tmp_path / "run")
         assert (tmp_path / "run" / "a").read_text() == "old"
+
+    def test_a_scratch_folder_that_a_killed_process_left_is_cleared(self, tmp_path: Path) -> None:
+        filled(tmp_path / ".model.xml.new", "half")
+        filled(tmp_path / ".model.xml.0123456789abcdef", "half")
+        filled(tmp_path / ".model.xmlx.new", "another's")
+        with scratch_folder(tmp_path / "model.xml") as folder:
+            assert list(folder.iterdir()) == []
+            (folder / "a").write_text("new")
+        assert [path.name for path in tmp_path.iterdir()] == [".model.xmlx.new"]
+
+
+class TestOutputs:
+    MARK = Mark(b"start", b"inside")
+
+    @pytest.mark.parametrize("content", [b"", b"start and inside", b"startinside"])
+    def test_our_own_and_empty_files_may_be_replaced(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a").write_bytes(content)
+        check_output(tmp_path / "a", Mark(b"other"), self.MARK)
+        assert is_ours(tmp_path / "a", self.MARK) == bool(content)
+
+    @pytest.mark.parametrize("content", [b"photograph", b" start inside", b"start", b"inside"])
+    def test_others_may_not(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a").write_bytes(content)
+        (tmp_path / "link").symlink_to("a")
+        for path in (tmp_path / "a", tmp_path / "link"):
+            with pytest.raises(StorageError) as caught:
+                check_output(path, self.MARK)
+            assert str(caught.value) == (
+                f"{path} exists and is no earlier output of this kind, so it is not replaced. Move "
+                "it away, or name another file."
+            )
+
+    def test_what_is_read_is_not_written_by_any_name(self, tmp_path: Path) -> None:
+        source, other = tmp_path / "a", tmp_path / "b"
+        source.write_bytes(b"start inside")
+        other.hardlink_to(source)
+        (tmp_path / "c").symlink_to(source)
+        for path in (source, other, tmp_path / "c"):
+            with pytest.raises(StorageError) as caught:
+                check_output(path, self.MARK, inputs=[tmp_path / "nowhere", source])
+            assert str(caught.value) == (
+                f"{path} is the same file as {source}, which is read. Name another for the output."
+            )
+
+    def test_a_name_that_is_free_or_leads_nowhere_may_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to("nowhere")
+        for name in ("a", "link", "no/folder/a"):
+            check_output(tmp_path / name, self.MARK, inputs=[tmp_path / "a"])
+
+    def test_folders_and_pipes_are_no_files(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(StorageError, match=r"is a folder\. Name a file for the output\."):
+            check_output(tmp_path, self.MARK)
+        with pytest.raises(StorageError, match=r"pipe is a device or a pipe\. Name a file for"):
+            check_output(tmp_path / "pipe", self.MARK)
+
+    def test_a_file_in_the_way_of_a_folder_is_named_when_it_is_written(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a").touch()
+        check_output(tmp_path / "a" / "b", self.MARK)
+        with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+            write_text_atomically(tmp_path / "a" / "b", "text")
+
+    def test_a_loop_of_links_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "a").symlink_to("a")
+        with pytest.raises(StorageError, match="a cannot be written: Too many levels of symbolic"):
+            check_output(tmp_path / "a", self.MARK)
+
+
+class TestLessThanOthers:
+    """What file systems lack, played by calls that answer as theirs do."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_said_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files, "_remarked", set())
+
+    def lacking(self, monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(f"cache.files.{name}", refuse)
+
+    @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+    def test_without_locks_files_and_folders_are_written_and_it_is_said_once(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        number: int,
+    ) -> None:
+        self.lacking(monkeypatch, "fcntl.flock", number)
+        for text in ("one", "two"):
+            write_text_atomically(tmp_path / "a", text)
+            with replacing_folder(tmp_path / "run") as folder:
+                (folder / "a").write_text(text)
+            assert small_cache(tmp_path / "train.h5").exists()
+        assert capsys.readouterr().err == (
+            f"{tmp_path}: this file system offers no locks ({os.strerror(number)}). Nothing keeps "
+            "two writers of one file apart there: start one at a time. What a killed one leaves "
+            "beside its file is not cleared.\n"
+        )
+        names = {"a", "run", "train.h5", "train.rejects.csv"}
+        assert {path.name for path in tmp_path.iterdir()} == names
+        assert (tmp_path / "run" / "a").read_text() == (tmp_path / "a").read_text() == "two"
+
+    def test_without_locks_nobodys_temporary_file_is_touched(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.lacking(monkeypatch, "fcntl.flock", errno.ENOSYS)
+        with replacing(tmp_path / "a.csv") as one, replacing(tmp_path / "a.csv") as other:
+            one.write_text("one")
+            other.write_text("other")
+            filled(tmp_path / ".run.new", "another's")
+            with scratch_folder(tmp_path / "run"):
+                pass
+            assert one.read_text() == "one"
+        assert (tmp_path / "a.csv").read_text() == "one"
+        assert (tmp_path / ".run.new" / "a").exists()
+
+    def test_a_folder_that_cannot_be_forced_to_the_disk_is_gone_on_with(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.lacking(monkeypatch, "os.fsync", errno.EINVAL)
+        write_text_atomically(tmp_path / "a", "text")
+        assert small_cache(tmp_path / "train.h5").exists()
+        assert capsys.readouterr().err == (
+            f"{tmp_path}: this file system offers no way to force files and folders to the disk "
+            "(Invalid argument). After a power cut the newest ones may be missing.\n"
+        )
+
+    def test_room_that_cannot_be_reserved_is_gone_without(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.lacking(monkeypatch, "os.posix_fallocate", errno.EOPNOTSUPP)
+        assert verify(small_cache(tmp_path / "train.h5")) == []
+        assert capsys.readouterr().err == (
+            f"{tmp_path}: this file system offers no way to reserve room (Operation not "
+            "supported). A disk that is too small shows late, and not at the start.\n"
+        )
+
+    @pytest.mark.parametrize("call", ["fcntl.flock", "os.fsync", "os.posix_fallocate"])
+    def test_an_error_of_the_disk_is_no_lack(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        self.lacking(monkeypatch, call, errno.EIO)
+        with (
+            pytest.raises(StorageError, match="Input/output error"),
+            storage_errors(tmp_path),
+            exclusive(tmp_path / "train.h5"),
+        ):
+            small_cache(tmp_path / "train.h5")
 
 
 class TestWords:
@@ -381,6 +567,15 @@ class TestFullDisk:
                 disk / "train.h5", make_manifest(n), SPEC, present(n), Provenance(), Reuse()
             )
         assert list(disk.iterdir()) == []
+
+    @pytest.mark.parametrize("kilobytes", [0, 4, 8, 16, 24])
+    def test_a_nearly_full_disk_is_told_in_words(self, disk: Path, kilobytes: int) -> None:
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - (kilobytes << 10)))
+        with pytest.raises(StorageError, match="cannot be written: the disk is full"):
+            small_cache(disk / "train.h5", 200)
+        with pytest.raises(StorageError, match="cannot be written: the disk is full"):
+            write_text_atomically(disk / "report.html", "text" * 10**5)
+        assert [path.name for path in disk.iterdir()] == ["filler"]
 
     def test_room_that_goes_during_the_work_costs_nothing(self, disk: Path) -> None:
         n = 200

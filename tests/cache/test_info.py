@@ -10,7 +10,7 @@ import pytest
 
 from cache.cli import main
 from cache.store import partial_path
-from tests.helpers import make_manifest, make_spec, small_cache
+from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,3 +58,26 @@ def test_a_partial_file_is_shown_as_unfinished(path: Path, capsys: Capture) -> N
     partial = path.rename(partial_path(path))
     assert main(["info", str(partial)]) == 0
     assert "unfinished: `extract` goes on with it" in capsys.readouterr().out
+
+
+def test_photographs_are_shown_where_they_lie_now(tmp_path: Path, capsys: Capture) -> None:
+    manifest, spec = make_manifest(3), make_spec()
+    old, features = tmp_path / "old", make_features(3, spec)
+    path = write_cache(old / "features" / "a.h5", manifest, spec, features, data_root=str(old))
+    for name in manifest.labels.path.tolist():
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).touch()
+
+    def shown(path: Path) -> str:
+        assert main(["info", str(path)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return next(line for line in lines if line.startswith("photographs "))[13:]
+
+    assert shown(path) == str(old)
+    new = old.rename(tmp_path / "new")
+    assert shown(new / "features" / "a.h5") == f"{old} (not there now)"
+    path = write_cache(
+        new / "a.h5", manifest, spec, features, data_root=str(tmp_path / "x" / "new")
+    )
+    assert shown(path) == f"{new} ({tmp_path}/x/new when extracted)"
+    assert shown(small_cache(tmp_path / "b.h5")) == "not said"

@@ -29,8 +29,8 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 PHASES = {
     "creation",
     "features",
-    "between the flushes",
-    "after a block",
+    "status",
+    "reading back",
     "completion",
     "rename",
     "opening and closing",

@@ -125,10 +125,13 @@ class TestManifest:
         with pytest.raises(LabelError, match=f"Votes have 2 to 20 levels, not {levels}"):
             relabelled(make_manifest(3), votes=np.ones((3, levels), np.int32))
 
-    @pytest.mark.parametrize("row", [[0, 0, 0], [3, -1, 2]])
+    @pytest.mark.parametrize(
+        "row", [[0, 0, 0], [3, -1, 2], [2**31 - 1, 0, 0], [500_000_000, 500_000_000, 0]]
+    )
     def test_every_photograph_has_a_vote_and_none_below_zero(self, row: list[int]) -> None:
         votes = np.array([[1, 1, 1], row], np.int32)
-        with pytest.raises(LabelError, match="at least one vote, and none below zero"):
+        said = r"at least one vote, and none below zero, and at most 999,999,999 .*'photo-0001' has"
+        with pytest.raises(LabelError, match=said):
             relabelled(make_manifest(2, levels=3), votes=votes)
 
     @pytest.mark.parametrize("mean", [-0.01, 1.01, float("nan")])

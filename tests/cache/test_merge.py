@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -102,7 +103,9 @@ def test_an_unfinished_shard_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_found_by_its_checksums(tmp_path: Path) -> None:
     parts = make_shards(tmp_path, 2)
     cache = open_cache(parts[1])
-    offset = cache.features.offset + cache.features[0].nbytes * int(cache.ok_rows[3])
+    with h5py.File(parts[1]) as file:
+        start = file["features"].id.get_offset()
+    offset = start + cache.features[0].nbytes * int(cache.ok_rows[3])
     with parts[1].open("r+b") as file:
         file.seek(offset)
         file.write(b"\x01\x02")
@@ -126,3 +129,17 @@ def test_merge_replaces_nothing_unasked(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"exists\. Name another file, or give --overwrite"):
         merge(out, parts)
     assert merge(out, parts, overwrite=True).n_rows == N
+
+
+def test_neither_a_shard_nor_what_is_no_cache_is_ever_replaced(tmp_path: Path) -> None:
+    parts = make_shards(tmp_path, 2)
+    before = parts[1].read_bytes()
+    (tmp_path / "link.h5").hardlink_to(parts[1])
+    for out in (parts[1], tmp_path / "link.h5"):
+        with pytest.raises(StorageError, match=r"is the same file as .*shard-2-of-2\.h5"):
+            merge(out, parts, overwrite=True)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8mine")
+    with pytest.raises(StorageError, match=r"photo\.jpg exists and is no earlier output"):
+        merge(tmp_path / "photo.jpg", parts, overwrite=True)
+    assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8mine"
+    assert parts[1].read_bytes() == before

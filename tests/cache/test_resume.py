@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
 import pytest
 
-from cache.errors import FormatError, StaleCacheError
-from cache.resume import Reuse, count_pending, is_current
-from cache.schema import FileFacts
+from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.resume import Reuse, count_pending, is_current, open_writer, renew
+from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from cache.verify import verify
@@ -73,6 +79,61 @@ class TestGoingOn:
             assert len(writer.pending) == N
             assert not writer.reasons()
             assert path.exists(), "the finished file stays until it is replaced"
+
+    def test_overwriting_replaces_no_file_that_is_no_cache(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        with h5py.File(path, "w") as file:
+            file["mine"] = [1]
+        with pytest.raises(StorageError, match=r"train\.h5 exists and is no earlier output"):
+            opened(path, reuse=Reuse(overwrite=True))
+        assert [p.name for p in tmp_path.iterdir()] == ["train.h5"]
+        path.write_bytes(b"")
+        with opened(path, reuse=Reuse(overwrite=True)) as writer:
+            assert len(writer.pending) == N
+
+    def test_rows_of_a_partial_file_with_a_wrong_checksum_are_done_again(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file["features"][4, 0, 0] += 1
+            file["crc32"][7] = 0
+        assert count_pending(path, MANIFEST, SPEC, present(N), Reuse()) == N - 9 + 2
+        with opened(path) as writer:
+            assert writer.pending.tolist() == [4, 7, 9, 10, 11]
+            writer.write(block(writer.pending.tolist()))
+            writer.finish()
+        words = f"{partial_path(path)}: 2 rows have a wrong checksum and are done again.\n"
+        assert capsys.readouterr().err == 2 * words
+        assert_same_cache(path, fill(tmp_path / "whole" / "train.h5"))
+
+    def test_those_rows_are_not_taken_over_by_another_manifest_either(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file["features"][4, 0, 0] += 1
+        with opened(path, make_manifest(N, seed=5)) as writer:
+            assert writer.pending.tolist() == [4, 9, 10, 11]
+
+    @pytest.mark.parametrize("column", ["path", "mean"])
+    def test_a_partial_file_whose_labels_are_damaged_is_begun_anew(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+    ) -> None:
+        path = tmp_path / "train.h5"
+        with opened(path) as writer:
+            writer.write(block(range(9)))
+        with h5py.File(partial_path(path), "r+") as file:
+            file[column][3] = file[column][4]
+        with opened(path) as writer:
+            assert len(writer.pending) == N
+            writer.write(block(range(N)))
+            writer.finish()
+        words = "its labels are damaged, so it is not gone on with but begun anew."
+        assert capsys.readouterr().err == f"{partial_path(path)}: {words}\n"
+        assert_same_cache(path, fill(tmp_path / "whole" / "train.h5"))
 
     def test_an_overwriting_that_was_cut_off_is_gone_on_with(self, tmp_path: Path) -> None:
         path = fill(tmp_path / "train.h5")
@@ -227,6 +288,117 @@ class TestAnotherExtractor:
             "this command's is 'lanczos'. Use the same settings, choose another --out, or replace "
             "it with --overwrite."
         )
+
+
+class TestRenewal:
+    NEW: ClassVar = {"data_root": "/new/place", "label_note": "", "label_files": {"a.csv": "2"}}
+
+    def made(self, path: Path, bad: Sequence[int] = (2,)) -> Path:
+        """Write a finished cache with a remark and another place, of a program of its own."""
+        origin = Provenance("/old/place", "a remark", library_versions={"x": "1"})
+        writer = open_writer(path, MANIFEST, SPEC, without_file([7]), origin, Reuse())
+        assert writer is not None
+        with writer:
+            writer.record_engine("an engine")
+            rows = writer.pending.tolist()
+            writer.write(replace(block(rows, bad=bad), again=bad))
+            return writer.finish()
+
+    def test_place_remark_and_label_files_are_new_and_all_else_is_as_it_was(
+        self, tmp_path: Path
+    ) -> None:
+        path = self.made(tmp_path / "train.h5")
+        before, listed = open_cache(path), rejects(path)
+        renew(path, **self.NEW)
+        after = open_cache(path)
+        assert after.header.provenance == replace(before.header.provenance, **self.NEW)
+        assert after.manifest_sha256 == before.manifest_sha256
+        for name in ("features", "status", "size", "crc32"):
+            assert np.array_equal(getattr(after, name), getattr(before, name)), name
+        assert np.array_equal(after.facts.size_bytes, before.facts.size_bytes)
+        assert rejects(path) == listed
+        assert verify(path) == []
+        assert not partial_path(path).exists()
+
+    def test_what_is_the_same_is_not_written(self, tmp_path: Path) -> None:
+        path = self.made(tmp_path / "train.h5")
+        before = path.stat()
+        renew(path, data_root="/old/place")
+        assert path.stat() == before
+
+    def test_an_unfinished_file_beside_it_is_left_alone(self, tmp_path: Path) -> None:
+        path = self.made(tmp_path / "train.h5")
+        partial_path(path).write_bytes(path.read_bytes())
+        with pytest.raises(StorageError) as caught:
+            renew(path, **self.NEW)
+        assert str(caught.value) == (
+            f"{partial_path(path)} is unfinished; the same `extract` command finishes it."
+        )
+
+    def test_extraction_renews_a_finished_file_and_keeps_who_made_it(self, tmp_path: Path) -> None:
+        path = self.made(tmp_path / "train.h5", bad=())
+        before = open_cache(path).header.provenance
+        origin = Provenance(**self.NEW, library_versions={"x": "2"}, created="later")
+        facts = without_file([7])
+        assert not is_current(path, MANIFEST, SPEC, facts, Reuse(), origin)
+        with open_writer(path, MANIFEST, SPEC, facts, origin, Reuse()) as writer:
+            assert not len(writer.pending)
+            writer.finish()
+        assert open_cache(path).header.provenance == replace(before, **self.NEW)
+        assert open_writer(path, MANIFEST, SPEC, facts, origin, Reuse()) is None
+        assert verify(path) == []
+
+    def test_an_unfinished_file_is_renewed_with_its_rows(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.h5"
+        old = Provenance("/old/place")
+        with open_writer(path, MANIFEST, SPEC, present(N), old, Reuse()) as writer:
+            writer.write(block(range(5)))
+        origin = Provenance(**self.NEW)
+        with open_writer(path, MANIFEST, SPEC, present(N), origin, Reuse()) as writer:
+            assert writer.pending.tolist() == list(range(5, N))
+            writer.write(block(range(5, N)))
+            writer.finish()
+        assert open_cache(path).header.provenance.data_root == "/new/place"
+
+    def test_an_older_file_is_not_written_for_label_files_alone(self, tmp_path: Path) -> None:
+        path = self.made(tmp_path / "train.h5", bad=[])
+        origin = Provenance("/old/place", "a remark", label_files={"a.csv": "2"})
+        assert open_writer(path, MANIFEST, SPEC, without_file([7]), origin, Reuse()) is None
+
+    def test_a_folder_that_is_found_from_the_file_is_no_new_place(self, tmp_path: Path) -> None:
+        project = tmp_path / "project"
+        for name in MANIFEST.labels.path.tolist():
+            (project / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / "data" / name).write_bytes(b"x" * 100)
+        path = project / "features" / "train.h5"
+        old = Provenance(str(project / "data"))
+        with open_writer(path, MANIFEST, SPEC, present(N), old, Reuse()) as writer:
+            writer.write(block(range(N)))
+            writer.finish()
+        moved = project.rename(tmp_path / "moved") / "features" / "train.h5"
+        here = Provenance(str((tmp_path / "moved" / "data").resolve()))
+        assert open_writer(moved, MANIFEST, SPEC, present(N), here, Reuse()) is None
+
+    def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one(self, tmp_path: Path) -> None:
+        source = self.made(tmp_path / "source" / "train.h5")
+        seen = set()
+        for number in range(12):
+            path = tmp_path / f"{number}" / "train.h5"
+            path.parent.mkdir()
+            shutil.copy(source, path)
+            child = os.fork()
+            if not child:
+                renew(path, **self.NEW)
+                os._exit(0)
+            time.sleep(number * 0.002)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            assert verify(path) == []
+            seen.add(open_cache(path).header.provenance.data_root)
+            partial_path(path).unlink(missing_ok=True)
+            renew(path, **self.NEW)
+            assert open_cache(path).header.provenance.data_root == "/new/place"
+        assert "/old/place" in seen
 
 
 class TestCountingBeforehand:

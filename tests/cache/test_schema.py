@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import replace
@@ -71,8 +72,6 @@ def test_a_new_file_has_its_full_length_and_filling_it_does_not_change_that(tmp_
     with h5py.File(path, "r+") as file:
         file["features"][:] = 1
         file["status"][:] = 1
-        schema.set_in_place(file, "complete", 1)
-        schema.set_in_place(file, "engine", b"x" * schema.ENGINE_BYTES)
     assert path.stat().st_size == before
 
 
@@ -178,6 +177,12 @@ class TestReadHeader:
             ("scale", [2.0, 1.0]),
             ("scale", [1.0, 2.0, 3.0]),
             ("scale", 3),
+            ("scale", [0.0, 1e308]),
+            ("threshold", "five"),
+            ("threshold", "nan"),
+            ("threshold", "1e999999999"),
+            ("threshold", "８"),
+            ("threshold", "7"),  # the upper end of the scale
             ("library_versions", "?"),
             ("engine", b"\xff\xfe"),
         ],
@@ -201,3 +206,13 @@ class TestReadHeader:
         path = self.change(small_cache(tmp_path / "a.h5"), "extractor_sha256", "0" * 64)
         with pytest.raises(FormatError, match="its extractor does not match its fingerprint"):
             self.read(path)
+
+
+def test_places_may_have_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    text = os.fsdecode(b"/a/caf\xe9")
+    origin = Provenance(data_root=text, label_note=text, weights_origin=text)
+    path = tmp_path / "a.h5"
+    schema.create(path, make_manifest(2), make_spec(), present(2), origin)
+    with h5py.File(path) as file:
+        read = schema.read_header(file, path).provenance
+    assert (read.data_root, read.label_note, read.weights_origin) == (text, text, text)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import pickle
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -21,6 +24,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from cache import schema
 from cache.errors import FormatError, IncompleteCacheError, StaleCacheError
 from cache.files import exclusive
 from cache.labels import Manifest
@@ -61,7 +65,7 @@ class TestOpening:
 
     def test_features_are_mapped_and_cannot_be_changed(self, tmp_path: Path) -> None:
         cache = open_cache(small_cache(tmp_path / "train.h5"))
-        assert isinstance(cache.features, np.memmap)
+        assert not cache.features.flags.owndata
         assert np.array_equal(cache.features, make_features(20, make_spec()).astype(np.float16))
         with pytest.raises(ValueError, match="read-only"):
             cache.features[0] = 0
@@ -95,24 +99,15 @@ class TestOpening:
             open_cache(path)
         assert open_cache(path, allow_partial=True).n_rows == 20
 
-    @pytest.mark.parametrize("name", ["features", "image_id", "status"])
+    @pytest.mark.parametrize(
+        "name", ["features", "image_id", "status", "mean", "crc32", "size", "file_bytes"]
+    )
     def test_a_missing_dataset_is_damage(self, tmp_path: Path, name: str) -> None:
         path = small_cache(tmp_path / "train.h5")
         with h5py.File(path, "r+") as file:
             del file[name]
-        with pytest.raises(FormatError, match=f"train.h5 is damaged: it cannot be read .*{name}"):
+        with pytest.raises(FormatError, match=f"h5 is damaged: the dataset {name} is missing"):
             open_cache(path)
-
-    @pytest.mark.parametrize("name", ["mean", "group", "crc32", "size", "path"])
-    def test_a_missing_column_is_damage_when_it_is_asked_for(
-        self, tmp_path: Path, name: str
-    ) -> None:
-        path = small_cache(tmp_path / "train.h5")
-        with h5py.File(path, "r+") as file:
-            del file[name]
-        cache = open_cache(path)
-        with pytest.raises(FormatError, match=f"is damaged: the dataset {name} is missing"):
-            _ = getattr(cache, name) if name in ("crc32", "size") else cache.labels
 
     @pytest.mark.parametrize("name", ["votes", "mean", "image_id"])
     def test_a_short_column_is_damage(self, tmp_path: Path, name: str) -> None:
@@ -121,8 +116,8 @@ class TestOpening:
             short = file[name][:19]
             del file[name]
             file[name] = short
-        with pytest.raises(FormatError, match="is damaged: "):
-            _ = open_cache(path).labels
+        with pytest.raises(FormatError, match="is damaged: its datasets have different numbers"):
+            open_cache(path)
 
     def test_features_must_have_the_shape_that_the_header_says(self, tmp_path: Path) -> None:
         path = small_cache(tmp_path / "train.h5")
@@ -131,7 +126,7 @@ class TestOpening:
             file["features"] = np.zeros((20, 1, 9), "<f2")
         with pytest.raises(
             FormatError,
-            match=r"features are \(20, 1, 9\) float16, its header says \(20, 1, 8\) float16",
+            match=r"the dataset features is \(20, 1, 9\), expected \(rows, 1, 8\)",
         ):
             open_cache(path)
 
@@ -140,8 +135,124 @@ class TestOpening:
         with h5py.File(path, "r+") as file:
             del file["features"]
             file.create_dataset("features", data=np.zeros((20, 1, 8), "<f2"), chunks=(5, 1, 8))
-        with pytest.raises(FormatError, match="features are not stored contiguously"):
+        with pytest.raises(FormatError, match="features is not stored contiguously in this file"):
             open_cache(path)
+
+    @pytest.mark.parametrize("then", ["labels", "features"])
+    def test_a_file_that_is_replaced_after_it_was_opened_gives_nothing_of_the_new_one(
+        self, tmp_path: Path, then: str
+    ) -> None:
+        old, other = small_cache(tmp_path / "train.h5"), small_cache(tmp_path / "b.h5", 30, seed=1)
+        cache, expected = open_cache(old), open_cache(old)
+        first = expected.labels.mean, np.array(expected.features), expected.crc32, expected.facts
+        if then == "labels":
+            _ = cache.features
+        other.replace(old)
+        assert np.array_equal(cache.labels.mean, first[0])
+        assert np.array_equal(cache.features, first[1])
+        assert np.array_equal(cache.crc32, first[2])
+        assert np.array_equal(cache.facts.size_bytes, first[3].size_bytes)
+        cache.check_rows()
+        assert open_cache(old).n_rows == 30
+
+    def test_a_file_that_is_written_to_in_place_is_refused(self, tmp_path: Path) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        cache = open_cache(path)
+        with path.open("r+b") as file:
+            file.write(path.read_bytes())
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(
+            FormatError, match=r"train\.h5 was written to while it was read\. Wait until that is do"
+        ):
+            cache.check_rows()
+
+    def test_many_open_caches_hold_one_descriptor_each_and_give_it_back(
+        self, tmp_path: Path
+    ) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        caches = [open_cache(path) for _ in range(50)]
+        assert all(len(cache.features) == len(cache.labels) for cache in caches)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 50
+        del caches
+        gc.collect()
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+    def test_another_process_opens_the_same_file_or_none(self, tmp_path: Path) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        cache = open_cache(path)
+        sent = pickle.dumps(cache)
+        assert np.array_equal(pickle.loads(sent).features, cache.features)
+        assert np.array_equal(pickle.loads(pickle.dumps(cache.features)), cache.features)
+        small_cache(tmp_path / "b.h5").replace(path)
+        with pytest.raises(FormatError, match=r"train\.h5 was replaced while it was used\. Give"):
+            pickle.loads(sent)
+
+    @pytest.mark.parametrize("name", ["path", "group", "image_id", "votes", "mean"])
+    def test_labels_that_are_not_those_of_the_manifest_are_refused(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        with h5py.File(path, "r+") as file:
+            file[name][:4] = file[name][:4][::-1]
+        cache = open_cache(path)
+        with pytest.raises(
+            FormatError,
+            match=r"train\.h5 is damaged: its labels do not match the manifest's SHA-256\. `cache "
+            r"verify .*train\.h5` says more; extract it again with `extract --split train --overw",
+        ):
+            _ = cache.labels
+
+    def test_labels_that_contradict_themselves_are_refused(self, tmp_path: Path) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        with h5py.File(path, "r+") as file:
+            file["image_id"][1] = file["image_id"][0]
+        with pytest.raises(FormatError, match=r"its labels contradict themselves \(The id 'photo-"):
+            _ = open_cache(path).labels
+
+    @pytest.mark.parametrize("name", ["status", "size", "file_bytes", "file_mtime_ns", "crc32"])
+    def test_a_column_that_is_not_as_it_was_sealed_is_refused(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        with h5py.File(path, "r+") as file:
+            file[name][3] = 2
+        with pytest.raises(
+            FormatError,
+            match=r"train\.h5 is damaged: attributes, or columns such as status and size",
+        ):
+            open_cache(path)
+
+    @pytest.mark.parametrize("name", schema.SEALED_ATTRIBUTES)
+    def test_an_attribute_that_is_not_as_it_was_sealed_is_refused(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        with h5py.File(path, "r+") as file:
+            value = file.attrs[name]
+            other = value + "0" if isinstance(value, str) else b"x" + bytes(value)
+            file.attrs[name] = value + 1 if isinstance(value, np.number | np.ndarray) else other
+        with pytest.raises(
+            FormatError, match=r"train\.h5 (is damaged|has cache v|is an HDF5 file)"
+        ):
+            open_cache(path)
+
+    def test_the_place_of_photographs_may_be_renewed_and_older_files_have_no_seal(
+        self, tmp_path: Path
+    ) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        with h5py.File(path, "r+") as file:
+            file.attrs["data_root"] = "/elsewhere"
+        assert open_cache(path).data_root == Path("/elsewhere")
+        with h5py.File(path, "r+") as file:
+            del file.attrs["seal"]
+            file["size"][3] = 2
+        assert open_cache(path).header.seal is None
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "train.h5")
+        with pytest.raises(FormatError, match=r"train\.h5 cannot be opened: it is no regular file"):
+            open_cache(tmp_path / "train.h5")
 
     def test_two_layers_are_found_by_their_slices(self, tmp_path: Path) -> None:
         cache = open_cache(small_cache(tmp_path / "train.h5"))

@@ -7,9 +7,20 @@ import json
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cache.errors import FormatError, LabelError
-from cache.types import ExtractorSpec, Scale, Status, canonical_json
+from cache.types import (
+    ExtractorSpec,
+    Scale,
+    SplitRule,
+    Status,
+    canonical_json,
+    decimal_number,
+    decimal_of,
+    decimal_text,
+)
 from tests.helpers import make_spec
 
 
@@ -27,9 +38,19 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
     assert canonical_json({"a": "ä", "b": [1, 2]}) == '{"a":"ä","b":[1,2]}'
 
 
-@pytest.mark.parametrize(("lo", "hi"), [(1, 1), (2, 1), (float("nan"), 1), (0, float("inf"))])
+@pytest.mark.parametrize(
+    ("lo", "hi"),
+    [
+        *((1, 1), (2, 1), (float("nan"), 1), (0, float("nan")), (0, float("inf"))),
+        # Numbers whose squares float64 does not hold.
+        *((0, 1e308), (-1e200, 1), (0, 1e-300), (1e9, 2e9)),
+    ],
+)
 def test_a_scale_needs_finite_bounds_in_order(lo: float, hi: float) -> None:
-    with pytest.raises(LabelError, match=r"A scale needs finite bounds lo < hi; got .* and"):
+    with pytest.raises(
+        LabelError,
+        match=r"A scale needs finite bounds lo < hi, from -1e\+09 to 1e\+09 .*; got .* and",
+    ):
         Scale(lo, hi)
 
 
@@ -37,6 +58,53 @@ def test_beautiful_begins_at_the_middle_of_a_scale_and_at_5_on_that_of_ava() -> 
     scales = [Scale(1, 7), Scale(0, 1), Scale(1, 10), Scale(0, 10)]
     assert [scale.usual_threshold for scale in scales] == ["4", "0.5", "5", "5"]
     assert Scale(1, 4).usual_threshold == "2.5"
+    assert Scale(0, 1234567).usual_threshold == "617283.5"
+    assert Scale(0.1, 0.2).usual_threshold == "0.15"
+    assert Scale(-1, 1).usual_threshold == "0"
+    assert Scale(-1e9, 1e9 - 1).usual_threshold == "-0.5"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        *(("5", "5"), ("5.50", "5.5"), ("05", "5"), ("5.", "5"), ("50e-1", "5"), ("+5", "5")),
+        *(("1", "1"), ("9.99", "9.99"), (".5e1", "5"), ("100", "100")),
+        ("2.2092391304347827", "2.2092391304347827"),
+        (
+            "2.2092391304347826086956521739130434782609",
+            "2.2092391304347826086956521739130434782609",
+        ),
+    ],
+)
+def test_a_threshold_has_one_text_with_all_its_digits(text: str, plain: str) -> None:
+    assert Scale(1, 101).threshold(text) == plain
+
+
+def test_a_threshold_near_zero_is_kept() -> None:
+    assert Scale(0, 1).threshold("-0") == Scale(0, 1).threshold("0.00") == "0"
+    assert Scale(0, 1).threshold("1e-300") == "0." + "0" * 299 + "1"
+    assert Scale(0.1, 0.7).threshold("0.1") == "0.1"
+
+
+NO_NUMBERS = ["", " ", "five", "nan", "sNaN", "inf", "-inf", "5_0", " 5 ", "5 ", "5\n", "5,0"]
+NO_NUMBERS += ["５", "٥", "²", "0x5", "1/2", "5e", "5.5.", "--5", "1e9999", "1e999", "1e-999"]
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, "5" * 5000, "0." + "0" * 500 + "1"])
+def test_what_is_no_decimal_number_in_plain_digits_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a decimal number in plain digits, such as 5"):
+        decimal_number(text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_that_python_prints_is_read_exactly(value: float) -> None:
+    assert float(decimal_number(repr(value))) == float(decimal_text(decimal_of(value))) == value
+
+
+@pytest.mark.parametrize("text", ["0.99", "-3", "5", "1e300", "5.0000000000000000000000001"])
+def test_a_threshold_outside_its_scale_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"it lies outside the scale 1\.\.5"):
+        Scale(1, 5).threshold(text)
 
 
 class TestExtractorSpec:
@@ -91,7 +159,13 @@ class TestExtractorSpec:
             spec.layer_slice("middle")
 
     @pytest.mark.parametrize(
-        "layers", [(("a", 1, 3),), (("a", 0, 3), ("b", 4, 5)), (("a", 0, 3), ("b", 2, 5))]
+        "layers",
+        [
+            (("a", 1, 3),),
+            (("a", 0, 3), ("b", 4, 5)),
+            (("a", 0, 3), ("b", 2, 5)),
+            (("a", 0, -3), ("b", -3, 5)),
+        ],
     )
     def test_slices_must_cover_the_vector(self, layers: tuple[tuple[str, int, int], ...]) -> None:
         with pytest.raises(FormatError, match="slices leave gaps or overlap"):
@@ -102,6 +176,20 @@ class TestExtractorSpec:
             replace(make_spec(), views=())
         with pytest.raises(FormatError, match="at least one view and one layer"):
             replace(make_spec(), layers=())
+
+    @pytest.mark.parametrize(
+        ("field", "value", "words"),
+        [
+            ("backbone", 7, "An extractor's backbone is text, not 7"),
+            ("views", ("center", None), "An extractor's view 1 is text, not None"),
+            ("dtype", ["float16"], r"An extractor's dtype is text, not \['float16'\]"),
+            ("crop", (224,), r"An extractor's crop is two numbers above 0, not \(224,\)"),
+            ("resize", (0, True), r"An extractor's resize is two numbers above 0, not \(0, True\)"),
+        ],
+    )
+    def test_a_field_of_another_kind_is_named(self, field: str, value: object, words: str) -> None:
+        with pytest.raises(FormatError, match=words):
+            replace(make_spec(), **{field: value})
 
     def test_features_are_halves_or_floats(self) -> None:
         with pytest.raises(FormatError, match="stored as float16 or float32, not float64"):
@@ -116,3 +204,14 @@ class TestExtractorSpec:
     def test_it_cannot_be_changed(self) -> None:
         with pytest.raises(FrozenInstanceError):
             make_spec().crop = (1, 1)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("split", ["train"]), ("seed", "7"), ("limit", True), ("kind", "hash")]
+)
+def test_a_rule_of_a_split_with_a_field_of_another_kind_is_refused(
+    field: str, value: object
+) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    with pytest.raises(FormatError, match=f"The {field} of a split's rule cannot be "):
+        replace(rule, **{field: value})

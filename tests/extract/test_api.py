@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from cache.errors import EngineError, MismatchError
 from cache.types import ExtractorSpec
-from extract.api import open_extractor, open_map_extractor, views_of
+from extract.api import open_extractor, open_map_extractor, photographs, views_of
 from extract.images.views import views
 from tests.cheap import Opener, make_weights, save_photographs
 from tests.wheel import needs_wheel, wheel_spec
@@ -113,3 +116,46 @@ def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -
             "left": unlike[:, :3].sum() > unlike[:, 4:].sum(),
         }
         assert halves == {"top": "top" in corner, "left": "left" in corner}
+
+
+# --- what is a photograph ------------------------------------------------------------------------
+
+
+def test_paths_of_any_kind_and_images_are_photographs_and_one_alone_is_one(tmp_path: Path) -> None:
+    image = Image.new("RGB", (2, 2))
+    (tmp_path / "a.jpg").touch()
+    (entry,) = os.scandir(tmp_path)
+    for one in ("a.jpg", Path("a.jpg"), image):
+        expected = [Path(one) if isinstance(one, str) else one]
+        assert list(photographs(one)) == list(photographs([one])) == expected
+    assert list(photographs(entry)) == [tmp_path / "a.jpg"]
+    assert list(photographs(np.array(["a.jpg", "b.jpg"]))) == [Path("a.jpg"), Path("b.jpg")]
+    column = pd.Series(["a.jpg", image], index=[7, 7])
+    assert list(photographs(column)) == [Path("a.jpg"), image]
+    assert list(photographs(iter([image, image]))) == [image, image]
+    assert list(photographs([])) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), r"Photograph 0 is numpy.ndarray \(4, 5, 3\) uint8; "),
+        ([np.zeros((4, 5), np.float32)], r"Photograph 0 is numpy.ndarray \(4, 5\) float32; "),
+        (["a.jpg", None], "Photograph 1 is NoneType; "),
+        (["a.jpg", b"a.jpg"], "Photograph 1 is bytes; "),
+        (b"\xff\xd8\xff", "Photograph 0 is bytes; "),
+        ([["a.jpg"]], "Photograph 0 is list; "),
+        ([float("nan")], "Photograph 0 is float; "),
+        ([io.BytesIO()], "Photograph 0 is _io.BytesIO; "),
+        ({"a.jpg": 1}, "Photograph 0 is dict; "),
+        (pd.DataFrame({"path": ["a.jpg"]}), r"Photograph 0 is pandas.*DataFrame \(1, 1\); "),
+    ],
+)
+def test_anything_else_is_an_error_that_says_what_is_taken(sources: object, said: str) -> None:
+    words = (
+        r"expected a path \(str or Path\) or a PIL image\. Make one of an array with "
+        r"PIL\.Image\.fromarray, of bytes or an open file with PIL\.Image\.open; of a table give "
+        r"the column of paths\."
+    )
+    with pytest.raises(TypeError, match=f"^{said}{words}$"):
+        list(photographs(sources))

@@ -247,3 +247,24 @@ def test_max_pixels_is_obeyed(folder: Path) -> None:
 def test_a_threshold_is_stored(folder: Path) -> None:
     assert in_process(folder, "--threshold", "2.50") == 0
     assert open_cache(folder / "features" / "train.h5").threshold == "2.5"
+
+
+def test_folders_of_any_bytes_and_names_in_any_locale_are_extracted(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    make_folder(folder, 3)
+    (folder / "images" / "2.jpg").rename(folder / "images" / "é.jpg")
+    labels = (folder / "labels.csv").read_text().replace("2.jpg", "é.jpg")
+    (folder / "labels.csv").write_text(labels, encoding="utf-8")
+    out = tmp_path / os.fsdecode(b"out\xff")
+    arguments = ["--split", "train", "--data", folder, "--out", out, "--weights"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cheap", *map(str, [*arguments, make_weights(tmp_path)])],
+        env=os.environ | ascii_only,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(os.fsencode(tmp_path) + rb"/out\xff/train.h5: 3 photographs; 3")
+    cache = open_cache(out / "train.h5")
+    assert sorted(cache.labels.path.tolist()) == ["images/0.jpg", "images/1.jpg", "images/é.jpg"]
+    assert cache.data_root == folder

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -211,3 +214,58 @@ def test_a_part_of_a_batch_gives_what_a_whole_one_gives() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3), np.uint8)
     engine = CheapEngine()
     np.testing.assert_array_equal(full_batch(engine, pixels[:5]), full_batch(engine, pixels)[:5])
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+from cache import console
+from extract import stream as pipeline
+from extract.images.views import views
+from tests.cheap import CheapEngine
+def endless(*_):
+    print("decoding", flush=True)
+    time.sleep(60)
+pipeline.read_photograph = endless
+cutting = pipeline.Cutting(views("center"), 2)
+paths = [Path("a.jpg")] * 200
+sys.exit(console.run("extract", lambda: len(list(
+    pipeline.stream(paths, cutting, CheapEngine(), pipeline.Account())))))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_ctrl_c_waits_for_no_photograph_that_is_being_decoded(
+    number: signal.Signals, code: int, words: str
+) -> None:
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "decoding\n"
+        start = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert time.monotonic() - start < 5
+    assert process.returncode == code
+    assert said.startswith(f"extract: {words}. ")
+
+
+def test_a_photograph_that_takes_long_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photographs(tmp_path, range(2))
+    paths = [tmp_path / "images" / f"{number}.jpg" for number in range(2)]
+    real = pipeline.read_photograph
+
+    def slow(source: Path, *arguments: object) -> Photograph:
+        time.sleep(0.5 if source == paths[1] else 0)
+        return real(source, *arguments)
+
+    monkeypatch.setattr(pipeline, "read_photograph", slow)
+    monkeypatch.setattr(pipeline, "REMARK_SECONDS", 0.1)
+    (result,) = stream(paths, CENTER, CheapEngine(), Account())
+    assert len(result.features) == 2
+    assert capsys.readouterr().err == f"{paths[1]}: still being read after 0 s ...\n"

@@ -7,7 +7,6 @@ Owns fitting and predicting; the networks are in `heads.models.neural.network`, 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,17 @@ from heads.data.features import FeatureRows, mean_of_views
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError
-from heads.models.base import Answers, History, State, Values, need_photographs
+from heads.models.base import Answers, Arrays, History, State, Values, need_photographs
 from heads.models.calibration import calibrate, platt_probability
 from heads.models.neural.epochs import for_this_machine
 from heads.models.neural.inputs import spans
-from heads.models.neural.network import Network, forward, load_model, model_state, whole_model
+from heads.models.neural.network import (
+    Network,
+    forward,
+    model_state,
+    rebuilt_model,
+    whole_model,
+)
 from heads.models.neural.settings import NetworkSettings
 from heads.models.neural.tasks import BeautifulTask, StretchedTask, Task
 from heads.models.neural.training import prepared, train
@@ -133,21 +138,17 @@ class NeuralHead:
         }
         return model_state(self.model_), values
 
-    def save_model(self, path: Path) -> None:
-        """Write the Keras model, from raw features to outputs."""
-        self.model_.save(path)
-
     @classmethod
-    def load_model(
-        cls, task: type[Task], settings: NetworkSettings, path: Path, values: Values
+    def from_state(
+        cls, task: type[Task], settings: NetworkSettings, arrays: Arrays, values: Values
     ) -> NeuralHead:
-        """Rebuild a trained head from a saved model and the values of `state`.
+        """Rebuild a trained head from `state`.
 
         Raises:
-            RunError: the file is missing or no Keras model.
+            ValueError, KeyError: the arrays do not fit the settings.
         """
         head = cls(task, settings)
-        head.model_ = load_model(path)
+        head.model_ = rebuilt_model(arrays, settings, task.activation)
         head.task_ = task(**values["task"])
         # The log-odds of earlier versions were not calibrated.
         a, b = values["platt"] or (1.0, 0.0)

@@ -1,23 +1,27 @@
-"""The small networks behind the neural heads: building, saving and running them, and their losses.
+"""The small networks behind the neural heads: building and running them, and their losses.
 
-A whole model is made of Keras' own layers only, so that once saved it loads in safe mode. Owns the
+A whole model is kept as plain arrays, and made anew from them and the settings. Owns the
 network from features to outputs, not what the outputs mean; must not import scikit-learn.
 """
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from cache.frameworks import refuse_forked
 from heads.data.features import Float32Array, signed_root
-from heads.errors import RunError
+from heads.models.base import Arrays
 from heads.models.neural.dropout import Dropout, dropouts
 from heads.models.neural.inputs import Standardiser
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
@@ -218,7 +222,12 @@ def _by_depth(members: Sequence[Sequence[Float32Array]]) -> list[list[Float32Arr
 
 
 def forward(model: Any, inputs: Float32Array) -> Float32Array:
-    """Return a model's outputs (n, width) for inputs (n, D), without dropout."""
+    """Return a model's outputs (n, width) for inputs (n, D), without dropout.
+
+    Raises:
+        EngineError: this process was forked from one that uses a framework.
+    """
+    refuse_forked()
     outputs: Float32Array = ops.convert_to_numpy(model(ops.convert_to_tensor(inputs)))
     return outputs
 
@@ -228,15 +237,46 @@ def model_state(model: Any) -> dict[str, npt.NDArray[Any]]:
     return {f"weight_{i}": np.array(w) for i, w in enumerate(model.get_weights())}
 
 
-def load_model(path: Path) -> Any:
-    """Read a .keras file in safe mode: no code is run from it.
+def rebuilt_model(arrays: Arrays, settings: NetworkSettings, activation: str) -> Any:
+    """Return the whole model of `model_state`, made anew from what its settings say.
 
     Raises:
-        RunError: the file is missing or no Keras model.
+        ValueError, KeyError: they do not fit.
     """
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(
-            f"{path} cannot be loaded as a Keras model: {error} Train the head again."
-        ) from error
+    weights = [arrays[f"weight_{i}"] for i in range(len(arrays))]
+    depth = len(settings.hidden) + 1
+    n_members, left = divmod(len(weights), 2 * depth)
+    if left or not n_members:
+        raise ValueError(f"{len(weights)} arrays of weights for networks of {depth} layers")
+    members = [
+        [weights[2 * (n_members * i + m) + part] for i in range(depth) for part in (0, 1)]
+        for m in range(n_members)
+    ]
+    activations = ["relu"] * (depth - 1) + [activation]
+    return _assembled(settings.transform == "root", activations, members)
+
+
+def weights_of_keras_file(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return what `model_state` returned for the model.keras of a run of an earlier version.
+
+    Its layers' descriptions are not looked at: in them code can hide, Keras' safe mode or not.
+
+    Raises:
+        ValueError, KeyError, OSError, BadZipFile: it is damaged, or no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("model.weights.h5").compress_type != zipfile.ZIP_STORED:
+            raise ValueError("model.weights.h5 is compressed, which Keras does not do")
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content, "r") as file:
+        layers = [f"layers/dense_{i}" if i else "layers/dense" for i in range(len(file["layers"]))]
+        parts = [f"{layer}/vars/{part}" for layer in layers if layer in file for part in "01"]
+        return {f"weight_{i}": _plain_array(file, part) for i, part in enumerate(parts)}
+
+
+def _plain_array(file: h5py.File, name: str) -> npt.NDArray[Any]:
+    place, _, last = name.rpartition("/")
+    link = file[place].get(last, getlink=True)
+    if not isinstance(link, h5py.HardLink) or file[name].external or file[name].is_virtual:
+        raise ValueError(f"{name} leads to another place")
+    return np.asarray(file[name][:])

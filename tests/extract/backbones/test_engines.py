@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -232,7 +234,7 @@ def test_a_model_is_converted_once(
 ) -> None:
     folder = user_cache / "aesthetic-heads" / "openvino"
     names = sorted(path.name for path in folder.iterdir())
-    assert [name.rpartition(".")[2] for name in names] == ["bin", "xml"]
+    assert [name.rpartition(".")[2] for name in names] == ["bin", "sha256", "xml"]
     assert names[0].startswith("mobilenet_v2_1.0_224_top_")
     monkeypatch.setattr(engines, "_convert", lambda *_: pytest.fail("converted again"))
     again = OpenVinoEngine(EngineSettings(cores=1), wheel)
@@ -247,26 +249,70 @@ def test_other_weights_are_converted_anew(
 ) -> None:
     pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
     converted = []
-    monkeypatch.setattr(engines, "_convert", lambda _, __, final: converted.append(final))
-    other = replace(wheel, **{field: "other"})
-    assert engines._converted(EngineSettings(), other) == converted[0]
+    monkeypatch.setattr(engines, "_convert", lambda *arguments: converted.append(arguments[2]))
+    engines._converted(EngineSettings(), replace(wheel, **{field: "other"}))
+    assert len(converted) == 1
     assert not converted[0].exists()
 
 
-def test_half_a_conversion_does_not_count(
+def halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def one_bit_changed(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "halved": halved,
+    "empty": lambda path: path.write_bytes(b""),
+    "one bit": one_bit_changed,
+    "another model's": lambda path: path.write_bytes(path.read_bytes()[::-1]),
+    "gone": Path.unlink,
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("suffix", engines.CONVERTED_SUFFIXES)
+def test_a_damaged_converted_model_is_not_used_and_converted_anew(
     openvino_engine: OpenVinoEngine,
     wheel: Weights,
     user_cache: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    suffix: str,
+    damage: str,
 ) -> None:
-    (binary,) = (user_cache / "aesthetic-heads" / "openvino").glob("*.bin")
-    converted = []
-    monkeypatch.setattr(engines, "_convert", lambda _, __, final: converted.append(final))
-    hidden = binary.with_suffix(".hidden")
-    binary.rename(hidden)
-    engines._converted(EngineSettings(), wheel)
-    hidden.rename(binary)
-    assert converted == [binary.with_suffix(".xml")]
+    shutil.copytree(user_cache, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sound = engines._converted(EngineSettings(), wheel)
+    assert capsys.readouterr().err == ""
+    (graph,) = (tmp_path / "aesthetic-heads" / "openvino").glob("*.xml")
+    DAMAGES[damage](graph.with_suffix(suffix))
+    monkeypatch.setattr(engines, "_convert", lambda *_: sound)
+    assert engines._converted(EngineSettings(), wheel) == sound
+    said = capsys.readouterr().err
+    if (damage, suffix) != ("gone", ".xml"):
+        assert said.startswith(f"The converted model {graph} ")
+        assert said.endswith("; it is converted anew.\n")
+        reasons = ("is not what its checksums say", "cannot be read (")
+        assert any(reason in said for reason in reasons)
+
+
+def test_a_model_that_is_converted_anew_gives_the_same_features(
+    openvino_engine: OpenVinoEngine, wheel: Weights, user_cache: Path
+) -> None:
+    (constants,) = (user_cache / "aesthetic-heads" / "openvino").glob("*.bin")
+    one_bit_changed(constants)
+    batch = pictures(16)
+    expected = openvino_engine.features(batch)
+    for _ in range(2):  # converted anew, then kept
+        again = OpenVinoEngine(EngineSettings(cores=2), wheel)
+        np.testing.assert_array_equal(again.features(batch), expected)
 
 
 def test_a_user_cache_that_cannot_be_written_is_an_error(
@@ -281,6 +327,34 @@ def test_a_user_cache_that_cannot_be_written_is_an_error(
         f"OpenVINO's converted model cannot be kept in {tmp_path}/file/aesthetic-heads/openvino "
         "(Not a directory). Set XDG_CACHE_HOME to a folder that can be written, or choose "
         "--engine keras."
+    )
+
+
+def test_a_disk_too_small_for_the_converted_model_is_an_error(
+    wheel: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(EngineError, match=r"converted model cannot be kept in .*Set XDG_CACHE"):
+            OpenVinoEngine(EngineSettings(), wheel)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "aesthetic-heads" / "openvino").iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told(wheel: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(EngineError) as caught:
+        OpenVinoEngine(EngineSettings(), wheel)
+    assert str(caught.value) == (
+        "OpenVINO's converted model cannot be kept: this user has no home folder. Set "
+        "XDG_CACHE_HOME to a folder that can be written, or choose --engine keras."
     )
 
 

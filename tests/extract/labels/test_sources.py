@@ -48,7 +48,10 @@ def test_bad_rows_are_noted_when_labels_are_read(
 ) -> None:
     (tmp_path / "labels.csv").write_text("file,r1,r2\na.jpg,1,1\nb.jpg,0,0\n")
     assert len(read_labels(tmp_path)) == 1
-    assert capsys.readouterr().err == "labels.csv: 1 bad row passed over (line 3: no votes).\n"
+    assert (
+        capsys.readouterr().err
+        == "labels.csv: 1 bad row passed over (line 3: no votes, expected 1 to 999999999).\n"
+    )
 
 
 def test_the_real_set_is_read(oasis: Path) -> None:
@@ -57,3 +60,11 @@ def test_the_real_set_is_read(oasis: Path) -> None:
     assert labels.bad.count == 0
     assert not file_facts(oasis, labels.table.path).missing.any()
     assert len(set(labels.table.group.tolist())) < 519
+
+
+def test_what_people_should_know_of_the_labels_is_noted_when_they_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.csv").write_text("file,r1,r2,camera\na.jpg,1,1,x\n")
+    read_labels(tmp_path)
+    assert capsys.readouterr().err == "labels.csv: columns that are not used: 'camera'.\n"

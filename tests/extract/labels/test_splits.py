@@ -144,7 +144,8 @@ def test_a_split_column_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("val", "test"), [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (0.9, 0.2), (1.0, None)]
+    ("val", "test"),
+    [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (0.9, 0.2), (1.0, None), (float("nan"), 0.2)],
 )
 def test_fractions_that_leave_nothing_are_refused(val: float, test: float | None) -> None:
     with pytest.raises(LabelError, match=r"--val-fraction .* and --test-fraction .* leave some"):
@@ -311,15 +312,20 @@ def test_the_threshold_is_as_set_or_the_default_of_the_scale(
     assert threshold_text(Scale(1, levels), settings) == expected
 
 
-@pytest.mark.parametrize("text", ["five", "nan", "inf", "sNaN", "5,5"])
+@pytest.mark.parametrize("text", ["five", "nan", "inf", "sNaN", "5,5", "", "5_0"])
 def test_a_threshold_that_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(LabelError, match=f"--threshold '{text}' is not a number"):
+    with pytest.raises(
+        LabelError,
+        match=f"--threshold '{text}': expected a decimal number in plain digits, such as 5",
+    ):
         threshold_text(Scale(1, 5), SplitSettings(threshold=text))
 
 
 @pytest.mark.parametrize("text", ["0.99", "5", "-3"])
 def test_a_threshold_outside_the_scale_is_refused(text: str) -> None:
-    with pytest.raises(LabelError, match=rf"--threshold {text} lies outside the scale 1\.\.5"):
+    with pytest.raises(
+        LabelError, match=rf"--threshold '{text}': it lies outside the scale 1\.\.5"
+    ):
         threshold_text(Scale(1, 5), SplitSettings(threshold=text))
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,10 @@ import pytest
 from cache.errors import EngineError
 from cache.store import open_cache, partial_path
 from cache.types import Status
-from extract.run.cluster import extract_on_dask
-from tests.cheap import make_folder, settings_for
+from extract.run.cluster import _merged, extract_on_dask
+from extract.run.extract import extract
+from extract.run.settings import Shard
+from tests.cheap import Opener, make_folder, settings_for
 from tests.helpers import assert_same_cache
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
@@ -118,6 +120,24 @@ def _wait_for_half_a_shard(folder: Path) -> None:
                     return
         time.sleep(0.01)
     pytest.fail("no shard was ever half done")
+
+
+def test_shards_of_which_one_is_not_finished_stay_as_they_are(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data", 8)
+    with (data / "labels.csv").open("a") as file:
+        file.write("away/9.jpg,train,1,2,3,4,5\n")
+    settings = settings_for(tmp_path)
+    shards = [replace(settings, shard=Shard(number, 3)) for number in (1, 2, 3)]
+    parts = [extract(shard, Opener())[0] for shard in shards]
+    whole = _merged(settings, "train", parts, 1.0, ["something is away"])
+    assert (whole.finished, whole.ok, whole.problems) == (False, 8, ["something is away"])
+    assert not whole.path.exists()
+    assert [part.path.exists() for part in parts] == [part.finished for part in parts]
+    (data / "away").mkdir()
+    (data / "images" / "7.jpg").rename(data / "away" / "9.jpg")
+    parts = [extract(shard, Opener())[0] for shard in shards]
+    whole = _merged(settings, "train", parts, 1.0, [])
+    assert (whole.finished, whole.ok, whole.missing) == (True, 8, 1)
 
 
 def test_a_scheduler_that_is_not_there_is_named(

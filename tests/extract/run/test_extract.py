@@ -17,9 +17,9 @@ from cache.errors import (
     StorageError,
 )
 from cache.files import exclusive
+from cache.inplace import InPlace
 from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
-from cache.schema import set_in_place
 from cache.store import open_cache, partial_path
 from cache.types import Status
 from cache.verify import verify
@@ -518,9 +518,9 @@ def test_a_bug_in_an_engine_keeps_its_own_error(settings: Settings) -> None:
 
 def test_a_file_marked_incomplete_is_gone_on_with(settings: Settings) -> None:
     path = do(settings).path
-    with h5py.File(path, "r+") as file:
-        file["status"][10:20] = Status.PENDING
-        set_in_place(file, "complete", 0)
+    with InPlace(path) as file:
+        file.write("status", 10, np.full(10, Status.PENDING))
+        file.set("complete", 0)
     path.rename(partial_path(path))
     assert counts(do(settings)) == (N, 0, 0, 10)
     assert_as_if_made_at_once(settings)

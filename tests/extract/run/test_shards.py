@@ -53,7 +53,7 @@ def test_shards_without_the_kind_of_their_split_merge_to_the_same_file(settings:
     whole = extract(settings, Opener())[0].path
     parts = extract_shards(settings, 2)
     with h5py.File(parts[0], "r+") as file:
-        del file.attrs["split_kind"]
+        del file.attrs["split_kind"], file.attrs["seal"]
     merged = merge(settings.out.parent / "merged" / "train.h5", parts)
     assert_same_cache(whole, merged.path)
     assert merged.split_rule.kind is SplitKind.COLUMN
@@ -62,7 +62,7 @@ def test_shards_without_the_kind_of_their_split_merge_to_the_same_file(settings:
 def test_an_upgrade_extracts_nothing_again(settings: Settings) -> None:
     path = extract(settings, Opener())[0].path
     with h5py.File(path, "r+") as file:
-        del file.attrs["split_kind"]
+        del file.attrs["split_kind"], file.attrs["seal"]
     opener = Opener()
     assert extract(settings, opener)[0].extracted == 0
     assert opener.engine is None
@@ -83,6 +83,14 @@ def test_a_shard_takes_what_the_whole_split_already_holds(settings: Settings) ->
     ]
     # 30 good ones and perhaps the unreadable one are known; the others are to be done.
     assert N - 1 - 31 <= sum(extracted) <= N - 1 - 30
+
+
+def test_shards_merge_after_labels_of_one_of_them_changed(settings: Settings) -> None:
+    extract_shards(settings, 2)
+    labels = settings.data / "labels.csv"
+    labels.write_text(labels.read_text().replace("\n0.jpg,train,", "\n0.jpg,train,9"))
+    merged = merge(settings.out / "merged.h5", extract_shards(settings, 2))
+    assert_same_cache(extract(settings, Opener())[0].path, merged.path)
 
 
 def test_more_shards_than_photographs_are_refused(settings: Settings) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,10 @@ def test_the_command_draws_beside_what_it_says(
     words = ["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]
     assert main(words) == 0
     assert "Exact: the score before it is clipped" in capsys.readouterr().out
+    odd = tmp_path / os.fsdecode(b"caf\xe9\x1b.jpg")
+    shutil.copy(studio.path(1), odd)
+    assert main([*words[:2], str(odd), "--out", str(odd.with_suffix(".png"))]) == 0
+    assert r"caf\xe9\x1b.jpg: score" in capsys.readouterr().out
     with Image.open(out) as image:
         assert image.format == "PNG"
     assert main([*words, "--json"]) == 0

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from heads.cli.export import _words
 from heads.cli.main import main
+from heads.export.check import Checked
 from tests.heads.export.exported import loaded
 from tests.heads.studio import save_pictures
 from tests.wheel import needs_wheel
@@ -25,3 +27,19 @@ def test_the_command_says_how_far_the_export_is_from_the_run(
     values = json.loads(capsys.readouterr().out)
     assert values["photographs"] == 2
     assert values["score_difference"] <= values["allowed"]
+
+
+def test_what_had_to_be_prepared_and_what_is_refused_is_said() -> None:
+    counts = {"rotated": 3, "transparent": 1}
+    inputs = {"pixels_u8": 16, "image_bytes": 14}
+    done = Checked(Path("served/1"), 28_300_000, 16, counts, inputs, 0.0018, 0.0006, 0.12)
+    assert _words(done).splitlines() == [
+        "served/1: 28.3 MB. Checked on 16 photographs (3 rotated, 1 transparent): scores differ by "
+        "at most 0.0018 from the run's (allowed 0.12), probabilities by at most 0.0006.",
+        "pixels_u8 is upright RGB, alpha on white: 4 of the 16 photographs had to be made so, as "
+        "docs/scoring-and-export.md shows.",
+        "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: 14 of the "
+        "16 were checked so; it refuses the others.",
+    ]
+    plain = Checked(Path("m.keras"), 1_000_000, 2, {}, {"pixels_u8": 2}, 0.1, 0.1, 0.12)
+    assert len(_words(plain).splitlines()) == 1

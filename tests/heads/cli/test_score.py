@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,70 @@ def test_items_are_printed_with_their_best_picture(
     for folder, path in best.items():
         scores = [float(row["score"]) for row in rows if row["group"] == folder]
         assert float(next(r["score"] for r in rows if r["path"] == path)) == max(scores)
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_names_of_any_bytes_are_exact_in_csv_and_json_and_escaped_for_people(
+    studio: Studio, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    names = [b"=1+1.jpg", b"caf\xe9.jpg", b"esc\x1b[31m.jpg", b"two\nlines.jpg"]
+    for number, name in enumerate(names):
+        shutil.copy(studio.path(number), tmp_path / os.fsdecode(name))
+    words = ["score", str(studio.run()), str(tmp_path), "--weights", studio.weights]
+    kept, page = tmp_path / os.fsdecode(b"kept\xff"), tmp_path / "a.html"
+    for _ in range(2):
+        assert main([*words, "--format", "csv", "--cache", str(kept)]) == 0
+        (tmp_path / "scores.csv").write_bytes(capsysbinary.readouterr().out)
+        text = (tmp_path / "scores.csv").read_text(errors="surrogateescape")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        assert [os.fsencode(Path(row["path"]).name) for row in rows] == names
+    (tmp_path / os.fsdecode(names.pop())).unlink()
+    assert main([*words, "--format", "csv"]) == 0  # a list has no name of two lines
+    (tmp_path / "scores.csv").write_bytes(capsysbinary.readouterr().out)
+    listed = [*words[:2], str(tmp_path / "scores.csv"), *words[3:]]
+    assert main([*listed, "--format", "jsonl"]) == 0
+    lines = capsysbinary.readouterr().out.decode("ascii").splitlines()
+    assert [os.fsencode(Path(json.loads(line)["path"]).name) for line in lines] == names
+    assert main([*words, "--gallery", str(page)]) == 0
+    shown = capsysbinary.readouterr().out.decode("ascii")
+    for text in ("=1+1.jpg", r"caf\xe9.jpg", r"esc\x1b[31m.jpg"):
+        assert f"/{text}" in shown
+    assert r'href="caf%E9.jpg"' in page.read_text()
+    assert r">caf\xe9.jpg<" in page.read_text()
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_each_bad_name_is_told_and_the_others_are_scored(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pictures(tmp_path, [1])
+    many = " ".join([str(tmp_path / "1.jpg")] * 40)
+    bad = ["", many, str(tmp_path / "gone.csv"), str(tmp_path / "gone\x1b.jpg")]
+    words = ["score", str(studio.run()), *bad, str(tmp_path / "1.jpg")]
+    assert main([*words, "--weights", studio.weights]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].endswith("1.jpg")
+    for said in (
+        "An empty name",
+        "40 of the 40 words in it are files",
+        "gone.csv cannot be read",
+        r"gone\x1b.jpg: no such file",
+        "1 photographs scored; 2 could not be read.",
+    ):
+        assert said in err
+    assert main(["score", str(studio.run()), "", "--weights", studio.weights]) == 1
+    assert "There is no photograph in . An empty name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_files_are_written_before_a_table_that_nobody_reads(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_pictures(tmp_path, [1])
+    page = tmp_path / "a.html"
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdout", full)
+        words = ["score", str(studio.run()), str(tmp_path), "--gallery", str(page)]
+        assert main([*words, "--weights", studio.weights]) == 1
+        monkeypatch.undo()
+    assert "1 photograph" in page.read_text()

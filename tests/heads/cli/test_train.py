@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,7 +88,33 @@ def test_a_config_repeated_on_other_features_says_that_it_gives_other_numbers(
     assert "numbers: the extractor, train, val are not" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("settings", [{"lr": "3e-4"}, {"hidden": 256}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"head": ["emd"]}, {"seed": "1"}, {"seed": -1}, {"limit": 0.5}, {"features_dir": 3}),
+        *({"settings": [1]}, {"splits": ["train"]}, {"splits": {"train": 3}}),
+    ],
+)
+def test_a_config_with_values_of_the_wrong_kind_is_refused(
+    planted: Path, tmp_path: Path, values: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"head": "ridge", "features_dir": str(planted)} | values))
+    assert heads("train", "--config", file, "--out", tmp_path) == 1
+    (name,) = values
+    assert f"config.json cannot be read: {name} cannot be " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 99_999, '{"seed": NaN}', '{"seed": 1e999}'])
+def test_a_config_that_is_no_proper_json_is_refused(
+    tmp_path: Path, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert heads("train", "--config", tmp_path / "config.json", "--out", tmp_path) == 1
+    assert "config.json cannot be read: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{"lr": "3e-4"}, {"hidden": 256}, {"epochs": 1.5}])
 def test_a_setting_of_the_wrong_kind_is_named(
     planted: Path, tmp_path: Path, settings: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,3 +158,57 @@ def test_help_explains_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
     text = capfd.readouterr().out
     for word in ("--hidden", "--preset", "(default: 256)", "examples:", "half a minute"):
         assert word in text
+
+
+def test_keras_json_and_the_locale_and_warnings_change_no_number(
+    planted: Path, tmp_path: Path
+) -> None:
+    settings = {"floatx": "float64", "image_data_format": "channels_first", "epsilon": 0.01}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    words = [
+        "compare",
+        "--heads",
+        "binary",
+        "--ensemble",
+        "1",
+        "--limit",
+        "100",
+        "--features",
+        planted,
+        "--out",
+    ]
+    process = {
+        "KERAS_HOME": str(tmp_path),
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONWARNINGS": "error",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "heads", *map(str, [*words, tmp_path / "theirs"])],
+        env=os.environ | process,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "+- is half of the 95 % interval" in done.stdout
+    assert heads(*words, tmp_path / "mine") == 0
+    mine, theirs = (tmp_path / out / "binary" / "predictions.csv" for out in ("mine", "theirs"))
+    assert theirs.read_bytes() == mine.read_bytes()
+
+
+def test_a_backend_that_is_not_there_is_one_line(planted: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("torch"):
+        pytest.skip("torch is installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "heads", "train", "emd", "--features", planted, "--out", tmp_path],
+        env=os.environ | {"KERAS_BACKEND": "torch", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No module named 'torch'" in done.stderr.splitlines()[-1]
+    assert "KERAS_BACKEND" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -22,6 +22,7 @@ from heads.experiments.folds import (
 )
 from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.runs.files import read_config
+from tests.heads.unsealed import unsealed
 
 QUICK = NetworkSettings(hidden=(), epochs=2)
 
@@ -59,7 +60,8 @@ def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
     first, err = run()
     assert "sigmoid: trained 8 times." in err
     folder = tmp_path / "folds-2"
-    files = ["config.json", "metrics.json", "predictions-seed-1.csv", "predictions.csv"]
+    files = ["config.json", "files.json", "metrics.json"]
+    files += ["predictions-seed-1.csv", "predictions.csv"]
     assert sorted(path.name for path in (folder / "sigmoid").iterdir()) == files
     config = json.loads((folder / "sigmoid" / "config.json").read_text())
     assert (config["folds"], config["ways"], config["seeds"], config["limit"]) == (2, 2, 2, 150)
@@ -93,7 +95,7 @@ def test_predictions_of_other_photographs_are_no_folds_of_these(
     given = ["compare", "--folds", "2", "--heads", "ridge"]
     given += ["--features", str(planted), "--out", str(tmp_path)]
     assert main(given) == 0
-    path = tmp_path / "folds-2" / "ridge" / "predictions.csv"
+    path = unsealed(tmp_path / "folds-2" / "ridge") / "predictions.csv"
     header, first, second, *rest = path.read_text().splitlines()
     path.write_text("\n".join([header, second, first, *rest]) + "\n")
     capfd.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +47,29 @@ def loaded(folder: Path, choice: str = "center") -> LoadedRun:
 
 def smooth(number: int, size: tuple[int, int]) -> Image.Image:
     return picture(number).resize(size, Image.Resampling.BICUBIC)
+
+
+def exif(orientation: int, kind: int = 3, order: str = "<") -> bytes:
+    """An EXIF block with two entries, of which the second is the orientation."""
+    mark = b"II" if order == "<" else b"MM"
+    number = "H2x" if kind == 3 else "I"
+    entries = struct.pack(f"{order}HHII", 0x010F, 2, 4, 0)
+    entries += struct.pack(f"{order}HHI{number}", 0x0112, kind, 1, orientation)
+    return b"Exif\0\0" + mark + struct.pack(f"{order}HIH", 42, 8, 2) + entries + bytes(4)
+
+
+PICTURE = smooth(3, (61, 40))
+GREY = PICTURE.convert("L")
+CLEAR = PICTURE.copy()
+CLEAR.putalpha(Image.linear_gradient("L").resize(PICTURE.size))
+PICTURES = {
+    "alpha.png": CLEAR,
+    "grey-alpha.png": CLEAR.convert("LA"),
+    "palette-alpha.png": CLEAR.quantize(64),
+    "palette.png": PICTURE.quantize(64),
+    "grey.png": GREY,
+    "grey.jpg": GREY,
+    "one-bit.png": PICTURE.convert("1"),
+    "16-bit.png": Image.fromarray(np.asarray(GREY).astype(np.uint16) * 256 + 77),
+    "cmyk.jpg": PICTURE.convert("CMYK"),
+}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cache.errors import EngineError
+from cache.errors import EngineError, StorageError
 from heads.errors import HeadError, RunError
 from heads.export import check as exporting
 from heads.export.check import FORMATS, default_photographs, export
+from heads.export.formats import Sample
 from heads.models.ridge import RidgeHead
 from heads.runs.loaded import load_run
-from tests.heads.export.exported import loaded, trained
+from tests.documents import CHECKOUT, python_blocks, read
+from tests.heads.export.exported import PICTURE, PICTURES, exif, loaded, trained
 from tests.heads.made import planted
 from tests.heads.studio import Studio, save_pictures
 from tests.wheel import needs_wheel
@@ -30,6 +33,21 @@ def test_an_export_averages_the_views_of_its_run(tmp_path: Path) -> None:
     done = export(run, "keras", save_pictures(tmp_path / "photos", range(2)), out)
     assert done.path == out
     assert done.score_difference < 0.01
+
+
+def test_pixels_prepared_as_the_documents_show_are_those_of_the_check(tmp_path: Path) -> None:
+    (shown,) = [
+        block
+        for block in python_blocks(read(CHECKOUT, "docs/scoring-and-export.md"))
+        if "def pixels_u8" in block
+    ]
+    names: dict[str, Any] = {}
+    exec(shown.partition("print(")[0], names)
+    for name, image in PICTURES.items():
+        image.save(tmp_path / name)
+    PICTURE.save(tmp_path / "turned.jpg", exif=exif(6))
+    for path in tmp_path.iterdir():
+        np.testing.assert_array_equal(names["pixels_u8"](path), Sample.of(path).pixels_u8[None])
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -77,7 +95,7 @@ def test_an_export_needs_real_photographs(studio: Studio, tmp_path: Path) -> Non
     rubbish = tmp_path / "rubbish.jpg"
     rubbish.write_text("rubbish")
     run = load_run(studio.run())
-    with pytest.raises(RunError, match=r"no upright JPEG was found among the 0 .* --photos"):
+    with pytest.raises(RunError, match=r"none was found that can be read\. .* --photos"):
         export(run, "keras", [rubbish, tmp_path / "gone.jpg"], None)
     moved = replace(run, config=replace(run.config, features_dir=str(tmp_path)))
     with pytest.raises(RunError, match=r"There is no cache .*test\.h5.* Name some with --photos"):
@@ -88,3 +106,19 @@ def test_by_default_photographs_of_test_are_taken(studio: Studio) -> None:
     found = list(default_photographs(load_run(studio.run())))
     assert len(found) >= 16
     assert {int(path.stem) for path in found} <= set(range(80, 100))
+
+
+def test_tensorflows_own_errors_of_a_disk_are_told_in_words(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    words = r"model\.tflite cannot be written: No space left on device\."
+    with (
+        pytest.raises(StorageError, match=words),
+        exporting._disk_errors(FORMATS["tflite"], tmp_path / "model.tflite"),
+    ):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+    with (
+        pytest.raises(ZeroDivisionError),
+        exporting._disk_errors(FORMATS["tflite"], tmp_path / "model.tflite"),
+    ):
+        raise ZeroDivisionError

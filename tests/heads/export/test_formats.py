@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from heads.export import check as exporting
 from heads.export.check import FORMATS, export
@@ -57,9 +58,27 @@ def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(tmp_pa
         cwd=tmp_path,
     )
     answers = json.loads(done.stdout)
-    expected = run.head.predict(exporting._expected_features(run, [photograph], "wheel"))
+    expected = run.head.predict(exporting._samples(run, [photograph], "wheel")[1])
     np.testing.assert_allclose(answers["score"], expected.score[[0, 0]], atol=0.01)
     np.testing.assert_allclose(answers["distribution"][1], expected.distribution[0], atol=0.01)
+
+
+@needs_wheel
+@pytest.mark.slow
+def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path: Path) -> None:
+    picture, clear = smooth(3, (300, 200)), smooth(4, (300, 200))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    picture.save(tmp_path / "1.jpg", exif=exif)
+    clear.save(tmp_path / "2.png")
+    picture.convert("CMYK").save(tmp_path / "3.jpg")
+    picture.save(tmp_path / "4.webp", exif=exif)
+    photographs = sorted(tmp_path.iterdir())
+    done = export(loaded(tmp_path), "saved-model", photographs, tmp_path / "served")
+    assert done.prepared == {"rotated": 2, "transparent": 1, "of mode CMYK": 1}
+    assert done.inputs == {"pixels_u8": 4, "image_bytes": 3}
+    assert done.score_difference < 0.01
 
 
 @needs_wheel

@@ -16,7 +16,6 @@ from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, measure
 from heads.models.base import Head, LookingHead
 from heads.models.linear import LinearModel
-from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import (
     FLOOR,
     HEADS,
@@ -91,11 +90,10 @@ def reloaded(name: str, head: Head, folder: Path) -> Head:
     """Return a head as it comes back from files."""
     arrays, values = head.state()
     values = json.loads(json.dumps(values))
-    if HEADS[name].neural:
-        head.save_model(folder / "model.keras")
-        return load_neural_head(name, NetworkSettings(), folder / "model.keras", values)
     np.savez(folder / "model.npz", **arrays)
     with np.load(folder / "model.npz", allow_pickle=False) as stored:
+        if HEADS[name].neural:
+            return load_neural_head(name, head.settings, dict(stored), values)
         return HEADS[name].load().from_state(dict(stored), values)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cache.errors import IncompleteCacheError
+from cache.errors import IncompleteCacheError, MismatchError
 from cache.store import open_cache
 from heads.data.splits import load_splits
 from heads.errors import RunError
@@ -18,6 +19,9 @@ from heads.report.data import floor_on_val, read_report
 from heads.report.write import write_report
 from heads.runs.predictions import read_predictions
 from tests.heads.report.finished_runs import ALL_HEADS, PLAN, SIZES, make_features, make_runs
+from tests.heads.unsealed import unsealed
+
+OTHER_VOTES = replace(PLAN, votes=90)
 
 
 def test_known_bootstraps_change_nothing(own: Path) -> None:
@@ -47,7 +51,7 @@ def test_the_floor_on_val_is_the_constant_head_learned_on_train(tmp_path: Path) 
 
 
 def test_runs_on_other_photographs_are_left_out_by_name(own: Path) -> None:
-    path = own / "logistic" / "predictions.csv"
+    path = unsealed(own / "logistic") / "predictions.csv"
     path.write_text(path.read_text().replace("test1,", "elsewhere,"))
     data = read_report(own)
     assert data.left_out == {"logistic": "measured on other photographs"}
@@ -59,14 +63,53 @@ def test_labels_that_changed_since_are_refused(own: Path) -> None:
         if run != "ridge":
             shutil.rmtree(own / run)
     shutil.rmtree(own / "emd")
-    path = own / "ridge" / "predictions.csv"
+    path = unsealed(own / "ridge") / "predictions.csv"
     stored = read_predictions(own / "ridge")
     first = stored.image_id[stored.split == "test"][0]
     lines = path.read_text().splitlines()
     lines = [_flipped(line) if line.startswith(f"{first},") else line for line in lines]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(RunError, match="the features were extracted anew since"):
+    with pytest.raises(
+        RunError, match="calls other photographs beautiful than its labels and the threshold 4 do"
+    ):
         read_report(own)
+
+
+def test_runs_on_another_scale_or_threshold_are_left_out_by_name(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("constant", "ridge"), trained=False)
+    for plan, said in (
+        (replace(PLAN, levels=5), "other labels of these photographs"),
+        (replace(PLAN, threshold="5"), "another threshold of beautiful"),
+    ):
+        features = make_features(tmp_path / said, plan)
+        train("ridge-dist", load_splits(features), runs, overwrite=True)
+        report = read_report(runs)
+        assert {run.name for run in report.runs} == {"constant", "ridge"}
+        assert report.left_out["ridge-dist"].startswith("measured on another ")
+    assert report.left_out == {"ridge-dist": f"measured on {said}"}
+
+
+def test_a_run_whose_test_cache_has_other_votes_since_is_left_out(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    make_features(shutil.copytree(tmp_path, tmp_path / "new", ignore=_everything), OTHER_VOTES)
+    shutil.rmtree(tmp_path / "features")
+    (tmp_path / "new" / "features").rename(tmp_path / "features")
+    words = (
+        "was measured on other labels of these photographs than .*test.h5 holds: that was extracted"
+    )
+    with pytest.raises(RunError, match=words):
+        read_report(runs)
+
+
+def test_caches_under_each_others_names_are_refused(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    shutil.copy(tmp_path / "features" / "train.h5", tmp_path / "features" / "test.h5")
+    with pytest.raises(MismatchError, match="is used as test and holds the split train"):
+        read_report(runs)
+
+
+def _everything(folder: str, names: list[str]) -> list[str]:
+    return names
 
 
 def _flipped(line: str) -> str:
@@ -86,3 +129,20 @@ def test_caches_that_moved_are_found_by_their_option(tmp_path: Path) -> None:
     with pytest.raises(IncompleteCacheError):
         read_report(runs)
     assert len(read_report(runs, moved).labels) == 60
+
+
+def test_predictions_of_fewer_photographs_than_were_measured_are_refused(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    path = unsealed(runs / "ridge") / "predictions.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    words = r"predictions\.csv has 59 photographs of test; metrics\.json measured 60"
+    with pytest.raises(RunError, match=words):
+        read_report(runs)
+
+
+def test_a_remark_that_came_later_is_shown_beside_the_earlier_one(own: Path) -> None:
+    data = read_report(own)
+    assert data.note == "votes are simulated"
+    assert replace(data, note_now="by experts").note == "by experts; votes are simulated"
+    assert replace(data, note_now="").note == "votes are simulated"
+    assert replace(data, note_now="votes are simulated twice").note == "votes are simulated twice"

@@ -29,7 +29,7 @@ def test_the_page_and_the_files_show_every_point(tmp_path: Path) -> None:
     points = [point(0.3, lr=0.1), point(float("nan"), lr=9.0), point(0.2, lr=0.1, l2=1.0)]
     write_sweep(tmp_path / "sweep-emd", "emd", points, points[2])
     page = (tmp_path / "sweep-emd" / "sweep.html").read_text()
-    assert page.count("class=best") == 1
+    assert page.count('<td class="washed best">') == 1
     assert "diverged" in page
     assert not read(page).wrong
     assert sweep_table(points, points[2]).splitlines()[1].endswith("* chosen")
@@ -40,7 +40,7 @@ def test_the_page_and_the_files_show_every_point(tmp_path: Path) -> None:
 
 def test_a_single_point_gets_the_full_colour() -> None:
     (only,) = [point(0.3)]
-    assert 'style="--share:0.60"' in sweep_page("emd", [only], only)
+    assert 'opacity="0.60"' in sweep_page("emd", [only], only)
 
 
 def test_a_curve_is_drawn_for_each_metric_that_the_head_has(tmp_path: Path) -> None:
@@ -49,6 +49,11 @@ def test_a_curve_is_drawn_for_each_metric_that_the_head_has(tmp_path: Path) -> N
     reader = read(page.read_text())
     assert not reader.wrong
     assert reader.words["figcaption"] == ["srcc"]
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    path, _ = write_curve(tmp_path, "ridge", [{**SIZES[0], "run": "=a/ridge"}], {})
+    assert path.read_text().splitlines()[1].endswith(",'=a/ridge")
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

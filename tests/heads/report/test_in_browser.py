@@ -118,12 +118,32 @@ def test_it_can_be_printed_with_what_is_folded(page: Page, report: Path) -> None
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_names_that_would_write_html_are_inert_and_fit(
+def test_texts_that_would_write_html_are_inert_and_fit(
     page: Page, tmp_path: Path, width: int
 ) -> None:
     page.show(width, dark=False)
     page.open(write_report(make_hostile_runs(tmp_path)))
     assert page.console == []
     assert page.value("typeof hit") == "undefined"
+    assert page.value("document.title") != "hit"
     assert page.value("document.images.length") == 0
     assert page.value("document.documentElement.scrollWidth") == width
+
+
+def test_the_policy_stops_a_script_that_got_into_the_page(
+    page: Page, report: Path, tmp_path: Path
+) -> None:
+    text = report.read_text(encoding="utf-8")
+    foreign = "<script>hit = 1</script><img src=x onerror='hit = 2'><p style='color:red'>"
+    foreign += "<a id=link href='javascript:hit=3'>x</a>"
+    (tmp_path / "report.html").write_text(text.replace("<main>", "<main>" + foreign))
+    page.show(1280, dark=False)
+    page.open(tmp_path / "report.html")
+    page.value("document.getElementById('link').click()")
+    assert page.value("typeof hit") == "undefined"
+    assert (
+        page.value("getComputedStyle(document.querySelector('main p')).color") != "rgb(255, 0, 0)"
+    )
+    assert page.value("document.querySelectorAll('table.ranking thead button').length") == 3
+    assert "Content Security Policy" in "".join(page.console)
+    page.console.clear()

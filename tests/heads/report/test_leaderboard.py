@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,7 @@ def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> 
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == csv_columns()
+    assert csv_columns()[-4:] == ["n", "n_train", "run", "features"]
     assert csv_columns()[:4] == ["head", "srcc", "srcc_lo", "srcc_hi"]
     assert [row["head"] for row in rows] == ["constant", "emd", "logistic"]
     assert [rows[0][f"srcc{end}"] for end in ("", "_lo", "_hi")] == ["0.0", "0.0", "0.0"]
@@ -145,3 +147,13 @@ def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> 
     assert json.loads(rows[1]["confusion"]) == GOOD.bootstrap.values["confusion"]
     assert not any(math.isnan(float(v)) for v in rows[1].values() if v.replace(".", "").isdigit())
     assert [p.name for p in tmp_path.iterdir()] == ["leaderboard.csv"]
+
+
+def test_no_cell_of_the_leaderboard_file_is_a_formula(tmp_path: Path) -> None:
+    one = replace(entry("ridge", GOOD), run="=HYPERLINK(1)")
+    write_csv(tmp_path / "a.csv", [one, entry(os.fsdecode(b"@caf\xe9"), GOOD)])
+    with (tmp_path / "a.csv").open(newline="", errors="surrogateescape") as file:
+        rows = {row["head"]: row for row in csv.DictReader(file)}
+    assert rows["ridge"]["run"] == "'=HYPERLINK(1)"
+    assert os.fsdecode(b"'@caf\xe9") in rows
+    assert float(rows["ridge"]["srcc"]) == one.measures["srcc"].value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from tests.heads.report.finished_runs import (
     make_hostile_runs,
     make_runs,
 )
-from tests.heads.report.reading import read
+from tests.heads.report.reading import Reader, read
 
 
 def test_labels_without_a_note_show_none(tmp_path: Path) -> None:
@@ -101,15 +103,40 @@ def test_scores_without_votes_are_reported_too(tmp_path: Path) -> None:
     assert "how far people agree is not known" in text
 
 
-def test_words_from_labels_runs_and_photographs_are_inert(tmp_path: Path) -> None:
+def test_texts_from_caches_and_runs_add_nothing_to_the_page(page: str, tmp_path: Path) -> None:
     text = write_report(make_hostile_runs(tmp_path)).read_text()
-    reader = read(text)
+    reader, benign = read(text), read(page)
     assert not reader.wrong
+    assert elements(reader) <= elements(benign)
     assert len(reader.every("script")) == 1
-    assert reader.every("img") == []
+    links = {(attributes.get("href") or "#")[:5] for _, attributes in reader.tags}
+    assert all(link.startswith(("#", "data:")) for link in links)
+    # They are shown as they are: the note, what the best run says of itself, ids and names.
     assert f"Note: {NASTY}" in reader.words["p"]
-    labels = [attributes.get("aria-label") for attributes in reader.every("svg")]
-    assert f"photograph {NASTY} (not found)" in labels
+    assert NASTY in reader.words["th"]
+    assert any(words.startswith(f"Predicted best: {NASTY}") for words in reader.words["figcaption"])
+    assert any(NASTY.replace("/", "") in words for words in reader.words["h3"] + reader.words["th"])
+
+
+def elements(reader: Reader) -> set[tuple[str, str]]:
+    """Return each element with each attribute that it has anywhere."""
+    pairs = {(tag, name) for tag, attributes in reader.tags for name in attributes}
+    return pairs | {(tag, "") for tag, _ in reader.tags}
+
+
+def test_the_policy_lets_the_own_script_and_style_run_and_no_other(page: str) -> None:
+    (policy,) = [a["content"] or "" for a in read(page).every("meta") if "http-equiv" in a]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    for tag in ("script", "style"):
+        ((found,),) = [re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
+        digest = base64.b64encode(hashlib.sha256(found.encode()).digest()).decode()
+        assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'"
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_a_photograph_that_is_gone_has_a_placeholder(page: str) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from heads.data.splits import load_splits
+from heads.experiments.train import train
 from heads.metrics.catalogue import METRICS
 from heads.report.data import read_report
 from heads.report.ranking import ranking
+from heads.report.run import differences
 from heads.report.write import write_report
-from tests.heads.report.finished_runs import ALL_HEADS, forget_metric
+from tests.heads.report.finished_runs import (
+    ALL_HEADS,
+    PLAN,
+    forget_metric,
+    make_features,
+    make_runs,
+)
 from tests.heads.report.reading import read
 
 
@@ -62,3 +72,25 @@ def test_a_metric_that_a_run_lacks_is_a_dash_and_one_too_many_is_passed_over(
     before, after = cells(page, "emd"), cells(text, "emd")
     assert after == before | ({} if metric == "confusion" else {metric: "–"})
     assert cells(text, "ridge").keys() == cells(page, "ridge").keys()
+
+
+def test_runs_of_other_features_limits_and_notes_name_what_differs(
+    page: str, tmp_path: Path
+) -> None:
+    assert "differs in" not in page
+    runs = make_runs(tmp_path, PLAN, ("constant", "ridge"), trained=False)
+    features = tmp_path / "features"
+    train("ridge-dist", load_splits(features, limit=50), runs)
+    plan = replace(PLAN, weights_sha256="1" * 64, label_note="")
+    train("logistic", load_splits(make_features(tmp_path / "other", plan)), runs)
+    data = read_report(runs)
+    named = {row.run.name: row.differs for row in ranking(data).rows}
+    assert set(named) == {"constant", "ridge", "ridge-dist", "logistic"}
+    assert named[data.best.name] == []
+    by_name = {run.name: run for run in data.runs}
+    other = ["weights sha256 111111111111", "no note on its labels"]
+    assert differences(by_name["ridge-dist"], by_name["ridge"]) == ["--limit 50"]
+    assert differences(by_name["logistic"], by_name["ridge"]) == other
+    text = write_report(runs).read_text()
+    assert f"the last column names what differs from {data.best.name}" in text
+    assert all("; ".join(words) in text for words in named.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -120,3 +121,21 @@ def test_two_processes_do_not_write_the_same_run(tmp_path: Path) -> None:
 
 
 # --- damaged runs ---------------------------------------------------------------------------------
+
+
+def test_a_run_without_its_configuration_is_found_as_damaged(tmp_path: Path) -> None:
+    with publishing(tmp_path / "emd") as folder:
+        (folder / "config.json").write_text("{}")
+    (tmp_path / "emd" / "config.json").unlink()
+    assert find_runs(tmp_path) == [tmp_path / "emd"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(RunError, match=r"cannot be listed: Permission denied\. Name another"):
+        find_runs(tmp_path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from heads import load_splits, train
+from heads.errors import RunError
 from heads.runs.loaded import load_run
 from heads.runs.predictions import read_predictions
+from tests.heads.unsealed import unsealed
 
 
 @pytest.mark.parametrize("head", ["ridge", "ridge-dist", "constant"])
@@ -31,3 +34,16 @@ def test_training_photographs_stand_evenly_among_themselves(planted: Path, tmp_p
     opinions = loaded.opinions(np.asarray(data["train"].X[:], np.float32))
     percentiles = np.sort([opinion.percentile for opinion in opinions])
     np.testing.assert_allclose(percentiles, 100 * (np.arange(600) + 0.5) / 600, atol=0.2)
+
+
+def test_a_model_over_other_ratings_than_the_scale_is_refused(
+    planted: Path, planted7: Path, tmp_path: Path
+) -> None:
+    run, other = (
+        unsealed(train("constant", load_splits(features), tmp_path / name).path)
+        for name, features in (("ten", planted), ("seven", planted7))
+    )
+    for name in ("model.npz", "model.json"):
+        shutil.copy(other / name, run / name)
+    with pytest.raises(RunError, match="its model predicts 7 ratings, its scale is 1 to 10"):
+        load_run(run)

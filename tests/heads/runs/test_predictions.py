@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from heads.data.splits import SplitData, load_splits
-from heads.errors import RunError
+from heads.errors import HeadError, RunError
 from heads.runs.predictions import FIRST, SplitPrediction, read_predictions, write_predictions
 from tests.heads.made import noisy_prediction, random_labels
 from tests.heads.planted import keras_saves
@@ -75,3 +75,60 @@ def test_a_missing_or_damaged_file_is_refused_with_a_remedy(
         (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(RunError, match=r"predictions\.csv cannot be read.*--overwrite"):
         read_predictions(tmp_path)
+
+
+LINE = "a,,test,,5,1,4.5,0.5,3,4,0.25,0.75"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a,,test,,nan,1,4.5,0.5,3,4,0.25,0.75", "a score or mean is no finite number"),
+        ("a,,test,,5,1,1e400,0.5,3,4,0.25,0.75", "a score or mean is no finite number"),
+        ("a,,test,,5,2,4.5,0.5,3,4,0.25,0.75", "true_label is 0 or 1"),
+        ("a,,test,,5,1,4.5,1.5,3,4,0.25,0.75", r"p_beautiful lies outside 0\.\.1"),
+        ("a,,test,,5,1,4.5,0.5,0,0,0.25,0.75", "a photograph has no votes"),
+        ("a,,test,,5,1,4.5,0.5,-3,4,0.25,0.75", "a photograph has no votes, or fewer than none"),
+        ("a,,test,,5,1,4.5,0.5,99999999999,4,0.25,0.75", "out of bounds|too large"),
+        ("a,,test,,5,1,4.5,0.5,3,4,0.25,0.25", "a predicted distribution does not sum to 1"),
+        ("a,,test,,5,1,4.5,0.5,3,4,0.25", "shorter"),
+        ("a" * 200_000 + LINE[1:], "field larger than field limit"),
+    ],
+)
+def test_numbers_that_nobody_gives_are_refused(tmp_path: Path, line: str, said: str) -> None:
+    header = ",".join((*FIRST, "r1", "r2", "p1", "p2"))
+    path = tmp_path / "predictions.csv"
+    path.write_text(f"{header}\n{LINE}\n")
+    assert read_predictions(tmp_path).votes.tolist() == [[3, 4]]
+    path.write_text(f"{header}\n{LINE}\n{line}\n")
+    with pytest.raises(RunError, match=rf"predictions\.csv cannot be read: .*({said})"):
+        read_predictions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("r1,r1,p1,p2", "two of its columns have one name"),
+        ("r1,r3,p1,p2", r"its columns r1, r3 do not count from 1"),
+        ("r1,r2,p2,p1", r"its columns p2, p1 do not count from 1"),
+    ],
+)
+def test_columns_that_do_not_count_from_one_are_refused(
+    tmp_path: Path, names: str, said: str
+) -> None:
+    (tmp_path / "predictions.csv").write_text(f"{','.join(FIRST)},{names}\n{LINE}\n")
+    with pytest.raises(RunError, match=said):
+        read_predictions(tmp_path)
+
+
+def test_votes_and_predictions_over_other_ratings_are_never_in_one_table(tmp_path: Path) -> None:
+    five, seven = random_labels(9, levels=5), random_labels(9, levels=7)
+    with pytest.raises(
+        HeadError, match="predicts 5 ratings, and these photographs have votes over"
+    ):
+        write_predictions(
+            tmp_path / "a.csv", [SplitPrediction("a", "", seven, noisy_prediction(five))]
+        )
+    parts = [SplitPrediction("a", "", each, noisy_prediction(each)) for each in (five, seven)]
+    with pytest.raises(HeadError, match="One table needs one number of ratings"):
+        write_predictions(tmp_path / "a.csv", parts)

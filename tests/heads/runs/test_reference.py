@@ -17,6 +17,7 @@ from heads.runs.reference import FILE, Reference, read_reference
 from heads.scoring.scorer import open_scorer
 from tests.heads.made import random_labels
 from tests.heads.studio import Studio
+from tests.heads.unsealed import unsealed
 
 
 def test_a_percentile_counts_equal_scores_by_half() -> None:
@@ -29,7 +30,7 @@ def test_a_percentile_counts_equal_scores_by_half() -> None:
 
 def test_a_run_without_its_reference_is_refused(studio: Studio, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(studio.run("ridge"), run)
+    unsealed(shutil.copytree(studio.run("ridge"), run))
     (run / "yardstick.json").unlink()
     with pytest.raises(RunError, match=r"no yardstick\.json"):
         open_scorer(run, weights=studio.weights)
@@ -54,3 +55,24 @@ def test_a_long_training_set_is_kept_as_even_steps_of_its_order(tmp_path: Path) 
     again = read_reference(tmp_path)
     assert (again.scale, again.threshold) == (train.labels.scale, train.labels.threshold)
     np.testing.assert_array_equal(again.train_scores, reference.train_scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train_scores": []}, "train_scores need to be numbers in rising order"),
+        ({"train_scores": [2, 1]}, "train_scores need to be numbers in rising order"),
+        ({"train_scores": [1, "2"]}, "train_scores cannot be"),
+        ({"threshold": "1e999999999"}, "expected a decimal number"),
+        ({"scale": [7, 1]}, "A scale needs finite bounds"),
+    ],
+)
+def test_a_reference_of_other_kinds_is_refused(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    values = {"scale": [1, 7], "threshold": "4.5", "train_scores": [1, 2.5]}
+    write_json(tmp_path / FILE, values)
+    assert read_reference(tmp_path).threshold == "4.5"
+    write_json(tmp_path / FILE, values | changes)
+    with pytest.raises(RunError, match=rf"yardstick\.json is damaged: .*{said}"):
+        read_reference(tmp_path)

@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+from cache.types import ExtractorSpec
 from heads.scoring.scorer import Scorer, open_scorer
 from tests.heads.studio import Studio, save_pictures
+from tests.heads.unsealed import unsealed
 
 FIRST = ["path", "score", "std", "p_beautiful", "percentile", "label"]
 
@@ -29,8 +31,9 @@ def mixed(folder: Path) -> list[Path]:
 def changed(studio: Studio, folder: Path, field: str, value: object) -> Path:
     """Copy a run and change a field of its extractor."""
     run = folder / "changed"
-    shutil.copytree(studio.run("ridge"), run)
+    unsealed(shutil.copytree(studio.run("ridge"), run))
     config = json.loads((run / "config.json").read_text())
     config["extractor"][field] = value
+    config["extractor_sha256"] = ExtractorSpec.from_dict(config["extractor"]).sha256
     (run / "config.json").write_text(json.dumps(config))
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_a_gallery_follows_dark_mode_and_narrow_screens(scorer: Scorer, tmp_path
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport" content="width=device-width' in page
     assert "default-src 'none'; img-src data:" in page
+    assert "script-src 'none'" in page
 
 
 def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
@@ -103,6 +105,12 @@ def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path) -> None:
         assert page.value("typeof hit") == "undefined"
         assert page.value("document.images.length") == 1
         assert page.value("document.documentElement.scrollWidth") == 390
+        # The page's own style holds under its policy, and the bar is as long as the percentile.
+        bar = "document.querySelector('.bar').getBoundingClientRect()"
+        filled = "document.querySelector('.bar rect').getBoundingClientRect()"
+        assert page.value(f"{bar}.height") == pytest.approx(4.8, abs=0.1)
+        share = float(page.value("document.querySelector('.bar title').textContent").split()[1])
+        assert page.value(f"100 * {filled}.width / {bar}.width") == pytest.approx(share, abs=0.1)
 
 
 def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(
@@ -129,8 +137,58 @@ def test_copies_sort_by_rank_and_nothing_is_overwritten(scorer: Scorer, tmp_path
     assert [re.sub(r"^\d\d_", "", copy.name) for copy in copies] == [
         Path(item.scored.path).name for item in items
     ]
-    with pytest.raises(StorageError, match=r"already there; nothing was copied.*--copy-to"):
+    (tmp_path / "best" / copies[3].name).write_bytes(b"mine")
+    copies[5].unlink()
+    words = r"already there and is another file; nothing was copied.*--copy-to"
+    with pytest.raises(StorageError, match=words):
         copy_ranked(tmp_path / "best", items)
+    assert copies[3].read_bytes() == b"mine"
+    assert not copies[5].exists()
+
+
+def test_copying_goes_on_where_it_was_and_copies_nothing_twice(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(6)))
+    copy_ranked(tmp_path / "best", items)
+    copies = sorted((tmp_path / "best").iterdir())
+    before = {copy: copy.stat().st_ino for copy in copies}
+    copies[2].unlink()
+    (tmp_path / "best" / f".{copies[2].name}.new.jpg").write_bytes(b"half of it")
+    assert "6 photographs copied" in copy_ranked(tmp_path / "best", items)
+    assert sorted((tmp_path / "best").iterdir()) == copies
+    assert {c for c in copies if c.stat().st_ino != before[c]} <= {copies[2]}
+    assert copies[2].read_bytes() == Path(items[2].scored.path).read_bytes()
+
+
+def test_copies_are_made_where_permissions_cannot_be_set(
+    scorer: Scorer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", refuse)
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(3)))
+    copy_ranked(tmp_path / "best", items)
+    assert len(list((tmp_path / "best").iterdir())) == 3
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'best'}: this file system offers no permissions and times to be set "
+        "(Operation not permitted). Copies do not keep those of the photographs.\n"
+    )
+
+
+def test_a_photograph_that_has_gone_is_named_and_the_copies_so_far_are_kept(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(3)))
+    Path(items[1].scored.path).unlink()
+    words = r"cannot be read any more: No such file or directory\. The copies so far are kept"
+    with pytest.raises(StorageError, match=words):
+        copy_ranked(tmp_path / "best", items)
+    assert len(list((tmp_path / "best").iterdir())) == 1
 
 
 def test_the_command_writes_gallery_and_copies(

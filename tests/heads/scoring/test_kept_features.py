@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cache.errors import FormatError, StaleCacheError
+from heads.runs.files import read_config
+from heads.scoring.kept_features import KeptFeatures
 from tests.cheap import Opener
 from tests.heads.scoring.opened import changed, mixed, opened
 from tests.heads.studio import Studio, picture, save_pictures
@@ -38,9 +43,6 @@ def test_a_changed_photograph_is_read_again(
 
 @pytest.mark.usefixtures("cheap_engine")
 def test_kept_features_of_another_extractor_are_refused(studio: Studio, tmp_path: Path) -> None:
-    from heads.runs.files import read_config
-    from heads.scoring.kept_features import KeptFeatures
-
     spec = read_config(studio.run("ridge")).extractor
     keep = tmp_path / "kept"
     KeptFeatures(keep, spec, lambda sources: iter(()))
@@ -50,3 +52,105 @@ def test_kept_features_of_another_extractor_are_refused(studio: Studio, tmp_path
     keep.write_text("these are no features at all, but a text of some length" * 20)
     with pytest.raises(FormatError, match=r"holds no kept features.*--cache"):
         KeptFeatures(keep, spec, lambda sources: iter(()))
+
+
+def altered(keep: Path, *statements: str) -> None:
+    with sqlite3.connect(keep) as file:
+        for statement in statements:
+            file.execute(statement)
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "features = zeroblob(length(features))",
+        "features = substr(features, 1, 100)",
+        "features = NULL",
+        "features = 'text'",
+        "width = width + 1",
+        "sha256 = NULL",
+        "features = (SELECT features FROM photographs ORDER BY path DESC LIMIT 1)",
+    ],
+)
+def test_a_photograph_whose_kept_features_are_damaged_is_read_again(
+    studio: Studio,
+    cheap_engine: Opener,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+) -> None:
+    keep, paths = tmp_path / "kept", save_pictures(tmp_path / "photos", [1, 2, 3])
+    first = opened(studio, "ridge", keep=keep).frame(paths)
+    altered(
+        keep,
+        f"UPDATE photographs SET {change} WHERE path = (SELECT min(path) FROM photographs)",
+    )
+    capsys.readouterr()
+    for batches, said in (
+        (1, f"{min(paths)}: its features in {keep} are damaged; read again.\n"),
+        (0, ""),
+    ):
+        assert opened(studio, "ridge", keep=keep).frame(paths).equals(first)
+        assert cheap_engine.engine is not None
+        assert cheap_engine.engine.batches == batches
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_names_that_are_not_utf8_are_kept_too(studio: Studio, tmp_path: Path) -> None:
+    keep, (path,) = tmp_path / "kept", save_pictures(tmp_path / "photos", [1])
+    odd = path.rename(path.with_name(os.fsdecode(b"caf\xe9.jpg")))
+    first = opened(studio, "ridge", keep=keep).frame([odd])
+    assert opened(studio, "ridge", keep=keep).frame([odd]).equals(first)
+
+
+def torn(keep: Path) -> None:
+    content = bytearray(keep.read_bytes())
+    content[100:8000] = bytes(7900)
+    keep.write_bytes(content)
+
+
+ENDLESS = "WITH RECURSIVE n(a) AS (SELECT '1' UNION ALL SELECT '1' FROM n) SELECT a, a FROM n"
+FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "torn": (torn, "holds no kept features: "),
+    "another program's": (
+        lambda keep: (keep.unlink(), altered(keep, "CREATE TABLE songs (name TEXT)")),
+        r"has the format None version None; kept features are .* version 2\. Name another file",
+    ),
+    "an endless view": (
+        lambda keep: altered(
+            keep, "DROP TABLE about", f"CREATE VIEW about(name, value) AS {ENDLESS}"
+        ),
+        "has the format None version None",
+    ),
+    "a trigger": (
+        lambda keep: altered(
+            keep, "CREATE TRIGGER t AFTER INSERT ON photographs BEGIN DELETE FROM about; END"
+        ),
+        "holds no kept features: its tables are others",
+    ),
+    "an earlier version": (
+        lambda keep: altered(keep, "UPDATE about SET value = '1' WHERE name = 'version'"),
+        "version '1'; kept features are 'aesthetic-kept-features' version 2",
+    ),
+    "no extractor": (
+        lambda keep: altered(keep, "UPDATE about SET value = '[1]' WHERE name = 'extractor'"),
+        "holds no kept features: ",
+    ),
+    "no JSON": (
+        lambda keep: altered(keep, "UPDATE about SET value = '{' WHERE name = 'extractor'"),
+        "holds no kept features: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_foreign_file_is_refused_in_words(studio: Studio, tmp_path: Path, kind: str) -> None:
+    keep, paths = tmp_path / "kept", save_pictures(tmp_path / "photos", [1, 2, 3])
+    opened(studio, "ridge", keep=keep).frame(paths)
+    change, words = FOREIGN[kind]
+    change(keep)
+    with pytest.raises(FormatError, match=words):
+        opened(studio, "ridge", keep=keep).frame(paths)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from cache.errors import MismatchError
+from cache.errors import EngineError, MismatchError
 from heads.errors import RunError
 from heads.runs.predictions import read_predictions
 from heads.scoring.scorer import open_scorer
@@ -123,6 +126,47 @@ def test_a_constant_head_puts_everything_in_the_middle(studio: Studio) -> None:
     assert table["percentile"].tolist() == [50.0, 50.0]
 
 
+@pytest.mark.usefixtures("cheap_engine")
+@pytest.mark.parametrize("head", ["ridge", "ridge-dist", "logistic"])
+def test_what_is_said_of_a_photograph_does_not_depend_on_its_company(
+    studio: Studio, head: str
+) -> None:
+    scorer, paths = opened(studio, head), [studio.path(number) for number in range(40)]
+    together = scorer.frame(paths)
+    for n in (1, 2, 3, 7, 39):
+        some = scorer.frame(paths[:n])
+        pd.testing.assert_frame_equal(some, together[:n], check_exact=True)
+    backwards = scorer.frame(paths[::-1])[::-1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(backwards, together, check_exact=True)
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_one_image_given_twice_scores_twice_alike_and_stays_as_it_is(
+    studio: Studio, tmp_path: Path
+) -> None:
+    picture(3, (2400, 1800)).save(tmp_path / "large.jpg")
+    with Image.open(tmp_path / "large.jpg") as image:
+        table = opened(studio, "ridge").frame([image] * 20 + [tmp_path / "large.jpg"])
+        assert image.size == (2400, 1800)
+        assert table["score"].nunique() == 1
+        assert table["error"].tolist() == [""] * 21
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_path_alone_is_one_photograph_and_an_array_an_error(studio: Studio) -> None:
+    scorer, path = opened(studio, "ridge"), studio.path(3)
+    assert scorer.frame(str(path)).equals(scorer.frame([path]))
+    with pytest.raises(TypeError, match=r"Photograph 1 is numpy.ndarray \(2, 2, 3\) uint8; expect"):
+        scorer.frame([path, np.zeros((2, 2, 3), np.uint8)])
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_name_that_is_no_text_costs_no_table(studio: Studio, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    picture(3).save(odd)
+    assert opened(studio, "ridge").frame([odd])["path"].tolist() == [str(odd)]
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 
@@ -142,3 +186,21 @@ def test_scoring_needs_a_run(tmp_path: Path) -> None:
         open_scorer()
     with pytest.raises(RunError, match=r"is no finished run: it has no config\.json"):
         open_scorer(tmp_path)
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_a_scorer_is_not_used_in_a_fork_nor_sent_to_another_process(studio: Studio) -> None:
+    scorer = opened(studio, "ridge")
+    child = os.fork()
+    if child == 0:
+        try:
+            scorer.frame([studio.path(80)])
+        except EngineError as error:
+            os._exit("would wait for ever" in str(error))
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    with pytest.raises(EngineError, match="stays in the process that opened it"):
+        pickle.dumps(scorer)

@@ -31,7 +31,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "curve": lambda: plots.training_curve(CURVE, plots.curves_span([CURVE]), "emd"),
     "growth": lambda: plots.growth_curve(GROWTH, "emd"),
     "scores": lambda: plots.score_histogram(TRUE, PREDICTED, SPAN, "emd"),
-    "means": lambda: plots.means_histogram(TRUE, SPAN, 5.0),
+    "means": lambda: plots.means_histogram(TRUE, BEAUTIFUL, SPAN, 5.0),
     "labels": lambda: plots.label_histogram(P, BEAUTIFUL, CALLED, "emd"),
     "scatter": lambda: plots.scatter(TRUE, PREDICTED, (SPAN, SPAN), "emd"),
     "roc": lambda: plots.roc(P, BEAUTIFUL, CALLED, 0.9, "emd"),
@@ -57,6 +57,12 @@ def test_equal_data_give_equal_text_without_colours_of_its_own(name: str) -> Non
     assert DRAWN[name]() == DRAWN[name]()
     assert "#" not in DRAWN[name]()
     assert "nan" not in DRAWN[name]().replace("predicted", "")
+
+
+def test_the_share_above_the_threshold_is_that_of_the_labels() -> None:
+    ties = np.full(4, 5.0)  # which of them lie above is decided by the votes
+    svg = plots.means_histogram(ties, np.array([True, False, False, False]), SPAN, 5.0)
+    assert "; 25% lie above the threshold 5." in svg
 
 
 @pytest.mark.parametrize("name", sorted(set(DRAWN) - {"bars"}))

@@ -77,3 +77,10 @@ def test_text_stands_out_in_light_dark_and_print(name: str) -> None:
         for ground in ("paper", "surface"):
             pair = sorted((luminance(colours[name]), luminance(colours[ground])))
             assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (name, ground, colours[name])
+
+
+def test_what_hides_or_reorders_text_is_shown_and_markup_stays(room: Path) -> None:
+    (room / "templates" / "a.html").write_text("{{ a }}|{{ b }}|\u202e")
+    page = environment(room).get_template("a.html")
+    shown = page.render(a="<x\udcff\u202e>\nb", b=Markup("<b>\u202e</b>"))
+    assert shown == "&lt;x\\xff\\u202e&gt;\nb|<b>\u202e</b>|\u202e"

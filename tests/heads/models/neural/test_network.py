@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from heads.errors import RunError
 from heads.models.neural.inputs import Standardiser
 from heads.models.neural.network import (
     LOSSES,
     build_body,
     forward,
-    load_model,
     loss_of,
+    model_state,
+    rebuilt_model,
     squared_emd,
     start_at,
+    weights_of_keras_file,
     whole_model,
 )
 from heads.models.neural.settings import NetworkSettings
@@ -82,28 +86,64 @@ def test_a_root_at_zero_is_zero_and_finite() -> None:
 @keras_saves
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("transform", ["root", "none"])
-def test_a_model_comes_back_from_its_file(tmp_path: Path, transform: str, n_members: int) -> None:
+def test_a_model_comes_back_from_its_arrays_and_from_an_old_file(
+    tmp_path: Path, transform: str, n_members: int
+) -> None:
     settings = replace(DEEP, transform=transform, ensemble=n_members)
     bodies = [build_body(settings, 4, 3, "softmax", seed=10 * i) for i in range(n_members)]
     model = whole_model(bodies, replace(SCALER, root=transform == "root"))
-    expected = forward(model, RAW)
+    expected, arrays = forward(model, RAW), model_state(model)
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(forward(load_model(tmp_path / "model.keras"), RAW), expected)
+    for kept in (arrays, weights_of_keras_file(tmp_path / "model.keras")):
+        assert list(kept) == list(arrays)
+        again = rebuilt_model(kept, settings, "softmax")
+        np.testing.assert_array_equal(forward(again, RAW), expected)
+    with pytest.raises(ValueError, match="arrays of weights for networks of 7 layers"):
+        rebuilt_model(arrays, replace(settings, hidden=(4,) * 6), "softmax")
 
 
-def test_a_model_that_carries_code_is_refused(tmp_path: Path) -> None:
-    layers = [keras.Input((4,)), keras.layers.Lambda(lambda x: x * 2)]
-    keras.Sequential(layers).save(tmp_path / "model.keras")
-    with pytest.raises(RunError, match=r"model\.keras cannot be loaded as a Keras model"):
-        load_model(tmp_path / "model.keras")
+@keras_saves
+def test_code_in_an_old_file_is_not_even_looked_at(tmp_path: Path) -> None:
+    settings = replace(DEEP, hidden=())
+    model = whole_model([build_body(settings, 4, 3, "softmax", seed=0)], SCALER)
+    model.save(tmp_path / "plain.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.keras") as plain,
+        zipfile.ZipFile(tmp_path / "model.keras", "w") as hostile,
+    ):
+        hostile.writestr("config.json", '{"class_name": "system", "module": "os"}')
+        hostile.writestr("model.weights.h5", plain.read("model.weights.h5"))
+    kept = weights_of_keras_file(tmp_path / "model.keras")
+    assert [array.shape for array in kept.values()] == [(4, 3), (3,)]
 
 
-def test_a_missing_or_damaged_model_is_said_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"cannot be loaded.*Train the head again"):
-        load_model(tmp_path / "model.keras")
-    (tmp_path / "model.keras").write_bytes(b"no zip")
-    with pytest.raises(RunError, match=r"cannot be loaded.*Train the head again"):
-        load_model(tmp_path / "model.keras")
+@pytest.mark.parametrize("kind", ["soft", "external", "storage", "virtual"])
+def test_weights_that_lie_elsewhere_are_refused(tmp_path: Path, kind: str) -> None:
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        own = file.create_group("layers/dense/vars")
+        own["1"], file["other"] = np.zeros(3), np.zeros(3)
+        if kind == "soft":
+            own["0"] = h5py.SoftLink("/other")
+        elif kind == "external":
+            own["0"] = h5py.ExternalLink("/etc/passwd", "other")
+        elif kind == "storage":
+            own.create_dataset("0", (4,), "u1", external=[("/etc/hostname", 0, 4)])
+        else:
+            layout = h5py.VirtualLayout((3,), "f8")
+            layout[:] = h5py.VirtualSource("/tmp/none.h5", "other", (3,))
+            own.create_virtual_dataset("0", layout)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("model.weights.h5", content.getvalue())
+    with pytest.raises(ValueError, match="layers/dense/vars/0 leads to another place"):
+        weights_of_keras_file(tmp_path / "model.keras")
+
+
+def test_compressed_weights_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(1000))
+    with pytest.raises(ValueError, match=r"model\.weights\.h5 is compressed"):
+        weights_of_keras_file(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))

@@ -1,0 +1,158 @@
+"""Tables and lists that people write: one strict reader of their text. Standard library only.
+
+Spreadsheets and scripts leave byte order marks, other encodings, other separators and stray
+quotation marks behind. What can be read in one way alone is read; anything else is refused with its
+line, its column and the remedy, since a row that is read wrongly says nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.errors import LabelError
+
+BYTE_ORDER_MARK = "\ufeff"
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+# One cell with the comma behind it: in quotation marks, those inside doubled, or without any.
+CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*)),')
+SHOWN_CHARACTERS, SHOWN_NAMES = 40, 12
+
+
+def quoted(text: str) -> str:
+    """Return a text as Python writes it, cut to what a message can hold."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of columns for a message."""
+    first = [quoted(name) if name else "one without a name" for name in names[:SHOWN_NAMES]]
+    return ", ".join(first) + ", ..." * (len(names) > SHOWN_NAMES)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of comma-separated texts: the names of its columns, and its numbered other lines."""
+
+    path: Path
+    columns: tuple[str, ...]
+    lines: list[tuple[int, str]]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row's line number and cells, to be named by `named`.
+
+        Raises:
+            LabelError: a quotation mark is stray.
+        """
+        for number, line in self.lines:
+            yield number, _cells(self.path, number, line, self.columns)
+
+    def named(self, cells: list[str]) -> dict[str, str]:
+        """Return the cells of a row by the names of their columns.
+
+        Raises:
+            ValueError: there are more or fewer cells than columns.
+        """
+        if len(cells) != len(self.columns):
+            raise ValueError(
+                f"another number of fields than the first line: {len(cells)} instead of "
+                f"{len(self.columns)}{_hint(cells)}"
+            )
+        return dict(zip(self.columns, cells, strict=True))
+
+
+def read_lines(path: Path, errors: str = "strict") -> list[str]:
+    """Return the lines of a text file, whatever ends them, without a byte order mark.
+
+    Args:
+        path: the file.
+        errors: what becomes of bytes that are not UTF-8, as for `bytes.decode`.
+
+    Raises:
+        LabelError: it is not UTF-8 text, or holds a NUL character.
+        OSError: it cannot be read.
+    """
+    return _text(path, errors).removeprefix(BYTE_ORDER_MARK).split("\n")
+
+
+def _text(path: Path, errors: str) -> str:
+    content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise LabelError(f"{path} is UTF-16 text, as spreadsheets may save it. Save it as UTF-8.")
+    try:
+        text = content.decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise LabelError(
+            f"{path}, line {line}: the byte 0x{byte:02x} is not UTF-8 text; the file may be in "
+            "Latin-1 or Windows-1252. Save it as UTF-8."
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise LabelError(
+            f"{path}, line {line}: a NUL character, which no text holds; the file is damaged, or "
+            "in UTF-16. Save it as UTF-8."
+        )
+    return text
+
+
+def read_table(path: Path, errors: str = "strict") -> Table:
+    """Read a table whose first line names its columns; lines without text are passed over.
+
+    Args:
+        path: the file.
+        errors: as for `read_lines`.
+
+    Raises:
+        LabelError: it is empty, its columns are separated by something else than commas or have one
+            name twice, a quotation mark is stray, or as `read_lines`.
+        OSError: it cannot be read.
+    """
+    lines = [
+        (number, line) for number, line in enumerate(read_lines(path, errors), 1) if line.strip()
+    ]
+    if not lines:
+        raise LabelError(f"{path} is empty; its first line should name its columns.")
+    (first, names), *rest = lines
+    columns = tuple(_cells(path, first, names, ()))
+    if len(columns) == 1 and _hint(columns):
+        raise LabelError(f"{path}, line {first}: one column{_hint(columns)}.")
+    for name, count in Counter(columns).items():
+        if name and count > 1:
+            where = " and ".join(str(i) for i, each in enumerate(columns, 1) if each == name)
+            raise LabelError(
+                f"{path}, line {first}: the columns {where} are both named {quoted(name)}; keep "
+                "one of them, or rename those that are something else."
+            )
+    return Table(path, columns, rest)
+
+
+def _cells(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list[str]:
+    """Part a line at its commas; a cell ends where its line does."""
+    if '"' not in line:
+        return line.split(",")
+    cells: list[str] = []
+    line, at = line + ",", 0
+    while at < len(line):
+        cell = CELL.match(line, at)
+        if cell is None:
+            name = f" ({quoted(columns[len(cells)])})" if len(cells) < len(columns) else ""
+            raise LabelError(
+                f"{path}, line {number}, column {len(cells) + 1}{name}: a stray quotation mark in "
+                f"{quoted(line[at:-1])}. A cell either holds none, or stands in a pair of them on "
+                "its own line, with those inside doubled."
+            )
+        inside, plain = cell.groups()
+        cells.append(plain if inside is None else inside.replace('""', '"'))
+        at = cell.end()
+    return cells
+
+
+def _hint(cells: Sequence[str]) -> str:
+    """Say which other separator the cells of a line hold, if any."""
+    found = next((word for mark, word in SEPARATORS.items() if any(mark in c for c in cells)), "")
+    return f", with {found} in it: separate the columns by commas" if found else ""

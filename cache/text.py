@@ -1,0 +1,94 @@
+"""Texts from outside, such as names of files and notes: how they are shown, kept and read back.
+
+The name of a file is bytes, and Python's text of it depends on the locale. In files that we read
+and write (labels, lists, CSV, JSON, caches) a name is its bytes as UTF-8; a byte that is no UTF-8
+stands for itself (PEP 383's surrogateescape), so that every name comes back as it was. What people
+look at shows such bytes, and whatever steers a terminal, escaped. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import PurePath
+
+# Of a text without blanks, and of a whole line: longer ones lose their middle.
+LONGEST_WORD, LONGEST_LINE = 300, 2000
+
+# Control characters (C0, DEL, C1), what reorders or hides text (bidirectional and invisible
+# controls, tags), line separators, lone surrogates. Joiners stay: scripts and emoji need them.
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_LONG_WORD = re.compile(rf"[^ ]{{{LONGEST_WORD + 1},}}")
+# What a spreadsheet takes for the start of a formula.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+def shown(text: object, longest: int = LONGEST_LINE) -> str:
+    """Return a text as one line for people: nothing in it steers a terminal, nothing is endless.
+
+    Steering characters stand as `\\x1b`, `\\n` or `\\u202e`, a byte that is no UTF-8 as `\\xff`.
+    Words above `LONGEST_WORD` characters and texts above `longest` are cut in the middle; a text
+    that a message quotes should have no more than `LONGEST_WORD`.
+    """
+    line = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST_WORD), str(text))
+    return _escaped(_cut(line, longest))
+
+
+def visible(text: str) -> str:
+    """Return a text as pages show it: nothing is hidden or reordered; lines and length stay."""
+    return "\n".join(map(_escaped, text.split("\n"))) if _STEERING.search(text) else text
+
+
+def shown_lines(text: str) -> str:
+    """Return a text of ours of several lines, each as `shown`."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def _cut(text: str, length: int) -> str:
+    """Return a text of at most about `length` characters, its middle left out."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2]}[... {len(text) - length:,} more ...]{text[-length // 2 :]}"
+
+
+def _escaped(text: str) -> str:
+    return _STEERING.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if 0xDC80 <= number <= 0xDCFF:  # an escaped byte
+        return f"\\x{number - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def harmless_cell(value: object) -> object:
+    """Return a cell for CSV files that people open in a spreadsheet.
+
+    A text that would be taken for a formula gets an apostrophe in front; a number never does.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value) or _is_number(value):
+        return value
+    return f"'{value}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and text == text.strip()
+
+
+def kept_name(path: str | PurePath) -> str:
+    """Return a path as files keep it: its bytes as UTF-8, whatever the locale."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def path_named(name: str | bytes) -> str:
+    """Return the path that files call `name`, for the calls of this system: undoes `kept_name`."""
+    kept = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    return os.fsdecode(kept)

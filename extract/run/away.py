@@ -1,0 +1,204 @@
+"""Photographs whose whole folder is away, told from photographs that were deleted.
+
+A share that is not mounted must cost nothing that is finished. So, of the photographs that are not
+found, those are *away*
+- whose folder does not exist, is empty, or cannot be listed or entered;
+- of whose folder earlier files of this extraction read ten photographs or more, and less than a
+  tenth of these is there now;
+- of which the system does not say whether they are there (EIO, ESTALE, EACCES, ...).
+All others are missing, and so is what a finished file already calls missing. What was read and is
+away now is kept as it was; an extraction in which something is away that was never read is not
+finished. Looks at names of files, and at earlier caches.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import AestheticError
+from cache.labels import LabelTable, Manifest
+from cache.schema import FileFacts
+from cache.store import open_cache, partial_path
+from cache.types import Status
+from extract.labels.records import REFUSED
+
+# So many photographs tell of their folder, and it is away with less than one in so many of them.
+FEW = 10
+IMAGES = "images"
+FOLDERS_SHOWN = 3
+READ = (Status.OK, Status.UNREADABLE)
+
+
+@dataclass(frozen=True)
+class Away:
+    """The folder of each photograph that is away, by id: of those `read` earlier, and of others."""
+
+    read: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    def of(self, manifest: Manifest) -> Away:
+        """Return those of some rows."""
+        ids = set(manifest.labels.image_id.tolist()) if self else set()
+        parts = (
+            {name: folder for name, folder in part.items() if name in ids}
+            for part in (self.read, self.unread)
+        )
+        return Away(*parts)
+
+    def __bool__(self) -> bool:
+        return bool(self.read or self.unread)
+
+    def problems(self, data: Path, path: Path) -> list[str]:
+        """Say what is away, what becomes of `path` and how to go on; nothing if all are there."""
+        said = []
+        if self.read:
+            said.append(
+                f"{path}: {_counted(data, self.read)} away. What it held of them is kept. Bring "
+                "the folder back; or, if they are gone for good, take their rows out of the labels."
+            )
+        if self.unread:
+            said.append(
+                f"{path} is not finished: {_counted(data, self.unread)} away, and were never read. "
+                f"The others are kept in {partial_path(path).name}. Bring the folder back and give "
+                "the same command again (without --overwrite); or, if there are no such "
+                "photographs, take their rows out of the labels."
+            )
+        return said
+
+
+def _counted(data: Path, folders: dict[str, str]) -> str:
+    """Return '56 photographs of photos/b are', with the highest folders that are away."""
+    names = {folder: _highest(data, folder) for folder in set(folders.values())}
+    counts = Counter(str(names[folder]) for folder in folders.values())
+    shown = [
+        f"{n:,} photograph{'s' * (n > 1)} of the folder {folder}"
+        for folder, n in counts.most_common(FOLDERS_SHOWN)
+    ]
+    if len(counts) > FOLDERS_SHOWN:
+        rest = sum(counts.values()) - sum(n for _, n in counts.most_common(FOLDERS_SHOWN))
+        shown.append(f"{rest:,} of {len(counts) - FOLDERS_SHOWN:,} more folders")
+    return " and ".join(shown) + (" are" if len(folders) > 1 else " is")
+
+
+def _highest(data: Path, folder: str) -> Path:
+    """Return the highest folder, below `data`, that is away with `folder`."""
+    place = data / folder
+    while place != data and place.parent != data and is_away(place.parent):
+        place = place.parent
+    return place
+
+
+def is_away(folder: Path) -> bool:
+    """Whether a folder does not exist, is empty, or cannot be listed or entered."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None or not os.access(folder, os.X_OK)
+    except OSError:
+        return True
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an earlier file holds of a photograph."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    read: bool
+
+    @property
+    def folder(self) -> str:
+        """Where its file lay, relative to the data folder."""
+        return os.path.dirname(self.path)  # noqa: PTH120  (of 255,500 of them)
+
+
+def held(paths: Iterable[Path]) -> dict[str, Before]:
+    """Return, by id, what finished caches and their unfinished files hold; the first one counts.
+
+    A photograph that is missing in an unfinished file is as good as unknown.
+    """
+    found: dict[str, Before] = {}
+    for path in (each for final in paths for each in (partial_path(final), final)):
+        # What is wrong with a file is said where it is opened for going on.
+        with suppress(AestheticError):
+            cache = open_cache(path, allow_partial=True)
+            labels, facts = cache.labels, cache.facts
+            read = np.isin(cache.status, READ) & ~facts.missing
+            known = read | ((cache.status == Status.MISSING) & cache.header.complete)
+            for row in np.flatnonzero(known).tolist():
+                size, mtime = int(facts.size_bytes[row]), int(facts.mtime_ns[row])
+                before = Before(str(labels.path[row]), size, mtime, bool(read[row]))
+                found.setdefault(str(labels.image_id[row]), before)
+    return found
+
+
+def settle(
+    data: Path, labels: LabelTable, facts: FileFacts, before: dict[str, Before], *, anew: bool
+) -> tuple[LabelTable, FileFacts, Away]:
+    """Tell what is away from what is missing.
+
+    Args:
+        data: the folder that paths are relative to.
+        labels, facts: every labelled photograph, and its file as `file_facts` found it.
+        before: as `held` gives it, of the files that the extraction goes on with.
+        anew: nothing of these files is kept, so that all that is away counts as unread.
+
+    Returns:
+        labels and facts, with path, bytes and time of then of what was read and is away now; and
+        what is away.
+    """
+    path, size, mtime = labels.path.astype(object), facts.size_bytes.copy(), facts.mtime_ns.copy()
+    size[facts.missing] = mtime[facts.missing] = -1
+    thinned, away = _thinned(data, labels, facts, before), Away()
+    away_now = functools.cache(lambda folder: _empty_place(data, folder))
+    for row in np.flatnonzero(facts.missing).tolist():
+        name, unsaid = str(labels.image_id[row]), facts.size_bytes[row] == REFUSED
+        known = before.get(name)
+        if known is None:
+            folder = os.path.dirname(path[row])  # noqa: PTH120  (of 255,500 of them)
+            place = folder if unsaid else away_now(folder)
+            if place is not None:
+                away.unread[name] = place
+            continue
+        if known.read and (unsaid or known.folder in thinned):
+            (away.unread if anew else away.read)[name] = known.folder
+            if not anew:
+                path[row], size[row], mtime[row] = known.path, known.size_bytes, known.mtime_ns
+    return replace(labels, path=path.astype(np.str_)), FileFacts(size, mtime), away
+
+
+def _thinned(
+    data: Path, labels: LabelTable, facts: FileFacts, before: dict[str, Before]
+) -> set[str]:
+    """Return the folders that are away of those from which photographs were read."""
+    read: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    for name, gone in zip(labels.image_id.tolist(), facts.missing.tolist(), strict=True):
+        known = before.get(name)
+        if known is not None and known.read:
+            read[known.folder] += 1
+            there[known.folder] += not gone
+    return {
+        folder
+        for folder, n in read.items()
+        if there[folder] * FEW < n and (n >= FEW or is_away(data / folder))
+    }
+
+
+def _empty_place(data: Path, folder: str) -> str | None:
+    """Return the folder that is away, of those in which a photograph that nobody read may lie.
+
+    A file of labels.csv lies there or in images/, which counts only if there is such a folder.
+    """
+    other = folder if folder.split("/")[0] == IMAGES else "/".join(filter(None, (IMAGES, folder)))
+    if is_away(data / folder):
+        return None if not is_away(data / other) else folder
+    return other if os.path.lexists(data / other) and is_away(data / other) else None
