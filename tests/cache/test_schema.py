@@ -210,9 +210,9 @@ class TestReadHeader:
 
 def test_places_may_have_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     text = os.fsdecode(b"/a/caf\xe9")
-    origin = Provenance(data_root=text, label_note=text, weights_origin=text)
+    origin = Provenance(data_root=text, weights_origin=text)
     path = tmp_path / "a.h5"
     schema.create(path, make_manifest(2), make_spec(), present(2), origin)
     with h5py.File(path) as file:
         read = schema.read_header(file, path).provenance
-    assert (read.data_root, read.label_note, read.weights_origin) == (text, text, text)
+    assert (read.data_root, read.weights_origin) == (text, text)

@@ -68,13 +68,14 @@ def test_names_and_notes_of_runs_steer_no_terminal(
     studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / os.fsdecode(b"\x1b[2J\xff\n")
-    shutil.copytree(studio.run(), run)
+    unsealed(shutil.copytree(studio.run(), run))
     config = json.loads((run / "config.json").read_text())
-    config["label_note"] = "a\n  \x9b\u202efake" + "x" * 10**6
+    config["features_dir"] = "/nowhere"  # else it is that of the features
+    config["label_note"] = "a\n  \x9b\u202efake" + "x" * 900
     (run / "config.json").write_text(json.dumps(config))
     assert main(["list", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if "60 photographs of" in line)
     assert line.startswith(r"  \x1b[2J\xff\n  ridge ")
-    assert r"(a\n  \x9b\u202efake" in line
+    assert r"; a\n  \x9b\u202efake" in line
     assert len(line) < 1000

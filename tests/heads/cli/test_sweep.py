@@ -39,4 +39,4 @@ def test_the_command_trains_the_best_setting_and_measures_it_alone_on_test(
     assert settings is not None
     assert (settings.lr, settings.input_dropout, settings.hidden) == (0.01, 0.1, ())
     assert shown["metrics"]["srcc"] > 0.8
-    assert (tmp_path / "sweep-sigmoid" / "sweep.html").read_text().count("class=best") == 1
+    assert (tmp_path / "sweep-sigmoid" / "sweep.html").read_text().count('class="washed best"') == 1

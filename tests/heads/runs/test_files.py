@@ -142,7 +142,7 @@ def test_a_network_of_an_earlier_version_predicts_the_same_to_the_last_digit(
     run = train(data, tmp_path, "emd", settings=QUICK).path
     head = load_head(run)
     expected = head.predict(data["test"].X)
-    head.model_.save(run / "model.keras")
+    head.model_.save(unsealed(run) / "model.keras")
     (run / "model.npz").unlink()
     given = load_head(run).predict(data["test"].X)
     np.testing.assert_array_equal(given.score, expected.score)

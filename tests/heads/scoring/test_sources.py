@@ -145,7 +145,7 @@ def without_rights() -> Iterator[None]:
 def test_a_folder_that_may_not_be_read_is_named_and_the_others_are_searched(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    for parent in list(tmp_path.parents)[:2]:
+    for parent in list(tmp_path.parents)[:3]:
         parent.chmod(0o755)
     tmp_path.chmod(0o755)
     for name in ("a/1.jpg", "b\x1b/2.jpg", "c/3.jpg", "d/config.json"):
