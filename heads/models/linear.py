@@ -39,6 +39,7 @@ CONSTANT = 1e-10
 # zero would otherwise stand at hundreds of deviations in the few photographs that have it.
 SMALLEST_DEVIATION = 0.01
 SHIFT_ROWS, BLOCK_ROWS = 1024, 8192
+MOST_LEFT_OUT = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ class LinearHead(ABC):
         return Prediction(**answers, ranking_only=self.about.ranking_only)
 
     def _calibrate(self, left_out: FloatArray, labels: Labels, middle: float) -> None:
-        """Learn probabilities from what was said (n,) of photographs while they were left out."""
+        """Learn probabilities from what was said (m,) of photographs while they were left out."""
         self.platt_, self.note_ = calibrate(left_out, labels.beautiful, middle)
 
     def state(self) -> State:
@@ -186,33 +187,54 @@ class LinearHead(ABC):
 def choose_ridge(
     X: FeatureRows,
     targets: FloatArray,
-    cluster: IntArray,
-    loss: Callable[[FloatArray], float],
-) -> tuple[LinearModel, PenaltyChoice, FloatArray]:
-    """Fit ridge regression for all of `PENALTIES` and keep the best on clusters left out.
+    labels: Labels,
+    loss: Callable[[FloatArray, Labels], float],
+) -> tuple[LinearModel, PenaltyChoice, LeftOut]:
+    """Fit ridge regression for all of `PENALTIES` and keep the best on groups left out.
 
     Args:
         X: (n, V, D) features.
         targets: (n, K) float64.
-        cluster: (n,) numbers of what is left out together, see `left_out_together`.
-        loss: from outputs (n, K) to what is to be low.
+        labels: of the same n photographs.
+        loss: from outputs (m, K), and labels of the same photographs, to what is to be low.
 
     Returns:
-        The model, the choice, and (n, K) outputs at that penalty, each of a model that did not see
-        the photograph's cluster.
+        The model, the choice, and what was said at that penalty of photographs left out: of all,
+        or of the first groups that hold `MOST_LEFT_OUT`, which tell the penalties apart as well.
     """
     at_mean = targets.mean(axis=0)
     basis = Basis.of(X, targets - at_mean)
-    outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, PENALTIES)
-    losses = [loss(each) for each in outputs]
+    cluster = left_out_together(labels)
+    rows = np.flatnonzero(cluster < np.unique(cluster[:MOST_LEFT_OUT]).size)
+    outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, rows, PENALTIES)
+    some = labels.take(rows)
+    losses = [loss(each, some) for each in outputs]
     choice = PenaltyChoice.lowest(PENALTIES.tolist(), losses)
-    return basis.model(choice.penalty, at_mean), choice, outputs[int(np.argmin(losses))]
+    left_out = LeftOut(outputs[int(np.argmin(losses))], some)
+    return basis.model(choice.penalty, at_mean), choice, left_out
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What was said of m photographs by models that did not see their groups.
+
+    `outputs` (m, K); `labels` are those of the photographs.
+    """
+
+    outputs: FloatArray
+    labels: Labels
 
 
 def left_out_together(labels: Labels) -> IntArray:
-    """Return (n,) numbers of the groups; of each photograph where all are of one group."""
+    """Return (n,) numbers of the groups; of each photograph where all are of one group.
+
+    They count up from the first photograph on.
+    """
     cluster = clusters(labels.group)
-    return cluster if cluster.any() else np.arange(len(cluster))
+    if not cluster.any():
+        return np.arange(len(cluster))
+    _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number]
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,11 +271,16 @@ class Basis:
         return self.moments.raw_model(self.vectors @ shrunk, at_mean)
 
     def left_out(
-        self, X: FeatureRows, centred: FloatArray, cluster: IntArray, penalties: FloatArray
+        self,
+        X: FeatureRows,
+        centred: FloatArray,
+        cluster: IntArray,
+        rows: IntArray,
+        penalties: FloatArray,
     ) -> Float32Array:
-        """Return (P, n, K) what each penalty's model says of photographs that it did not see.
+        """Return (P, m, K) what each penalty's model says of m photographs that it did not see.
 
-        Exactly that of fits to the photographs of all other clusters, with the moments and n times
+        `rows` (m,) are theirs, whole clusters. Exactly that of fits to the photographs of all other clusters, with the moments and n times
         the penalty as they are: the fit is linear in the targets, Y~ = H Y with
 
             H = 1 1' / n + Z (Z'Z + n penalty)^-1 Z' = 1 1' / n + P w P',
@@ -265,11 +292,11 @@ class Basis:
         weights = 1 / (self.n * (self.values + penalties[:, None]))
         fits = self.n * weights[:, :, None] * self.rotated  # (P, r, K)
         weights = np.concatenate([weights, np.full((len(penalties), 1), 1 / self.n)], axis=1)
-        result = np.empty((len(penalties), *centred.shape), np.float32)
-        for rows, sizes in _whole_clusters(cluster):
-            places = self._places(X[rows])
-            residual = centred[rows] - places[:, :-1] @ fits
-            result[:, rows] = centred[rows] - _left_out_residuals(places, residual, weights, sizes)
+        result = np.empty((len(penalties), len(rows), centred.shape[1]), np.float32)
+        for some, sizes in _whole_clusters(cluster[rows]):
+            places, true = self._places(X[rows[some]]), centred[rows[some]]
+            residual = true - places[:, :-1] @ fits
+            result[:, some] = true - _left_out_residuals(places, residual, weights, sizes)
         return result
 
     def _places(self, features: npt.NDArray[Any]) -> FloatArray:
@@ -314,7 +341,8 @@ def _solved(places: FloatArray, residual: FloatArray, weights: FloatArray) -> Fl
 
 def _whole_clusters(cluster: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield row numbers of about `BLOCK_ROWS` photographs, cluster by cluster, and their sizes."""
-    order, sizes = np.argsort(cluster, kind="stable"), np.bincount(cluster)
+    _, sizes = np.unique(cluster, return_counts=True)
+    order = np.argsort(cluster, kind="stable")
     ends, first = np.cumsum(sizes), 0
     while first < len(sizes):
         begin = ends[first] - sizes[first]

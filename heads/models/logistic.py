@@ -32,7 +32,7 @@ LOGISTIC_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e
 MAX_ITERATIONS = 300
 # The penalty is chosen on so many folds of at most so many photographs. What suits n of them falls
 # as 1 / n: n penalty is one over the variance of a prior, which more photographs do not move.
-FOLDS, MOST_CHOSEN_ON = 5, 20_000
+FOLDS, MOST_CHOSEN_ON = 5, 10_000
 
 
 class LogisticHead(LinearHead):

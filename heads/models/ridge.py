@@ -18,7 +18,7 @@ from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.models.base import About, Answers, Arrays, History, State, Values, need_photographs
 from heads.models.calibration import platt_probability
-from heads.models.linear import LinearHead, choose_ridge, left_out_together
+from heads.models.linear import LinearHead, choose_ridge
 
 
 class RidgeHead(LinearHead):
@@ -47,13 +47,12 @@ class RidgeHead(LinearHead):
         need_photographs(self.about.name, labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
 
-        def mse(outputs: FloatArray) -> float:
-            return float(np.mean((self._score(outputs, np) - labels.mean) ** 2))
+        def mse(outputs: FloatArray, true: Labels) -> float:
+            return float(np.mean((self._score(outputs, np) - true.mean) ** 2))
 
-        self.model_, self.choice_, left_out = choose_ridge(
-            X, labels.mean[:, None], left_out_together(labels), mse
-        )
-        self._calibrate(self._score(left_out, np), labels, float(labels.threshold))
+        self.model_, self.choice_, left_out = choose_ridge(X, labels.mean[:, None], labels, mse)
+        score = self._score(left_out.outputs, np)
+        self._calibrate(score, left_out.labels, float(labels.threshold))
         return []
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
@@ -85,16 +84,10 @@ class RidgeDistHead(LinearHead):
             HeadError: mean-only labels, or too few photographs in train.
         """
         need_photographs(self.about.name, labels)
-        true = labels.distribution
-
-        def mean_emd(outputs: FloatArray) -> float:
-            return float(emd(softmax(outputs), true, r=2).mean())
-
-        self.model_, self.choice_, left_out = choose_ridge(
-            X, centred_log_shares(labels.need_votes()), left_out_together(labels), mean_emd
-        )
-        score = distribution_mean(softmax(left_out))
-        self._calibrate(score, labels, float(labels.threshold))
+        targets = centred_log_shares(labels.need_votes())
+        self.model_, self.choice_, left_out = choose_ridge(X, targets, labels, _mean_emd)
+        score = distribution_mean(softmax(left_out.outputs))
+        self._calibrate(score, left_out.labels, float(labels.threshold))
         return []
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
@@ -116,3 +109,7 @@ class RidgeDistHead(LinearHead):
         head = super().from_state(arrays, values)
         head.link_ = values.get("link", "simplex")
         return head
+
+
+def _mean_emd(outputs: FloatArray, true: Labels) -> float:
+    return float(emd(softmax(outputs), true.distribution, r=2).mean())

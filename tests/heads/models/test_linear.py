@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
+from heads.data.labels import Labels
 from heads.errors import HeadError
 from heads.models.linear import (
     PENALTIES,
@@ -58,13 +59,13 @@ def test_a_path_solves_the_normal_equations():
 
 def test_blocks_give_what_one_piece_gives(monkeypatch):
     X, targets = data(200)
-    cluster = np.arange(200) // 2
-    whole = choose_ridge(X, targets, cluster, mean_square(targets))
+    labels = grouped(np.arange(200) // 2)
+    whole = choose_ridge(X, targets, labels, mean_square(targets))
     monkeypatch.setattr("heads.data.features.BLOCK_BYTES", 4 * 15 * 7)
     monkeypatch.setattr("heads.models.linear.BLOCK_ROWS", 9)
-    blocks = choose_ridge(X, targets, cluster, mean_square(targets))
+    blocks = choose_ridge(X, targets, labels, mean_square(targets))
     np.testing.assert_allclose(blocks[0].outputs(X), whole[0].outputs(X), atol=1e-4)
-    np.testing.assert_allclose(blocks[2], whole[2], atol=1e-4)
+    np.testing.assert_allclose(blocks[2].outputs, whole[2].outputs, atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [100, 8])
@@ -80,9 +81,11 @@ def test_a_constant_feature_is_left_out_even_where_it_changes_later(n):
 
 def test_features_that_are_all_constant_leave_the_mean():
     X, targets = np.full((20, 1, 4), 2.5, np.float32), np.arange(20.0)[:, None]
-    model, _, left_out = choose_ridge(X, targets, np.arange(20), mean_square(targets))
+    model, _, left_out = choose_ridge(X, targets, grouped(np.arange(20)), mean_square(targets))
     np.testing.assert_allclose(model.outputs(X), 9.5)
-    np.testing.assert_allclose(left_out[:, 0], (targets.sum() - targets[:, 0]) / 19, rtol=1e-6)
+    np.testing.assert_allclose(
+        left_out.outputs[:, 0], (targets.sum() - targets[:, 0]) / 19, rtol=1e-6
+    )
 
 
 def test_a_far_mean_does_not_cost_digits():
@@ -103,8 +106,17 @@ def test_a_feature_that_hardly_ever_varies_is_not_blown_up(monkeypatch):
     assert np.abs(model.kernel[5]).max() < 0.5 * np.abs(blown_up.kernel[5]).max()
 
 
+def grouped(cluster: np.ndarray) -> Labels:
+    votes = np.ones((len(cluster), 4), int)
+    return labels_of_votes(votes, group=[f"group{number:03}" for number in cluster])
+
+
 def mean_square(targets: np.ndarray):
-    return lambda outputs: float(np.mean((outputs - targets) ** 2))
+    def loss(outputs: np.ndarray, labels: Labels) -> float:
+        rows = [int(name.removeprefix("photo")) for name in labels.image_id.tolist()]
+        return float(np.mean((outputs - targets[rows]) ** 2))
+
+    return loss
 
 
 CLUSTERS = {
@@ -121,7 +133,7 @@ def test_what_is_left_out_is_predicted_as_by_a_fit_without_it(kind, n):
     cluster = CLUSTERS[kind](n)
     standard = StandardScaler().fit_transform(roots(X))
     basis = Basis.of(X, targets - targets.mean(axis=0))
-    left_out = basis.left_out(X, targets - targets.mean(axis=0), cluster, SOME)
+    left_out = basis.left_out(X, targets - targets.mean(axis=0), cluster, np.arange(n), SOME)
     for penalty, outputs in zip(SOME, left_out + targets.mean(axis=0), strict=True):
         for number in np.unique(cluster):
             held = cluster == number
@@ -131,18 +143,30 @@ def test_what_is_left_out_is_predicted_as_by_a_fit_without_it(kind, n):
 
 def test_the_penalty_with_the_lowest_loss_on_what_is_left_out_is_kept():
     X, targets = data(60, outputs=1)
-    cluster = np.arange(60) // 3
-    model, choice, left_out = choose_ridge(X, targets, cluster, mean_square(targets))
+    labels = grouped(np.arange(60) // 3)
+    model, choice, left_out = choose_ridge(X, targets, labels, mean_square(targets))
     assert choice.penalty == PENALTIES[np.argmin(choice.losses)]
-    assert min(choice.losses) == mean_square(targets)(left_out)
+    assert min(choice.losses) == mean_square(targets)(left_out.outputs, left_out.labels)
     (same,) = models(X, targets, np.array([choice.penalty]))
     np.testing.assert_array_equal(model.kernel, same.kernel)
 
 
+def test_of_many_photographs_the_first_groups_are_left_out(monkeypatch):
+    X, targets = data(60, outputs=1)
+    labels = grouped(np.arange(60) % 20)
+    monkeypatch.setattr("heads.models.linear.MOST_LEFT_OUT", 5)
+    _, choice, left_out = choose_ridge(X, targets, labels, mean_square(targets))
+    rows = np.flatnonzero(np.arange(60) % 20 < 5)
+    assert left_out.labels.image_id.tolist() == labels.image_id[rows].tolist()
+    monkeypatch.setattr("heads.models.linear.PENALTIES", np.array([choice.penalty]))
+    monkeypatch.setattr("heads.models.linear.MOST_LEFT_OUT", 60)
+    every = choose_ridge(X, targets, labels, mean_square(targets))[2]
+    np.testing.assert_allclose(left_out.outputs, every.outputs[rows], rtol=1e-5)
+
+
 def test_photographs_of_one_group_are_left_out_one_by_one():
     votes = np.ones((3, 4), int)
-    grouped = labels_of_votes(votes, group=["a", "b", "a"])
-    assert left_out_together(grouped).tolist() == [0, 1, 0]
+    assert left_out_together(labels_of_votes(votes, group=["b", "a", "b"])).tolist() == [0, 1, 0]
     assert left_out_together(labels_of_votes(votes, group=["a"] * 3)).tolist() == [0, 1, 2]
     assert left_out_together(labels_of_votes(votes)).tolist() == [0, 1, 2]
 
