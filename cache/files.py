@@ -20,7 +20,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -313,14 +313,19 @@ def publish_folder(temporary: Path, final: Path) -> None:
 def restore(folder: Path) -> None:
     """Put back a folder that a process was killed in the middle of replacing, if one was.
 
-    That can be needed only where names cannot be exchanged in one step.
+    That can be needed only where names cannot be exchanged in one step. Beside a folder that is
+    there, what a killed process left is removed; it harms nobody where that cannot be done.
 
     Raises:
         CacheLockedError: a process is replacing it at this moment.
     """
-    if not os.path.lexists(folder) and folder.parent.is_dir() and _leftovers(folder, REPLACED):
-        with exclusive(folder):
-            _put_back(folder)
+    there = os.path.lexists(folder)
+    if not folder.parent.is_dir() or not _leftovers(folder, "" if there else REPLACED):
+        return
+    with suppress(*(OSError, CacheLockedError) if there else ()), exclusive(folder) as alone:
+        _put_back(folder)
+        for stale in _leftovers(folder) if alone and there else []:
+            _remove(stale)
 
 
 def _put_back(folder: Path) -> None:

@@ -21,6 +21,7 @@ from cache.rejects import read_rejects
 from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
+from cache.tables import quoted
 from cache.types import IntArray, Status
 from cache.writer import Block, CacheWriter, now
 
@@ -76,6 +77,12 @@ def _check(caches: Sequence[FeatureCache]) -> None:
             raise MismatchError(
                 f"{cache.path} and {first.path} are not shards of the same split: labels, split "
                 "or number of shards differ. Extract them from the same data and settings."
+            )
+        if cache.label_note != first.label_note:
+            raise MismatchError(
+                f"{cache.path} and {first.path} hold different remarks on the labels: "
+                f"{quoted(cache.label_note)} and {quoted(first.label_note)}. Give the `extract` "
+                "commands of both again; no photograph is read again for that."
             )
     numbers = [cache.split_rule.shard for cache in caches]
     twice = sorted({n for n in numbers if numbers.count(n) > 1})

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cache import schema
 from cache.console import note
 from cache.errors import FormatError, LabelError, StaleCacheError, StorageError
-from cache.files import Mark, check_output, exclusive, replacing, storage_errors
+from cache.files import Mark, check_output, publish, replacing, scratch_folder, storage_errors
 from cache.inplace import InPlace
 from cache.labels import Manifest
 from cache.places import photographs_of
@@ -140,12 +140,15 @@ def renewals(earlier: FeatureCache, origin: Provenance) -> dict[str, Any]:
 def renew(path: Path, **changes: Any) -> None:
     """Give a finished file other values of `Provenance.RENEWED`: a copy of it takes its place.
 
+    The copy is made in a folder of its own, so that a kill leaves nothing that looks like the
+    unfinished file of an extraction, and the next call clears it.
+
     Raises:
         StorageError: the disk refuses, or an unfinished file is beside it, which `extract` renews.
         CacheLockedError: another process is writing it.
         IncompleteCacheError, FormatError: as `open_cache`.
     """
-    with storage_errors(path), exclusive(path):
+    with storage_errors(path), scratch_folder(path, wait=False) as folder:
         cache = open_cache(path)
         origin = replace(cache.header.provenance, **changes)
         if not renewals(cache, origin):
@@ -156,9 +159,10 @@ def renew(path: Path, **changes: Any) -> None:
             )
         rows = np.flatnonzero(np.isin(cache.status, [Status.OK, Status.UNREADABLE]))
         manifest, kept = cache.manifest(), [_Kept(cache, rows, rows)]
-        _make(path, manifest, cache.spec, cache.facts, origin, kept)
-        with CacheWriter(path, manifest, cache.spec) as writer:
-            writer.finish()
+        copy = folder / path.name
+        _make(copy, manifest, cache.spec, cache.facts, origin, kept)
+        with CacheWriter(copy, manifest, cache.spec) as writer:
+            publish(writer.finish(), path)
 
 
 def _origin(

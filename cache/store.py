@@ -121,7 +121,8 @@ def open_unsealed(path: Path) -> FeatureCache:
     try:
         return FeatureCache(path)
     except FileNotFoundError:
-        hint = f"extract --split {path.stem}"
+        part = path.stem.replace(".shard-", " --shard ").replace("-of-", "/")
+        hint = f"extract --split {part}"
         if partial_path(path).exists():
             raise IncompleteCacheError(
                 f"{path} is not finished: only {partial_path(path).name} is there. "

@@ -46,10 +46,17 @@ class Table:
         """Yield each row's line number and cells, to be named by `named`.
 
         Raises:
-            LabelError: a quotation mark is stray.
+            LabelError: a quotation mark is stray, or a line names the columns in another order.
         """
+        names = list(self.columns)
         for number, line in self.lines:
-            yield number, _cells(self.path, number, line, self.columns)
+            cells = _cells(self.path, number, line, self.columns)
+            if cells[0] in names and cells != names and sorted(cells) == sorted(names):
+                raise LabelError(
+                    f"{self.path}, line {number} names the columns again, in another order, as if "
+                    "two tables had been put one below the other. Bring both into one order."
+                )
+            yield number, cells
 
     def named(self, cells: list[str]) -> dict[str, str]:
         """Return the cells of a row by the names of their columns.

@@ -97,6 +97,9 @@ class Scale:
                 f"least {MIN_WIDTH:g} apart; got {self.lo} and {self.hi}."
             )
 
+    def __str__(self) -> str:
+        return f"{self.lo:g}..{self.hi:g}"
+
     @property
     def usual_threshold(self) -> str:
         """The threshold of beautiful where nothing else is said: 5 on 1..10, else the middle."""

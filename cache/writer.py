@@ -190,6 +190,11 @@ class CacheWriter:
         """
         with storage_errors(self.path):
             self._file.force()
+            if not partial_path(self.path).exists():
+                raise StorageError(
+                    f"{partial_path(self.path)} has vanished during the run: its folder was moved "
+                    "or deleted. Bring it back and give the same command again."
+                )
             self._check_rows()
             ok, missing, unreadable = (
                 int((self._status == status).sum())

@@ -47,7 +47,8 @@ def photographs(sources: Sources) -> Iterator[PhotographSource]:
     Raises:
         TypeError: something else.
     """
-    single = isinstance(sources, (str, bytes, os.PathLike, Image.Image))
+    single = isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
+    single = single or not hasattr(type(sources), "__iter__")
     # A picture's array would be taken row by row, a table by the names of its columns.
     single = single or isinstance(sources, Mapping) or getattr(sources, "ndim", 1) != 1
     for number, source in enumerate([sources] if single else sources):  # type: ignore[arg-type]

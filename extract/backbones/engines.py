@@ -6,6 +6,7 @@ size: then a photograph's features do not depend on its neighbours, bit for bit.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -284,6 +285,8 @@ def _converted(settings: EngineSettings, weights: Weights) -> tuple[bytes, bytes
     paths = [final.with_suffix(suffix) for suffix in CONVERTED_SUFFIXES]
     if os.path.lexists(final):
         try:
+            if not all(path.is_file() for path in paths):  # a device would never end
+                raise FileNotFoundError(errno.ENOENT, "no file", str(final))
             graph, constants, kept = [path.read_bytes() for path in paths]
             if kept.decode("ascii", "replace") == _checksums(key, graph, constants):
                 return graph, constants

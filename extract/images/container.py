@@ -18,6 +18,8 @@ from typing import IO, Any, cast
 # What a file may hold at most of what no camera or encoder makes thousands of. Decoding goes once
 # over all pixels for each scan; encoders write 10, the most thorough ones 20.
 MAX_SCANS, MAX_PARTS = 100, 1_000_000
+# A JPEG without its end is decoded several times, one of more scans not at all.
+MAX_SCANS_WITHOUT_END = 20
 # Compressed texts unfold to at most this.
 MAX_TEXT = 1 << 20
 UPRIGHT = 1
@@ -160,18 +162,18 @@ def _raw_profile(text: str) -> bytes:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """Return the value in the first directory; of several the last one, as Pillow does."""
+    """Return the value in the first directory; of several the first one, as Pillow does."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None or len(exif) < 10:
         return None
     (offset,) = struct.unpack(f"{order}L", exif[4:8])
-    found = None
     (count,) = struct.unpack(f"{order}H", exif[offset : offset + 2].ljust(2, b"\0"))
     for at in range(offset + 2, min(offset + 2 + 12 * count, len(exif) - 11), 12):
         tag, kind, n = struct.unpack(f"{order}HHL", exif[at : at + 8])
         if tag == ORIENTATION and n == 1 and kind in WHOLE_NUMBERS:
-            (found,) = struct.unpack_from(f"{order}{WHOLE_NUMBERS[kind]}", exif, at + 8)
-    return found
+            (said,) = struct.unpack_from(f"{order}{WHOLE_NUMBERS[kind]}", exif, at + 8)
+            return int(said)
+    return None
 
 
 # --- JPEG (ITU-T T.81, annex B) -------------------------------------------------------------------
@@ -312,20 +314,24 @@ def _scans(file: IO[bytes], place: int) -> int:
 
 
 def has_all_scans(file: IO[bytes]) -> bool:
-    """Whether a JPEG's scans hold every coefficient of every component to its last bit."""
+    """Whether a JPEG's scans hold every coefficient of every component to its last bit.
+
+    Says no of more scans than encoders write.
+    """
     missing: set[tuple[int, int]] = set()
     for place, marker, body in _jpeg_segments(file):
         if marker in FRAMES:
             missing = {(component, k) for component in body[6::3] for k in range(64)}
         if marker == SOS:
-            for header in scan_headers(file, place, MAX_SCANS):
+            headers = [*scan_headers(file, place, MAX_SCANS_WITHOUT_END + 1)]
+            for header in headers:
                 n = header[0]
                 first, last, bits = header[1 + 2 * n : 4 + 2 * n]
                 scanned = {
                     (c, k) for c in header[1 : 1 + 2 * n : 2] for k in range(first, last + 1)
                 }
                 missing = missing | scanned if bits & 15 else missing - scanned
-            return not missing
+            return not missing and len(headers) <= MAX_SCANS_WITHOUT_END
     return False
 
 

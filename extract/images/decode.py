@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,12 +28,14 @@ from extract.errors import is_passing
 from extract.images.container import UPRIGHT, has_all_scans, orientation
 from extract.images.container import Unreadable as Unreadable
 from extract.images.container import Vanished as Vanished
-from extract.images.opening import SCANS, opened_image
+from extract.images.opening import FORMATS, SCANS, opened_image
 from extract.images.pool import Pool
 from extract.images.views import CROP, RESIZE, View
 
 # Admits the 200-megapixel sensors of phones.
 MAX_PIXELS = 200_000_000
+# Pillow decodes run-length BMP files in Python, a microsecond for each pixel.
+MAX_RUN_LENGTH_PIXELS = 20_000_000
 # What a photograph may take of the memory while it is decoded, for each pixel that it may have:
 # its pixels, a copy of them turned and another without alpha, each of four bytes.
 BYTES_PER_PIXEL = 12
@@ -117,12 +120,14 @@ def _opened(source: Path | Image.Image, use: Callable[[Image.Image], Made]) -> M
 def _file_behind(image: Image.Image) -> IO[bytes] | None:
     """Return a copy of the file that an image is still to be loaded from, to be read as any file.
 
-    None for an image that has its pixels; for one of which another frame or size was chosen, too,
-    which is then loaded. Either way the image is the same to its owner as before.
+    None for an image that has its pixels; for one of which another frame or size was chosen, or of
+    a format that is not read from files here, too, which is then loaded. Either way the image is
+    the same to its owner as before.
     """
     with _callers_images, _reasons():
         lazy = isinstance(image, ImageFile.ImageFile) and not image.decoderconfig
-        file = image.fp if lazy and not image.tell() else None  # type: ignore[attr-defined]
+        lazy = lazy and image.format in (*FORMATS, "MPO") and not image.tell()
+        file = image.fp if lazy else None  # type: ignore[attr-defined]
         if file is None:
             image.load()
             return None
@@ -167,10 +172,14 @@ def _lacks_its_end_alone(source: Path | IO[bytes]) -> bool:
 def _digest(source: Path | IO[bytes], tail: bytes) -> bytes:
     with ExitStack() as stack:
         image = _opened_file(source, stack, tail=tail + JPEG_END)
-        _drafted(image, DRAFT_SIZE, MAX_PIXELS)
-        with _reasons():
-            image.load()
-            return hashlib.sha256(image.tobytes()).digest()
+        # Within its limits, or it had not been decoded before.
+        return _worked(image, DRAFT_SIZE, _digest_of_pixels, sys.maxsize)
+
+
+def _digest_of_pixels(image: Image.Image) -> bytes:
+    with _reasons():
+        image.load()
+        return hashlib.sha256(image.tobytes()).digest()
 
 
 @contextmanager
@@ -212,6 +221,7 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
         with _reasons():
             if upright is image:
                 upright = image.copy()  # `thumbnail` changes it in place
+            upright.info = {}  # or a comment goes into the JPEG, which has no room for a long one
             upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
             upright.save(buffer, "JPEG", quality=quality)
         return buffer.getvalue()
@@ -296,6 +306,11 @@ def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) 
         raise Unreadable(f"{width} x {height} pixels: there is nothing to see")
     if width * height > max_pixels:
         raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
+    if width * height > MAX_RUN_LENGTH_PIXELS and _is_run_length_bmp(image):
+        raise Unreadable(
+            f"a run-length BMP of {width} x {height} pixels, which takes minutes to decode; more "
+            f"than {MAX_RUN_LENGTH_PIXELS:,} of this kind are not read"
+        )
     with _reasons():
         n_bytes = _bytes_of_decoder(image)
         if size is not None and image.format == "JPEG":
@@ -308,6 +323,11 @@ def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) 
             f"than {limit / 1e9:.1f} GB; --max-pixels raises that limit, too"
         )
     return n_bytes
+
+
+def _is_run_length_bmp(image: Image.Image) -> bool:
+    tiles = getattr(image, "tile", ())  # none in an image that has its pixels
+    return any(tile[0] == "bmp_rle" for tile in tiles)
 
 
 def _bytes_of_decoder(image: Image.Image) -> int:

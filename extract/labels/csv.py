@@ -303,7 +303,10 @@ def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Fo
     if columns.ratings:
         votes = np.array([row.votes for row in rows], np.int32)
         mean = mean_of_votes(votes)
-    scale = Scale(*first.scale)
+    try:
+        scale = Scale(*first.scale)
+    except LabelError as error:
+        raise LabelError(f"{path}, scale_min and scale_max: {error}") from None
     table = LabelTable(
         image_id=np.array([row.key for row in rows], np.str_),
         path=np.array([row.path for row in rows], np.str_),

@@ -59,7 +59,8 @@ class FolderLabels:
     """Every labelled photograph of a folder, in the order of the labels file `source`.
 
     `split` (N,) where the file names splits; `official_test` the ids of an official test list;
-    `remarks` what people should know of how the file was read.
+    `remarks` what people should know of how the file was read; `files` the checksums of all files
+    that labels, splits and the remark come from.
     """
 
     table: LabelTable
@@ -68,6 +69,7 @@ class FolderLabels:
     split: TextArray | None = None
     official_test: frozenset[str] | None = None
     remarks: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -5,6 +5,7 @@ A new kind of labels is its own module with a `SOURCE`, and a name in `SOURCES`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cache.console import note
@@ -32,7 +33,9 @@ def read_labels(data: Path) -> FolderLabels:
         known = " nor ".join(f"{source.file} ({source.content})" for source in SOURCES)
         raise LabelError(f"{data} holds neither {known}. Name the folder with --data.")
     try:
-        labels = found[0].read(data)
+        # The checksums first: of files that change meanwhile it is then said that they have.
+        files = label_files(data)
+        labels = replace(found[0].read(data), files=files)
     except OSError as error:
         raise LabelError(
             f"The labels in {data} cannot be read: {error}. Give yourself the right to read the "

@@ -57,6 +57,7 @@ def _labels(earlier: FeatureCache, manifest: Manifest) -> Iterator[str]:
             yield f"{n:,} photograph{'s' * (n > 1)} {what}"
     rules = earlier.split_rule.to_dict(), manifest.split_rule.to_dict()
     named = [
+        ("scale", str(before.scale), str(now.scale)),
         ("threshold", before.threshold, now.threshold),
         *((name.replace("_", " "), value, rules[1][name]) for name, value in rules[0].items()),
     ]
@@ -74,7 +75,7 @@ def _differing(before: LabelTable, now: LabelTable) -> int:
         if other is None or other.shape != mine.shape:
             return len(before)
         if name != "path":
-            differ |= (mine != other).reshape(len(before), -1).any(axis=1)
+            differ |= (mine != other).any(axis=tuple(range(1, mine.ndim)))
     return int(differ.sum())
 
 

@@ -80,7 +80,7 @@ def _client(address: str) -> Any:
 
 def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
     """One task a shard of every split that is not complete already."""
-    tasks, origin = [], provenance_of(settings, planned.weights)
+    tasks, origin = [], provenance_of(settings, planned)
     for manifest, facts in planned.splits:
         path = Shard().path(settings.out, manifest.split_rule.split)
         if is_current(path, manifest, planned.spec, facts, settings.reuse, origin):

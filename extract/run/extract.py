@@ -26,13 +26,11 @@ from cache.text import kept_name
 from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
-from extract.backbones.weights import Weights
 from extract.images.views import views
 from extract.labels.records import read_note
-from extract.labels.sources import label_files
 from extract.run.away import Away, is_away
 from extract.run.changes import changes, left_behind
-from extract.run.plan import plan
+from extract.run.plan import Plan, plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
 from extract.stream import Account, Cutting, extract_blocks
@@ -57,7 +55,7 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
 
     with storage_errors(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
-    origin = provenance_of(settings, planned.weights)
+    origin = provenance_of(settings, planned)
     for line in left_behind(settings.out, settings.splits, origin.label_files):
         note(line)
     return [
@@ -74,7 +72,7 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     ]
 
 
-def provenance_of(settings: Settings, weights: Weights) -> Provenance:
+def provenance_of(settings: Settings, planned: Plan) -> Provenance:
     """Return who makes the files of an extraction, and from what."""
     names = (
         *("aesthetic-heads", "tensorflow", "jax", "keras", "openvino"),
@@ -83,9 +81,9 @@ def provenance_of(settings: Settings, weights: Weights) -> Provenance:
     return Provenance(
         data_root=kept_name(settings.data.resolve()),
         label_note=read_note(settings.data),
-        label_files=label_files(settings.data),
-        weights_origin=weights.origin,
-        value_ranges=weights.backbone.value_ranges(settings.engine.layers),
+        label_files=planned.label_files,
+        weights_origin=planned.weights.origin,
+        value_ranges=planned.weights.backbone.value_ranges(settings.engine.layers),
         library_versions={name: _version(name) for name in names},
         created=now(),
     )
@@ -162,12 +160,12 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summ
 
 
 def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
-    """Tell photographs that are gone from a whole folder that is away, such as a network's.
+    """Tell photographs that are gone or damaged from a whole folder that is away.
 
     Raises:
-        NoPhotographsError: a photograph is missing that was there, and its folder is away.
+        NoPhotographsError: a photograph that was there was not read, and its folder is away.
     """
-    for row in (*block.rows[block.status == Status.MISSING].tolist(), *block.again):
+    for row in (*block.rows[block.status != Status.OK].tolist(), *block.again):
         folder = (data / str(manifest.labels.path[row])).parent
         if is_away(folder):
             raise NoPhotographsError(

@@ -30,7 +30,7 @@ class Plan:
     """Labels read, split and matched with files: what an extraction is about to do.
 
     `whole_sha256` names, for each of `splits`, the manifest that a shard is a part of, or ''.
-    What was read earlier and is `away` now has the facts of then.
+    What was read earlier and is `away` now has the facts of then. `label_files` as `FolderLabels`.
     """
 
     weights: Weights
@@ -38,6 +38,7 @@ class Plan:
     splits: tuple[tuple[Manifest, FileFacts], ...]
     whole_sha256: tuple[str, ...]
     away: Away
+    label_files: dict[str, str]
 
 
 def plan(settings: Settings) -> Plan:
@@ -72,7 +73,7 @@ def plan(settings: Settings) -> Plan:
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
     parts = tuple(settings.shard.cut(*split) for split in splits)
-    return Plan(weights, make_spec(settings, weights), parts, whole, away)
+    return Plan(weights, make_spec(settings, weights), parts, whole, away, labels.files)
 
 
 def _files(settings: Settings) -> list[Path]:

@@ -86,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse, before any work, to replace files that are not ours."""
     from cache.files import check_output
+    from heads.experiments.duplicates import check_list
     from heads.report import leaderboard
     from heads.report.write import check_report
 
@@ -95,6 +96,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         folder = options.out
         check_report(folder)
     check_output(folder / "leaderboard.csv", leaderboard.MARK)
+    check_list(folder)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -41,12 +41,14 @@ def run(options: argparse.Namespace) -> int:
     """Predict and write."""
     from cache.files import check_output, replacing, storage_errors
     from heads.data.splits import load_splits
+    from heads.runs.folder import check_outside
     from heads.runs.loaded import load_run
     from heads.runs.places import features_of, naming_option
     from heads.runs.predictions import MARK, SplitPrediction, write_predictions, write_rows
 
     if options.out is not None:
         check_output(options.out, MARK, inputs=[options.run / "predictions.csv"])
+        check_outside(options.out)
     loaded = load_run(options.run)
     folder = options.features or features_of(options.run, loaded.config)
     with naming_option():

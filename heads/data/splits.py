@@ -109,6 +109,15 @@ def with_limit(data: Mapping[str, SplitData], limit: int) -> dict[str, SplitData
     return {**data, "train": first}
 
 
+def check_unchanged(data: Mapping[str, SplitData]) -> None:
+    """Refuse splits that somebody wrote into since they were loaded. Raises FormatError.
+
+    Features are read while a head is trained, long after their checksums were compared.
+    """
+    for part in data.values():
+        part.cache.check_unchanged()
+
+
 def _split_data(
     split: str, cache: FeatureCache, limit: int | None, memory_bytes: int | None
 ) -> SplitData:
@@ -223,8 +232,14 @@ def _check_same_label_files(first: FeatureCache, second: FeatureCache) -> None:
 
     A remark that came later decides nothing; `joint_note` shows it.
     """
-    # Files that are older than the attribute do not know them.
     mine, theirs = (cache.header.provenance.label_files for cache in (first, second))
+    if bool(mine) != bool(theirs):  # files that are older than the attribute do not know them
+        older, newer = (second, first) if mine else (first, second)
+        note(
+            f"{older.path} does not say which files of labels it was made from, so whether they "
+            f"were those of {newer.path} cannot be told. `extract --split all` brings all splits "
+            "up to date; photographs that did not change are not read again."
+        )
     for name in sorted(mine.keys() & theirs.keys() - {NOTE_FILE}):
         if mine[name] != theirs[name]:
             raise MismatchError(

@@ -16,7 +16,7 @@ from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
-from heads.experiments.duplicates import Found, across_groups, across_splits
+from heads.experiments.duplicates import Found, across_groups, across_splits, check_list
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
@@ -99,6 +99,7 @@ def compare(
         HeadError: a head that was asked for does not suit the data, or there is no such head.
         RunError, CacheLockedError, StorageError: a run folder cannot be written.
     """
+    check_list(Path(out))
     floor, found = floor_of(data), across_splits(data, HEADLINE)
     train, test = data["train"], data[HEADLINE]
 
@@ -168,6 +169,7 @@ def cross_validate(
     """
     pool, first = folding.pool, folding.ways[0]
     folder = Path(out) / f"folds-{folding.k}"
+    check_list(folder)
     found = across_groups(data, pool.splits, clusters(pool.labels.group))
     floor = Sample.of(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
@@ -175,7 +177,7 @@ def cross_validate(
 
     def entry(name: str) -> Entry:
         config = folds_config(name, _settings(name, settings), folding, data)
-        done = folded(config, folding, folder, floor, found, overwrite=overwrite)
+        done = folded(config, folding, data, folder, floor, found, overwrite=overwrite)
         return Entry(
             head=name,
             run=str(done.path),

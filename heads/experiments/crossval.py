@@ -16,7 +16,7 @@ import numpy as np
 
 from cache.console import note
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData, joint_note
+from heads.data.splits import SplitData, check_unchanged, joint_note
 from heads.errors import RunError
 from heads.experiments.duplicates import Found
 from heads.experiments.folds import Folding, predict_ways
@@ -94,6 +94,7 @@ class FoldedRun:
 def folded(
     config: FoldsConfig,
     folding: Folding,
+    data: Mapping[str, SplitData],
     out: Path,
     floor: Sample,
     found: Found,
@@ -107,6 +108,7 @@ def folded(
     Raises:
         HeadError: the labels or settings do not suit the head.
         RunError, CacheLockedError, StorageError: the folder cannot be written, or not be read.
+        FormatError: somebody wrote into a cache meanwhile.
     """
     path, there = folder.place(out, config.head, config.identity, overwrite=overwrite)
     if there:
@@ -124,6 +126,7 @@ def folded(
         metrics["duplicates"] = found.to_dict(predictions, folding.pool.labels)
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
+        check_unchanged(data)
     return done
 
 

@@ -9,10 +9,12 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cache.files import Mark, check_output
 from cache.types import IntArray, TextArray
 from heads.data.duplicates import NEARLY_EQUAL, Duplicates, find_duplicates
 from heads.data.features import JoinedRows
@@ -23,6 +25,15 @@ from heads.metrics.catalogue import evaluate, for_json
 
 FILE = "duplicates.csv"
 COLUMNS = ("image_id", "split", "duplicate_of", "duplicate_split", "cosine")
+
+
+def check_list(folder: Path) -> None:
+    """Refuse, before any work, to replace or clear a list that is none of ours.
+
+    Raises:
+        StorageError: `folder`/duplicates.csv is something else.
+    """
+    check_output(folder / FILE, Mark(",".join(COLUMNS).encode()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ from typing import Any
 from cache.console import note
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
-from heads.data.splits import SplitData, joint_note
+from heads.data.splits import SplitData, check_unchanged, joint_note
 from heads.errors import RunError
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_splits
 from heads.metrics import comparison as evaluate
-from heads.metrics.comparison import Sample
+from heads.metrics.comparison import Sample, StoredMetrics
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.neural.settings import ClosedFormSettings
@@ -76,6 +76,7 @@ def train(
     Raises:
         HeadError: the data or settings do not suit the head, or there is no such head.
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
+        FormatError: somebody wrote into a cache meanwhile; no run is written then.
     """
     return train_run(run_config(head, settings, seed, data), data, Path(out), overwrite=overwrite)
 
@@ -123,6 +124,7 @@ def train_run(
             (temporary / DUPLICATES_FILE).write_text(text, encoding="utf-8")
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
+        check_unchanged(data)
     if remark := fitted.head.state()[1].get("note"):
         note(f"{path}: {remark}")
     if found is None and duplicates.words:
@@ -201,7 +203,7 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
     """Return a run's predictions of test, measured: as trained just now, or read from its files.
 
     Raises:
-        RunError: predictions.csv is missing, damaged, or of other photographs.
+        RunError: predictions.csv is missing, damaged, of other photographs, or has other metrics.
     """
     if run.sample is not None:
         return run.sample
@@ -215,4 +217,9 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
     prediction = stored.prediction(
         HEADLINE, ranking_only=run.metrics["ranking_only"], label_by_p=run.metrics["label_by_p"]
     )
+    if wrong := StoredMetrics(run.metrics).contradicted_by(prediction, labels):
+        raise RunError(
+            f"{run.path / 'predictions.csv'} has another {wrong} than metrics.json says: one of "
+            "the two was changed. Train the head again with --overwrite."
+        )
     return Sample.of(prediction, labels)

@@ -20,6 +20,8 @@ from heads.metrics.bootstrap import Bootstrap, Difference, Verdict, bootstrap, v
 from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
 
 BOOTSTRAP_SEED = 0
+# Of these, one at least differs where predictions are not those that were measured.
+TELLING, ROUNDING = ("srcc", "mae", "acc"), 1e-6
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,16 @@ class StoredMetrics:
     def value(self, metric: str) -> Any:
         """Return the value; None where it does not apply or is not defined."""
         return self.values.get(metric)
+
+    def contradicted_by(self, prediction: Prediction, labels: Labels) -> str:
+        """Return a metric that predictions do not have as it is stored; '' where all agree."""
+        now = evaluate(prediction, labels)
+        for name in TELLING:
+            stored, value = self.value(name), now[name]
+            both = isinstance(stored, float) and isinstance(value, float)
+            if both and abs(stored - value) > ROUNDING:
+                return name
+        return ""
 
     def interval(self, metric: str) -> tuple[float | None, float | None]:
         """Return the 95 % interval; None for a bound that is not defined."""

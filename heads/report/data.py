@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.console import note
 from cache.errors import AestheticError
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
@@ -20,7 +21,7 @@ from cache.text import path_named
 from cache.types import FloatArray
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
-from heads.data.splits import check_together, joint_note, labels_of
+from heads.data.splits import SPLITS, check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
 from heads.metrics.catalogue import evaluate, for_table
@@ -145,7 +146,8 @@ def read_report(
 
     Args:
         folder: holds one folder a run.
-        features: the folder of the caches; where the runs say they were, if None.
+        features: the folder of the caches; where the runs say they were, if None. A run that was
+            made from others is shown with those, which a note says.
         samples: bootstraps by the run's name that are known already.
         photographs: the folder that paths are relative to; where the caches say it was, if None.
 
@@ -157,6 +159,8 @@ def read_report(
     if not found:
         raise RunError(f"{folder} holds no finished run. Make some with `heads compare`.")
     caches: dict[Path, dict[str, FeatureCache]] = {}
+    if features is not None:  # named, so what is wrong with it is said: no other takes its place
+        _open_splits(features, caches)
     runs, left_out = _readable(found, features, caches)
     chosen, others = _same_photographs(runs)
     left_out |= others
@@ -207,11 +211,9 @@ def _read_run(
 ) -> RunData:
     config, metrics = read_config(path), read_metrics(path)
     folder = features_of(path, config, features)
-    if folder not in caches:
-        with naming_option():
-            opened = {name: open_cache(folder / f"{name}.h5") for name in config.splits}
-        check_together(opened)
-        caches[folder] = opened
+    if features is not None and folder != features:
+        note(f"{path} was made from other features than those in {features}: {folder} is read.")
+    _open_splits(folder, caches)
     stored, reference = read_predictions(path), read_reference(path)
     labels = stored.labels(metrics["split"], reference.scale, reference.threshold)
     if len(labels) != metrics["n"] or not len(labels):
@@ -226,7 +228,20 @@ def _read_run(
         ranking_only=metrics["ranking_only"],
         label_by_p=metrics["label_by_p"],
     )
+    if wrong := StoredMetrics(metrics).contradicted_by(prediction, labels):
+        raise RunError(
+            f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
+            "two was changed. Train the head again with --overwrite."
+        )
     return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
+
+
+def _open_splits(folder: Path, caches: dict[Path, dict[str, FeatureCache]]) -> None:
+    if folder not in caches:
+        with naming_option():
+            opened = {name: open_cache(folder / f"{name}.h5") for name in SPLITS}
+        check_together(opened)
+        caches[folder] = opened
 
 
 def _check_labels(path: Path, labels: Labels, called: BoolArray, cache: FeatureCache) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cache.errors import StorageError
 from cache.files import Mark, is_ours, replacing_folder, restore, storage_errors
 from heads.errors import RunError
 from heads.runs.checksums import FILE, seal
@@ -15,6 +17,11 @@ from heads.runs.predictions import MARK as PREDICTIONS
 
 HASH_DIGITS = 8
 RUN = Mark(b"{", b'"format": "aesthetic-')  # in config.json
+# What is in a run of any version, or is put there later; hidden files are the system's.
+OURS = re.compile(
+    r"(config|metrics|model|yardstick|files|moved)\.json|model\.(npz|keras)|"
+    r"(history|duplicates|predictions(-seed-\d+)?)\.csv|export|\..*"
+)
 
 
 def find_runs(out: Path) -> list[Path]:
@@ -55,6 +62,8 @@ def place(
         with storage_errors(candidate):
             restore(candidate)
         if _holds(candidate, identity):
+            if overwrite:
+                _check_replaceable(candidate)
             return candidate, not overwrite
     if (overwrite and not keep_others) or not plain.exists():
         _check_replaceable(plain)
@@ -69,13 +78,31 @@ def place(
 
 
 def _check_replaceable(run: Path) -> None:
-    """Refuse a folder with files of which none is ours; a damaged run has some left."""
+    """Refuse a folder with files that are not ours; a damaged run has some of ours left."""
     marks = {"config.json": RUN, "predictions.csv": PREDICTIONS}
-    files = list(run.iterdir()) if run.is_dir() else []
+    files = sorted(path.name for path in run.iterdir()) if run.is_dir() else []
     if files and not any(is_ours(run / name, mark) for name, mark in marks.items()):
         raise RunError(
             f"{run} is no run of ours, so it is not replaced. Move it away, or choose another "
             "--out."
+        )
+    foreign = [name for name in files if not OURS.fullmatch(name)]
+    if foreign:
+        raise RunError(
+            f"{run} is not replaced: {foreign[0]} ({len(foreign)} in all) is no file of a run and "
+            "would be lost. Move it away, or choose another --out."
+        )
+
+
+def check_outside(path: Path) -> None:
+    """Refuse, before any work, to replace a file of a finished run.
+
+    Raises:
+        StorageError: `path` is one.
+    """
+    if _is_run(path.parent) and os.path.lexists(path):
+        raise StorageError(
+            f"{path} belongs to the run {path.parent}, so it is not replaced. Name another file."
         )
 
 

@@ -12,6 +12,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from heads.web.html import environment
 
 PIXELS = 360
 LARGE_BYTES = 100_000_000
+COPIED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def copy_ranked(folder: Path, ranked: Sequence[Ranked]) -> str:
     }
     there = [target for target in copies if os.path.lexists(target)]
     for target in there:
-        if not target.is_file() or not filecmp.cmp(copies[target], target, shallow=False):
+        with _reading(copies[target]):
+            same = target.is_file() and filecmp.cmp(copies[target], target, shallow=False)
+        if not same:
             raise StorageError(
                 f"{target} is already there and is another file; nothing was copied. Choose "
                 "another folder for --copy-to."
@@ -141,17 +145,28 @@ def copy_ranked(folder: Path, ranked: Sequence[Ranked]) -> str:
     return f"{folder}: {len(copies)} photographs copied, the best first by name."
 
 
-def _copy(source: Path, target: Path) -> None:
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Say of a photograph's own refusals that they are not those of the copy."""
     try:
-        photograph = source.open("rb")
+        yield
     except OSError as error:
         raise StorageError(
             f"{source} cannot be read any more: {os.strerror(error.errno or 0)}. The copies so far "
             "are kept; the same command goes on with them."
         ) from None
-    with photograph, storage_errors(target), replacing(target) as temporary:
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    with _reading(source), source.open("rb") as photograph:
+        while piece := photograph.read(COPIED_BYTES):
+            yield piece
+
+
+def _copy(source: Path, target: Path) -> None:
+    with storage_errors(target), replacing(target) as temporary:
         with temporary.open("wb") as file:
-            shutil.copyfileobj(photograph, file)
+            file.writelines(_pieces(source))
         try:
             shutil.copystat(source, temporary)
         except OSError as error:

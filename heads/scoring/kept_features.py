@@ -143,6 +143,8 @@ class KeptFeatures:
         return {str(sql) for (sql,) in made}
 
     def _begin(self) -> None:
+        # In one step: Python's sqlite3 would commit each table by itself.
+        self._file.execute("BEGIN")
         self._file.execute(_ABOUT)
         self._file.execute(_PHOTOGRAPHS)
         about = {
@@ -197,9 +199,9 @@ def _key(source: PhotographSource) -> _Key | None:
         return None
     try:
         facts = source.stat()
-    except OSError:
+        return _Key(os.fsencode(source.absolute()), facts.st_size, facts.st_mtime_ns)
+    except (OSError, ValueError):  # the latter for what is no name of a file, such as a NUL in it
         return None
-    return _Key(os.fsencode(source.absolute()), facts.st_size, facts.st_mtime_ns)
 
 
 def _sha256(key: _Key, size: tuple[object, object], content: object) -> str:

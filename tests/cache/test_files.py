@@ -315,6 +315,18 @@ class TestFolders:
         restore(tmp_path / "run")
         assert (tmp_path / "run" / "a").read_text() == "old"
 
+    def test_what_a_killed_process_left_beside_a_whole_folder_is_removed(
+        self, tmp_path: Path
+    ) -> None:
+        filled(tmp_path / "run", "whole")
+        filled(tmp_path / ".run.new", "half")
+        with exclusive(tmp_path / "run"):
+            restore(tmp_path / "run")
+            assert (tmp_path / ".run.new").exists()  # somebody is at it
+        restore(tmp_path / "run")
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+        assert (tmp_path / "run" / "a").read_text() == "whole"
+
     def test_a_scratch_folder_that_a_killed_process_left_is_cleared(self, tmp_path: Path) -> None:
         filled(tmp_path / ".model.xml.new", "half")
         filled(tmp_path / ".model.xml.0123456789abcdef", "half")

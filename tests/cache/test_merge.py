@@ -13,6 +13,7 @@ from cache.errors import FormatError, IncompleteCacheError, MismatchError, Stora
 from cache.labels import Manifest
 from cache.merge import merge
 from cache.rejects import read_rejects
+from cache.resume import renew
 from cache.store import open_cache, partial_path
 from cache.types import ExtractorSpec, Status
 from tests.helpers import (
@@ -85,6 +86,17 @@ def test_shards_of_other_labels_are_refused(tmp_path: Path) -> None:
     other = make_shards(tmp_path / "other", 2, changed)[1]
     with pytest.raises(MismatchError, match="not shards of the same split"):
         merge(tmp_path / "train.h5", [first, other])
+
+
+def test_shards_with_different_remarks_are_refused(tmp_path: Path) -> None:
+    parts = make_shards(tmp_path, 2)
+    renew(parts[1], data_root="/data", label_note="simulated votes")
+    with pytest.raises(
+        MismatchError,
+        match=r"different remarks on the labels: 'simulated votes' and .* Give the `extract` "
+        "commands of both again; no photograph is read again for that",
+    ):
+        merge(tmp_path / "train.h5", parts)
 
 
 def test_a_whole_split_is_no_shard(tmp_path: Path) -> None:

@@ -395,9 +395,9 @@ class TestRenewal:
             os.waitpid(child, 0)
             assert verify(path) == []
             seen.add(open_cache(path).header.provenance.data_root)
-            partial_path(path).unlink(missing_ok=True)
             renew(path, **self.NEW)
             assert open_cache(path).header.provenance.data_root == "/new/place"
+            assert [each.name for each in path.parent.iterdir()] == [path.name]
         assert "/old/place" in seen
 
 

@@ -76,6 +76,12 @@ class TestOpening:
             read = file["features"][:]
         assert np.array_equal(read, open_cache(path).features)
 
+    def test_a_missing_shard_is_named_with_its_command(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            IncompleteCacheError, match=r"Make it with `extract --split train --shard 2/3`\."
+        ):
+            open_cache(tmp_path / "train.shard-2-of-3.h5")
+
     def test_a_missing_cache_is_told_apart_from_an_unfinished_one(self, tmp_path: Path) -> None:
         path = tmp_path / "val.h5"
         with pytest.raises(

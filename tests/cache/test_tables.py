@@ -163,3 +163,14 @@ def test_many_columns_are_cut_in_a_message(tmp_path: Path) -> None:
     read = table(tmp_path, ",".join(f"c{i}" for i in range(10_000)) + "\n")
     assert listed(read.columns).endswith("'c11', ...")
     assert listed(("", "a")) == "one without a name, 'a'"
+
+
+def test_two_tables_of_other_orders_one_below_the_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("file,r1,r2\na.jpg,1,2\nfile,r2,r1\nb.jpg,1,2\n")
+    with pytest.raises(
+        LabelError,
+        match=r"labels\.csv, line 3 names the columns again, in another order, as if two tables "
+        r"had been put one below the other\. Bring both into one order\.",
+    ):
+        list(read_table(path).rows())

@@ -272,6 +272,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another model's": lambda path: path.write_bytes(path.read_bytes()[::-1]),
     "gone": Path.unlink,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
 }
 
 

@@ -28,7 +28,7 @@ def photograph(size: tuple[int, int] = (160, 120)) -> Image.Image:
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path: Path | Image.Image) -> np.ndarray:
     return read_photograph(path, WHOLE).pixels_u8
 
 
@@ -232,6 +232,18 @@ def entry(kind: int, count: int, value: bytes, order: str = "<") -> bytes:
     return start + struct.pack(f"{order}HHHL", 1, 0x0112, kind, count) + value.ljust(4, b"\0")
 
 
+def test_of_two_orientations_the_first_counts_in_a_file_and_in_a_callers_image(
+    tmp_path: Path,
+) -> None:
+    twice = entry(3, 1, b"\6\0").replace(b"\1\0\x12\1", b"\2\0\x12\1")
+    twice += entry(3, 1, b"\3\0")[10:] + bytes(4)
+    photograph((96, 64)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + twice)
+    with Image.open(tmp_path / "a.jpg") as image:
+        image.load()
+        np.testing.assert_array_equal(pixels(tmp_path / "a.jpg"), pixels(image))
+    assert said(tmp_path / "a.jpg") == 6
+
+
 @pytest.mark.parametrize(
     ("exif", "expected"),
     [
@@ -301,6 +313,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded(tmp_path: 
     assert time.process_time() - start < 1
     (tmp_path / "a.jpg").write_bytes(many_scans(80))
     assert pixels(tmp_path / "a.jpg").shape == (1, 224, 224, 3)
+
+
+def test_a_jpeg_of_many_scans_without_its_end_is_not_decoded_again_and_again(
+    tmp_path: Path,
+) -> None:
+    for n, read in ((5, True), (80, False)):
+        (tmp_path / "a.jpg").write_bytes(many_scans(n)[:-2])
+        with (tmp_path / "a.jpg").open("rb") as file:
+            assert has_all_scans(file) == read
+    assert "truncated" in refused(tmp_path / "a.jpg")
 
 
 def test_scans_of_pictures_behind_the_first_do_not_count(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from extract.images import decode as images
@@ -525,6 +526,17 @@ def test_of_a_callers_animation_the_chosen_frame_is_read_and_stays_chosen(tmp_pa
             assert image.tell() == number
 
 
+@pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA"])
+def test_a_callers_image_of_a_format_that_is_not_read_from_files_is_read_by_its_pixels(
+    tmp_path: Path, kind: str
+) -> None:
+    quarters((256, 256)).save(tmp_path / "a", kind)
+    with pytest.raises(Unreadable, match="of a kind that is not read"):
+        read(tmp_path / "a")
+    with Image.open(tmp_path / "a") as image:
+        assert_quarters(read(image))
+
+
 def test_a_callers_image_that_is_closed_has_a_reason(tmp_path: Path) -> None:
     quarters().save(tmp_path / "a.png")
     for load in (False, True):
@@ -624,6 +636,48 @@ def test_heavy_photographs_are_used_one_at_a_time_whatever_for(
         monkeypatch.setattr(images, "HEAVY_BYTES", 500_000 if kind == "png" else 1_200_000)
         list(pool.map(use, [path] * 4))
     assert most == 1
+
+
+def test_a_heavy_jpeg_that_lacks_its_end_is_decoded_one_at_a_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    noise((700, 500)).save(path, progressive=True)
+    path.write_bytes(path.read_bytes()[:-2])
+    threads = set()
+    real = ImageFile.ImageFile.load
+
+    def noted(image: ImageFile.ImageFile) -> object:
+        threads.add(threading.current_thread().name)
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    monkeypatch.setattr(images, "HEAVY_BYTES", 500_000)
+    read(path)
+    assert threads == {"heavy_0"}
+
+
+def run_length_bmp(width: int, height: int, runs: bytes) -> bytes:
+    """Return a BMP of 256 colours, all black; `runs` are pairs of a count and a colour."""
+    start, size = 54 + 1024, len(runs)
+    head = struct.pack("<2sIII", b"BM", start + size, 0, start)
+    head += struct.pack("<IIIHHIIIIII", 40, width, height, 1, 8, 1, size, 0, 0, 256, 0)
+    return head + bytes(1024) + runs
+
+
+def test_a_large_run_length_bmp_is_refused_before_it_is_decoded_for_minutes(
+    tmp_path: Path,
+) -> None:
+    lines = b"\x01\0\0\0"  # one pixel, then the line ends
+    (tmp_path / "a.bmp").write_bytes(run_length_bmp(100, 80, lines * 80 + b"\0\1"))
+    assert not read(tmp_path / "a.bmp").pixels_u8.any()
+    (tmp_path / "a.bmp").write_bytes(run_length_bmp(100_000, 1999, lines * 1999 + b"\0\1"))
+    start = time.process_time()
+    assert reason(tmp_path / "a.bmp") == (
+        "a run-length BMP of 100000 x 1999 pixels, which takes minutes to decode; more than "
+        "20,000,000 of this kind are not read"
+    )
+    assert time.process_time() - start < 1
 
 
 # --- resizing, cropping, draft decoding ----------------------------------------------------------
@@ -790,3 +844,9 @@ def test_a_thumbnail_leaves_the_picture_it_is_made_of_as_it_is() -> None:
 def test_a_thumbnail_of_nothing_has_a_reason(tmp_path: Path) -> None:
     with pytest.raises(Vanished, match="no such file"):
         thumbnail_jpeg(tmp_path / "nothing.jpg", 90)
+
+
+def test_a_thumbnail_holds_nothing_of_what_is_said_beside_the_picture(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "plain.gif")
+    quarters().save(tmp_path / "a.gif", comment=b"private " * 10_000)
+    assert thumbnail_jpeg(tmp_path / "a.gif", 90) == thumbnail_jpeg(tmp_path / "plain.gif", 90)

@@ -386,3 +386,10 @@ def test_an_id_is_looked_for_with_every_ending(tmp_path: Path) -> None:
         "images/images/two.jpeg",
         "images/three.jpg",
     ]
+
+
+def test_a_scale_that_is_none_is_refused_with_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(
+        LabelError, match=r"labels\.csv, scale_min and scale_max: A scale needs finite bounds"
+    ):
+        read(tmp_path, "file,mean,scale_min,scale_max\na.jpg,3,3,3\n")

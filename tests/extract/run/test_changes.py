@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cache.errors import LabelError
+from cache.places import changed_labels
 from cache.resume import Reuse
 from cache.store import open_cache
 from cache.verify import verify
@@ -186,3 +187,47 @@ def test_an_official_list_that_is_away_does_not_split_anew(tmp_path: Path) -> No
     assert (settings.out / "test.h5").read_bytes() == before
     extract(replace(settings, reuse=Reuse(overwrite=True)), Opener())
     assert open_cache(settings.out / "test.h5").split_rule.kind.value == "hash"
+
+
+def test_a_split_of_which_every_photograph_is_another_is_said(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = replace(settings, splits=("train",))
+    photographs = range(N // 2), range(N // 2, N)
+    save_labels(settings.data, photographs[0])
+    do(one, capsys)
+    save_labels(settings.data, photographs[1])
+    assert do(one, capsys) == [
+        f"{settings.out}/train.h5: since it was made, 20 photographs came into the split; 20 "
+        "photographs left it."
+    ]
+
+
+def test_another_scale_of_the_same_means_is_said(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, said = replace(settings, splits=("train",)), []
+    for scale in ("0,10", "1,9", "1,9"):
+        rows = [f"{k}.jpg,train,5,{scale}" for k in range(N)]
+        text = "\n".join(["file,split,mean,scale_min,scale_max", *rows])
+        (settings.data / "labels.csv").write_text(text)
+        said += do(one, capsys)
+    assert said == [
+        f"{settings.out}/train.h5: since it was made, the scale went from '0..10' to '1..9'."
+    ]
+
+
+def test_labels_that_change_while_they_are_read_are_not_taken_for_those_that_were(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = settings.data / "labels.csv"
+
+    def changed_meanwhile(data: Path) -> str:
+        labels.write_text(labels.read_text() + "\n")
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr("extract.run.extract.read_note", changed_meanwhile)
+        made = extract(settings, Opener())
+    (said,) = changed_labels(open_cache(summary.path) for summary in made)
+    assert said.startswith(f"{labels} has changed since {settings.out}/train.h5 and ")

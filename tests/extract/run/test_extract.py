@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -374,17 +375,18 @@ def test_missing_photographs_are_no_failures_unless_counted(settings: Settings) 
 
 
 class VanishingEngine(CheapEngine):
-    """Moves a folder away during its tenth batch."""
+    """Moves a folder away during its tenth batch; `instead` may put something in its place."""
 
     parallel = 1
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, instead: Callable[[Path], object] = str) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder, self.instead = folder, instead
 
     def features(self, pixels_u8: np.ndarray) -> np.ndarray:
         if self.batches == 9:
             self.folder.rename(self.folder.with_name("gone"))
+            self.instead(self.folder)
         return super().features(pixels_u8)
 
 
@@ -408,6 +410,33 @@ def test_a_folder_that_vanishes_ends_the_run_and_marks_nothing_missing(
     assert counts(summary)[:3] == (600, 0, 0)
     assert summary.extracted < 600
     assert_as_if_made_at_once(settings)
+
+
+@pytest.mark.parametrize("instead", [Path.touch, lambda path: path.symlink_to(path.name)])
+def test_a_file_or_a_loop_in_the_place_of_the_folder_marks_nothing_unreadable(
+    tmp_path: Path, instead: Callable[[Path], object]
+) -> None:
+    make_folder(tmp_path / "data", 600)
+    settings, folder = settings_for(tmp_path), tmp_path / "data" / "images"
+    with pytest.raises(NoPhotographsError, match="images has vanished during the run"):
+        extract(settings, lambda *_: VanishingEngine(folder, instead))
+    folder.unlink()
+    folder.with_name("gone").rename(folder)
+    assert counts(do(settings))[:3] == (600, 0, 0)
+
+
+def test_an_output_folder_that_vanishes_during_the_run_is_named(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data", 600)
+    settings = settings_for(tmp_path)
+    partial = partial_path(settings.out / "train.h5")
+    with pytest.raises(StorageError) as caught:
+        extract(settings, lambda *_: VanishingEngine(settings.out))
+    assert str(caught.value) == (
+        f"{partial} has vanished during the run: its folder was moved or deleted. Bring it back "
+        "and give the same command again."
+    )
+    settings.out.with_name("gone").rename(settings.out)
+    assert counts(do(settings)) == (600, 0, 0, 0)
 
 
 def test_one_photograph_that_goes_during_the_run_is_missing(

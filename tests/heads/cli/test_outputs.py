@@ -21,7 +21,9 @@ INTO_RUNS = [
     ("report", "report.html"),
     ("compare", "report.html"),
     ("compare", "leaderboard.csv"),
+    ("compare", "duplicates.csv"),
     ("compare --folds 3", "folds-3/leaderboard.csv"),
+    ("compare --folds 3", "folds-3/duplicates.csv"),
     ("sweep emd", "sweep-emd/sweep.csv"),
     ("sweep emd", "sweep-emd/sweep.html"),
     ("curve ridge", "curve-ridge.csv"),
@@ -91,6 +93,15 @@ def test_a_runs_own_predictions_are_not_replaced_by_those_of_one_split(
     refused(words, out, f"is the same file as {out}, which is read", capsys)
 
 
+def test_a_file_of_another_run_is_not_replaced(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(studio.run(), tmp_path / "other") / "predictions.csv"
+    words = ["predict", studio.run(), "--split", "test", "--out", out]
+    said = f"belongs to the run {out.parent}, so it is not replaced. Name another file."
+    refused(words, out, said, capsys)
+
+
 def test_neither_a_folder_nor_a_device_is_an_output(
     studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +132,22 @@ def test_a_folder_of_ones_own_is_not_replaced_by_a_run(
         "choose another --out.\n"
     )
     assert [path.name for path in (tmp_path / "ridge").iterdir()] == [photo.name]
+
+
+def test_a_run_with_a_file_of_ones_own_in_it_is_not_replaced(
+    planted: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", "constant", "--features", planted, "--out", tmp_path]
+    assert heads(*given) == 0
+    mine = shutil.copy(photo, tmp_path / "constant")
+    for more in ([], ["--limit", "100"]):  # equal, and not
+        capsys.readouterr()
+        assert heads(*given, *more, "--overwrite") == 1
+        assert capsys.readouterr().err.endswith(
+            f"heads: {tmp_path / 'constant'} is not replaced: {photo.name} (1 in all) is no file "
+            "of a run and would be lost. Move it away, or choose another --out.\n"
+        )
+    assert Path(mine).exists()
 
 
 @pytest.mark.parametrize("left", ["config.json", "predictions.csv"])

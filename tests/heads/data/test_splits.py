@@ -310,6 +310,19 @@ def test_splits_of_two_versions_of_the_labels_are_refused(tmp_path: Path) -> Non
             check_together(caches)
 
 
+def test_a_file_that_does_not_know_its_labels_files_is_named_beside_one_that_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
+    caches = {s: write_ruled(tmp_path, replace(rule, split=s), s) for s in ("train", "test")}
+    know_label_files(caches["train"], {"labels.csv": "1" * 64})
+    know_label_files(caches["test"], {})
+    check_together(caches)
+    said = capsys.readouterr().err
+    assert "test.h5 does not say which files of labels it was made from, so whether they" in said
+    assert "train.h5 cannot be told" in said
+
+
 def know_label_files(cache: FeatureCache, files: dict[str, str]) -> None:
     """Let a cache know the SHA-256 of the files that its labels come from."""
     provenance = SimpleNamespace(**vars(cache.header.provenance) | {"label_files": files})

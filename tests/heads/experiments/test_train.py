@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cache.errors import StorageError
+from cache.errors import FormatError, StorageError
 from heads.cli.main import main
 from heads.data.splits import SplitData, load_splits
 from heads.errors import RunError
+from heads.experiments.compare import cross_validate
+from heads.experiments.folds import fold_photographs
 from heads.experiments.train import sample_of
 from heads.metrics.comparison import Sample
+from heads.models.base import History
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import make_head
+from heads.models.ridge import RidgeHead
 from heads.runs.files import read_config, read_history, read_json
 from heads.runs.folder import find_runs
 from tests.heads.planted import keras_saves
@@ -127,3 +133,31 @@ def test_metrics_tell_values_intervals_floor_and_verdict(
     assert metrics["val"]["n"] == 150
     assert (metrics["head"], metrics["split"], metrics["n"]) == ("ridge", "test", 200)
     assert metrics["n_train"] == 600
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_features_written_to_while_a_head_trains_make_no_run(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, folds: bool
+) -> None:
+    features = tmp_path / "features"
+    shutil.copytree(planted, features)
+    data, fit = load_splits(features), RidgeHead.fit
+
+    def fit_while_others_write(*arguments: Any, **options: Any) -> History:
+        cache = data["train"].cache
+        with (features / "train.h5").open("r+b") as file:
+            file.seek(cache._places["features"].offset)
+            file.write(bytes(cache.features.nbytes))
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(RidgeHead, "fit", fit_while_others_write)
+    out = tmp_path / "runs"
+
+    def make() -> object:
+        if folds:
+            return cross_validate(data, fold_photographs(data, 2), ["ridge"], out)
+        return train(data, out, "ridge")
+
+    with pytest.raises(FormatError, match=r"train\.h5 was written to while it was read"):
+        make()
+    assert not list(out.rglob("ridge"))

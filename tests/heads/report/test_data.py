@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache.errors import IncompleteCacheError, MismatchError
+from cache.errors import FormatError, IncompleteCacheError, MismatchError
 from cache.store import open_cache
 from heads.data.splits import load_splits
 from heads.errors import RunError
@@ -129,6 +129,34 @@ def test_caches_that_moved_are_found_by_their_option(tmp_path: Path) -> None:
     with pytest.raises(IncompleteCacheError):
         read_report(runs)
     assert len(read_report(runs, moved).labels) == 60
+
+
+def test_caches_that_are_named_are_read_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = make_runs(tmp_path, PLAN, ("constant",), trained=False)
+    with pytest.raises(IncompleteCacheError, match=r"There is no cache .*away/train\.h5"):
+        read_report(runs, tmp_path / "away")
+    other = make_features(tmp_path / "other", OTHER_VOTES)
+    read_report(runs, other)
+    words = f"{runs / 'constant'} was made from other features than those in {other}"
+    assert f"{words}: {tmp_path / 'features'} is read." in capsys.readouterr().err
+    (other / "test.h5").write_bytes((other / "test.h5").read_bytes()[:-1])
+    with pytest.raises(FormatError, match="it is truncated"):
+        read_report(runs, other)
+
+
+def test_scores_that_are_not_those_that_were_measured_are_refused(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, PLAN, ("ridge",), trained=False)
+    path = unsealed(runs / "ridge") / "predictions.csv"
+    header, *rows = (line.split(",") for line in path.read_text().splitlines())
+    at = header.index("score")
+    scores = [row[at] for row in rows]
+    for row, score in zip(rows, scores[1:] + scores[:1], strict=True):
+        row[at] = score
+    path.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    with pytest.raises(RunError, match=r"has another srcc than metrics\.json says"):
+        read_report(runs)
 
 
 def test_predictions_of_fewer_photographs_than_were_measured_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -189,6 +190,25 @@ def test_a_photograph_that_has_gone_is_named_and_the_copies_so_far_are_kept(
     with pytest.raises(StorageError, match=words):
         copy_ranked(tmp_path / "best", items)
     assert len(list((tmp_path / "best").iterdir())) == 1
+
+
+def test_a_photograph_that_cannot_be_read_to_its_end_is_named_and_not_the_copy(
+    scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = ranked(scorer, save_pictures(tmp_path / "photos", range(2)))
+    first = Path(items[0].scored.path)
+
+    class Failing(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *a, **k: Failing() if path == first else opened(path, *a, **k)
+    )
+    with pytest.raises(StorageError, match=f"{first} cannot be read any more: Input/output error"):
+        copy_ranked(tmp_path / "best", items)
+    assert not list((tmp_path / "best").iterdir())
 
 
 def test_the_command_writes_gallery_and_copies(

@@ -105,6 +105,16 @@ def test_names_that_are_not_utf8_are_kept_too(studio: Studio, tmp_path: Path) ->
     assert opened(studio, "ridge", keep=keep).frame([odd]).equals(first)
 
 
+@pytest.mark.usefixtures("cheap_engine")
+def test_what_cannot_be_a_name_of_a_file_has_a_reason_as_without_kept_features(
+    studio: Studio, tmp_path: Path
+) -> None:
+    for name in ("a\0b.jpg", "\ud800.jpg"):
+        plain = opened(studio, "ridge").frame([name])
+        assert plain.error[0]
+        assert opened(studio, "ridge", keep=tmp_path / "kept").frame([name]).equals(plain)
+
+
 def torn(keep: Path) -> None:
     content = bytearray(keep.read_bytes())
     content[100:8000] = bytes(7900)
