@@ -136,7 +136,7 @@ METRICS: dict[str, Metric] = {
     "recall": _share("share of the beautiful that are called so", Draws.recall),
     "f1": _share("harmonic mean of precision and recall", Draws.f1, "f1"),
     "auc": _share("area under the ROC curve of p_beautiful", Draws.area, "auc", "1/2: no order"),
-    "brier": _mean("brier", "mean squared error of p_beautiful", _CONSTANT, 3, "brier"),
+    "brier": _mean("brier", "mean squared error of p_beautiful", _CONSTANT, 3),
     "log_loss": _mean("log_loss", "mean of -log of the truth's probability", _CONSTANT, 3),
     "ece": Metric(
         meaning="mean distance of p_beautiful from the share of beautiful, over ten bins",
