@@ -281,7 +281,8 @@ class Basis:
         """Return (P, m, K) what each penalty's model says of m photographs that it did not see.
 
         `rows` (m,) are theirs, whole clusters. Exactly that of fits to the photographs of all other
-        clusters, with the moments and n times the penalty as they are: the fit is linear in the targets, Y~ = H Y with
+        clusters, with the moments and n times the penalty as they are: the fit is linear in the
+        targets, Y~ = H Y with
 
             H = 1 1' / n + Z (Z'Z + n penalty)^-1 Z' = 1 1' / n + P w P',
 
