@@ -188,26 +188,35 @@ def choose_ridge(
     X: FeatureRows,
     targets: FloatArray,
     labels: Labels,
+    val: tuple[FeatureRows, Labels],
     loss: Callable[[FloatArray, Labels], float],
 ) -> tuple[LinearModel, PenaltyChoice, LeftOut]:
-    """Fit ridge regression for all of `PENALTIES` and keep the best on groups left out.
+    """Fit ridge regression for all of `PENALTIES` and keep the best on photographs left out.
+
+    Those are the groups of train, each in turn: all, or the first that hold `MOST_LEFT_OUT`, which
+    tell the penalties apart as well. Where there are no groups they are val: of near-duplicates
+    that nobody named, the others would give away the one that is left out.
 
     Args:
         X: (n, V, D) features.
         targets: (n, K) float64.
         labels: of the same n photographs.
+        val: features and labels of val.
         loss: from outputs (m, K), and labels of the same photographs, to what is to be low.
 
     Returns:
-        The model, the choice, and what was said at that penalty of photographs left out: of all,
-        or of the first groups that hold `MOST_LEFT_OUT`, which tell the penalties apart as well.
+        The model, the choice, and what was said at that penalty of the photographs left out.
     """
     at_mean = targets.mean(axis=0)
     basis = Basis.of(X, targets - at_mean)
-    cluster = left_out_together(labels)
-    rows = np.flatnonzero(cluster < np.unique(cluster[:MOST_LEFT_OUT]).size)
-    outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, rows, PENALTIES)
-    some = labels.take(rows)
+    cluster = groups_of(labels)
+    if cluster is None:
+        models = [basis.model(penalty, at_mean) for penalty in PENALTIES]
+        outputs, some = np.stack([model.outputs(val[0]) for model in models]), val[1]
+    else:
+        rows = np.flatnonzero(cluster < np.unique(cluster[:MOST_LEFT_OUT]).size)
+        outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, rows, PENALTIES)
+        some = labels.take(rows)
     losses = [loss(each, some) for each in outputs]
     choice = PenaltyChoice.lowest(PENALTIES.tolist(), losses)
     left_out = LeftOut(outputs[int(np.argmin(losses))], some)
@@ -225,14 +234,14 @@ class LeftOut:
     labels: Labels
 
 
-def left_out_together(labels: Labels) -> IntArray:
-    """Return (n,) numbers of the groups; of each photograph where all are of one group.
+def groups_of(labels: Labels) -> IntArray | None:
+    """Return (n,) numbers of the groups, a photograph without one by itself; None without groups.
 
-    They count up from the first photograph on.
+    They count up from the first photograph on. All photographs in one group are none, too.
     """
     cluster = clusters(labels.group)
-    if not cluster.any():
-        return np.arange(len(cluster))
+    if not cluster.any() or not (labels.group != "").any():
+        return None
     _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]
 

@@ -6,11 +6,13 @@ Never imports keras.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from cache.types import FloatArray, IntArray, Scale
+from cache.types import FloatArray, Scale
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, signed_root
 from heads.data.labels import Labels
 from heads.data.predictions import ranking_score
@@ -22,7 +24,7 @@ from heads.models.linear import (
     LinearModel,
     PenaltyChoice,
     feature_moments,
-    left_out_together,
+    groups_of,
 )
 from heads.models.neural.settings import LEFT_OUT, ClosedFormSettings
 
@@ -56,18 +58,20 @@ class LogisticHead(LinearHead):
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
-        """Choose and calibrate on groups of train left out; no draws from the seed, no val.
+        """Choose and calibrate on what is left out, see `_parts`; no draws from the seed.
 
         Raises:
             HeadError: train holds one class only, or there are too few photographs.
         """
-        need_photographs(self.about.name, labels)
+        need_photographs(self.about.name, labels, labels_val)
         _need_two_classes(labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
         n = min(len(labels), MOST_CHOSEN_ON)
-        some = labels.take(slice(n))
-        self.choice_, left_out = _choose(signed_root(mean_of_views(X[:n])), some)
-        self._calibrate(left_out, some, some.middle_logit)
+        some, roots = labels.take(slice(n)), signed_root(mean_of_views(X[:n]))
+        parts = _parts(roots, some, signed_root(mean_of_views(X_val)), labels_val)
+        self.choice_, log_odds = _choose(parts)
+        told = Labels.concat([part.labels for part in parts])
+        self._calibrate(log_odds, told, some.middle_logit)
         fit = _Fit(signed_root(mean_of_views(X)), labels)
         self.model_ = fit.model(self.choice_.penalty * n / len(labels))
         if fit.cut_short:
@@ -91,30 +95,44 @@ class LogisticHead(LinearHead):
         return super().from_state(arrays, {"platt": (1.0, 0.0), **values})
 
 
-def _choose(roots: Float32Array, labels: Labels) -> tuple[PenaltyChoice, FloatArray]:
-    """Return the choice of penalty, and the log-odds (n,) of photographs left out at it."""
-    fold = _folds(left_out_together(labels))
-    fits = [
-        (fold == k, _Fit(roots[fold != k], labels.take(fold != k))) for k in range(fold.max() + 1)
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Photographs left out, their roots (m, D) and labels, and the fit to others."""
+
+    roots: Float32Array
+    labels: Labels
+    fit: _Fit
+
+
+def _parts(
+    roots: Float32Array, labels: Labels, roots_val: Float32Array, labels_val: Labels
+) -> list[_Part]:
+    """Leave out folds of whole groups in turn; where there are no groups, val (see `choose_ridge`)."""
+    cluster = groups_of(labels)
+    if cluster is None:
+        return [_Part(roots_val, labels_val, _Fit(roots, labels))]
+    n = int(cluster.max()) + 1
+    fold = (np.random.default_rng(0).permutation(n) % min(FOLDS, n))[cluster]
+    return [
+        _Part(
+            roots[fold == k], labels.take(fold == k), _Fit(roots[fold != k], labels.take(fold != k))
+        )
+        for k in range(min(FOLDS, n))
     ]
+
+
+def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
+    """Return the choice of penalty, and the log-odds at it of the parts' photographs."""
+    share = np.concatenate([part.labels.share_above for part in parts])
     losses: list[float] = []
     best = np.empty(0)
     for penalty in LOGISTIC_PENALTIES:
-        log_odds = np.empty(len(labels))
-        for held, fit in fits:
-            log_odds[held] = fit.outputs(roots[held], penalty)
-        losses.append(_log_loss(log_odds, labels.share_above))
+        log_odds = np.concatenate([part.fit.outputs(part.roots, penalty) for part in parts])
+        losses.append(_log_loss(log_odds, share))
         if losses[-1] > min(losses):
             break
         best = log_odds
     return PenaltyChoice.lowest(list(LOGISTIC_PENALTIES[: len(losses)]), losses), best
-
-
-def _folds(cluster: IntArray) -> IntArray:
-    """Return (n,) the fold of each photograph, whole clusters at a time."""
-    n = int(cluster.max()) + 1
-    dealt: IntArray = np.random.default_rng(0).permutation(n) % min(FOLDS, n)
-    return dealt[cluster]
 
 
 class _Fit:

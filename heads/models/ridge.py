@@ -24,7 +24,7 @@ from heads.models.linear import LinearHead, choose_ridge
 class RidgeHead(LinearHead):
     """Ridge regression of the mean score; scores are clipped to the scale.
 
-    The penalty has the lowest mean squared error on groups of train left out. (By rank correlation
+    The penalty has the lowest mean squared error on groups of train left out, or val. (By rank correlation
     it would be nearly free: that hardly moves with the penalty, and cannot see scores shrunk to one
     value.)
     """
@@ -39,18 +39,20 @@ class RidgeHead(LinearHead):
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
-        """Fit all penalties, choose and calibrate on groups of train left out; no draws, no val.
+        """Fit all penalties, choose and calibrate on what is left out; no draws from the seed.
 
         Raises:
-            HeadError: there are too few photographs in train.
+            HeadError: there are too few photographs in train or val.
         """
-        need_photographs(self.about.name, labels)
+        need_photographs(self.about.name, labels, labels_val)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
 
         def mse(outputs: FloatArray, true: Labels) -> float:
             return float(np.mean((self._score(outputs, np) - true.mean) ** 2))
 
-        self.model_, self.choice_, left_out = choose_ridge(X, labels.mean[:, None], labels, mse)
+        self.model_, self.choice_, left_out = choose_ridge(
+            X, labels.mean[:, None], labels, (X_val, labels_val), mse
+        )
         score = self._score(left_out.outputs, np)
         self._calibrate(score, left_out.labels, float(labels.threshold))
         return []
@@ -67,7 +69,7 @@ class RidgeHead(LinearHead):
 class RidgeDistHead(LinearHead):
     """Ridge regression of the logarithms of the ratings' shares, from which softmax leads back.
 
-    The penalty has the lowest `emd_r2` on groups of train left out. Runs of earlier versions
+    The penalty has the lowest `emd_r2` on groups of train left out, or val. Runs of earlier versions
     learned the shares themselves, projected onto the simplex.
     """
 
@@ -78,14 +80,14 @@ class RidgeDistHead(LinearHead):
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
-        """Fit all penalties, choose and calibrate on groups of train left out; no draws, no val.
+        """Fit all penalties, choose and calibrate on what is left out; no draws from the seed.
 
         Raises:
-            HeadError: mean-only labels, or too few photographs in train.
+            HeadError: mean-only labels, or too few photographs in train or val.
         """
-        need_photographs(self.about.name, labels)
-        targets = centred_log_shares(labels.need_votes())
-        self.model_, self.choice_, left_out = choose_ridge(X, targets, labels, _mean_emd)
+        need_photographs(self.about.name, labels, labels_val)
+        targets, val = centred_log_shares(labels.need_votes()), (X_val, labels_val)
+        self.model_, self.choice_, left_out = choose_ridge(X, targets, labels, val, _mean_emd)
         score = distribution_mean(softmax(left_out.outputs))
         self._calibrate(score, left_out.labels, float(labels.threshold))
         return []

@@ -19,7 +19,7 @@ TRANSFORMS = ("root", "none")
 PRECISIONS = ("float32", "bfloat16")
 LABELS = ("soft", "hard")
 # How heads in closed form choose their penalty.
-LEFT_OUT = "groups left out"
+LEFT_OUT = "left out"
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule makes so many passes over the photographs, and more where these are fewer optimizer
