@@ -60,6 +60,17 @@ def _reason(error: OSError | RuntimeError) -> str | None:
     return None
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let the system's refusal to read an open file name it, as its refusal to open one does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 # --- what some file systems lack ------------------------------------------------------------------
 
 # Network and removable file systems answer so to what they do not offer.

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.store import FeatureCache
+from cache.text import path_named
 
 # So many photographs, evenly taken, tell whether a folder is the one that a cache was made from.
 ASKED = 16
@@ -73,7 +74,7 @@ def _sample(cache: FeatureCache) -> list[tuple[str, int]]:
 
 def _holds(folder: Path, sample: list[tuple[str, int]], *, same_size: bool) -> bool:
     for path, size in sample:
-        facts = _facts(folder / path)
+        facts = _facts(folder / path_named(path))
         if facts is not None and not (same_size and size and size != facts.st_size):
             return True
     return False

@@ -26,6 +26,7 @@ from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
 from cache.store import PARTIAL, FeatureCache, open_cache, partial_path
+from cache.text import CsvLines
 from cache.types import ExtractorSpec, IntArray, Status
 from cache.writer import CacheWriter, mark_missing, spans_of
 
@@ -361,7 +362,7 @@ def _carry_reasons(path: Path, kept: Sequence[_Kept]) -> None:
         replacing(journal_path(path)) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        lines = csv.writer(file, lineterminator="\n")
+        lines = csv.writer(CsvLines(file))
         for earlier, old, _ in kept:
             for row in old[earlier.status[old] == Status.UNREADABLE].tolist():
                 image_id = str(earlier.labels.image_id[row])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import PurePath
+from typing import TextIO
 
 # Of a text without blanks, and of a whole line: longer ones lose their middle.
 LONGEST_WORD, LONGEST_LINE = 300, 2000
@@ -81,6 +82,22 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return text.isascii() and text == text.strip()
+
+
+class CsvLines:
+    """What `csv.writer` writes its rows to: lines that end with a newline, and that readers part
+    in one way alone.
+
+    The module puts quotation marks around a carriage return, which names may hold, only where its
+    own lines end with one; without them readers end the row there.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """Write a row, which ends as the module ends it."""
+        return self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 def kept_name(path: str | PurePath) -> str:

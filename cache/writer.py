@@ -33,6 +33,7 @@ from cache.rejects import (
 )
 from cache.schema import FileFacts
 from cache.store import open_cache, open_hdf5, partial_path
+from cache.text import CsvLines
 from cache.types import ExtractorSpec, IntArray, Status
 
 
@@ -147,7 +148,7 @@ class CacheWriter:
         self._facts = FileFacts(size_bytes, mtime_ns)
 
     def _write_reasons(self, block: Block) -> None:
-        lines = csv.writer(self._journal, lineterminator="\n")
+        lines = csv.writer(CsvLines(self._journal))
         for row, reason in sorted(block.reasons.items()):
             lines.writerow([self.manifest.labels.image_id[row], " ".join(reason.split())])
         self._journal.flush()
@@ -269,7 +270,7 @@ class CacheWriter:
             replacing(target) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            lines = csv.writer(file, lineterminator="\n")
+            lines = csv.writer(CsvLines(file))
             lines.writerow(["image_id", "path", "status", "reason"])
             for row in rejected.tolist():
                 image_id = str(labels.image_id[row])

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.console import note
-from cache.files import replacing
+from cache.files import reading, replacing
 from extract.backbones.base import Backbone, WheelFile
 from extract.errors import WeightsError
 
@@ -59,7 +59,7 @@ def as_read(pixels_u8: npt.NDArray[np.uint8], weights: Weights) -> npt.NDArray[n
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

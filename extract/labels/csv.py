@@ -22,7 +22,7 @@ from cache.labels import (
     mean_of_votes,
 )
 from cache.tables import Table, listed, quoted, read_table
-from cache.text import path_named
+from cache.text import kept_name, path_named
 from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 
@@ -154,8 +154,8 @@ class _Places:
         """Return the one name of a path, however it is spelt; a link to a file is its own file."""
         folder, slash, name = path.rpartition("/")
         if folder + slash not in self._folders:
-            self._folders[folder + slash] = os.path.realpath(
-                Path(self._root, path_named(folder + slash))
+            self._folders[folder + slash] = kept_name(
+                os.path.realpath(Path(self._root, path_named(folder + slash)))
             )
         return f"{self._folders[folder + slash]}/{name}"
 
@@ -166,7 +166,7 @@ class _Places:
     def same_file(self, one: str, other: str) -> bool:
         """Whether two resolved names are one file, where the disk takes their letters as equal."""
         try:
-            return os.path.samestat(os.lstat(one), os.lstat(other))
+            return os.path.samestat(os.lstat(path_named(one)), os.lstat(path_named(other)))
         except OSError:
             return False
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import LabelError
+from cache.files import reading
 from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
 from cache.tables import quoted, read_lines
@@ -165,7 +166,8 @@ def read_note(data: Path) -> str:
     path = data / NOTE_FILE
     if not path.is_file():
         return ""
-    note = next((line.strip() for line in read_lines(path) if line.strip()), "")
+    with reading(path):
+        note = next((line.strip() for line in read_lines(path) if line.strip()), "")
     if len(note) > MAX_TEXT:
         raise LabelError(
             f"{path}: the remark has {len(note):,} characters, at most {MAX_TEXT} are taken. Every "

@@ -16,6 +16,7 @@ import numpy as np
 from cache.labels import Manifest
 from cache.resume import count_pending
 from cache.schema import FileFacts
+from cache.text import path_named
 from cache.types import ExtractorSpec, IntArray
 from extract.backbones.engines import OpenEngine, open_engine
 from extract.images.views import views
@@ -90,7 +91,8 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     engine = open_engine_(settings.engine, planned.weights)
     wanted = MEASURED_BATCHES * engine.batch_size
     known = np.flatnonzero(~facts.missing).tolist()  # of a folder that is away, too
-    there = (row for row in known if (settings.data / str(manifest.labels.path[row])).is_file())
+    paths = manifest.labels.path.tolist()
+    there = (row for row in known if (settings.data / path_named(paths[row])).is_file())
     rows = np.resize(list(islice(there, wanted)), wanted)
     cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
 

@@ -22,7 +22,7 @@ from cache.labels import Manifest
 from cache.resume import open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache
-from cache.text import kept_name
+from cache.text import kept_name, path_named
 from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
@@ -166,7 +166,7 @@ def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
         NoPhotographsError: a photograph that was there was not read, and its folder is away.
     """
     for row in (*block.rows[block.status != Status.OK].tolist(), *block.again):
-        folder = (data / str(manifest.labels.path[row])).parent
+        folder = (data / path_named(str(manifest.labels.path[row]))).parent
         if is_away(folder):
             raise NoPhotographsError(
                 f"The folder {folder} has vanished during the run. What is written is kept: "

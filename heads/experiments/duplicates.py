@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cache.files import Mark, check_output
+from cache.text import CsvLines
 from cache.types import IntArray, TextArray
 from heads.data.duplicates import NEARLY_EQUAL, Duplicates, find_duplicates
 from heads.data.features import JoinedRows
@@ -76,7 +77,7 @@ class Found:
     def text(self) -> str:
         """Return duplicates.csv: each of them with the nearest one that was found."""
         file = io.StringIO()
-        lines = csv.writer(file, lineterminator="\n")
+        lines = csv.writer(CsvLines(file))
         lines.writerow(COLUMNS)
         rows, twins, cosines = self.pairs.rows, self.pairs.twins, self.pairs.cosines
         for row, twin, cosine in zip(rows, twins, cosines.tolist(), strict=True):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.files import Mark, check_output, write_text_atomically
-from cache.text import harmless_cell
+from cache.text import CsvLines, harmless_cell
 from cache.types import FloatArray
 from heads.metrics.comparison import StoredMetrics
 from heads.report.words import template
@@ -37,7 +37,7 @@ PLOTTED = ("srcc", "emd_r2", "mse", "auc")
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    lines = csv.DictWriter(text, columns, lineterminator="\n")
+    lines = csv.DictWriter(CsvLines(text), columns)
     lines.writeheader()
     lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
     return text.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.files import Mark, write_text_atomically
-from cache.text import harmless_cell, shown
+from cache.text import CsvLines, harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.duplicates import Found
@@ -206,7 +206,7 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     repeated = any(entry.repeats > 1 for entry in entries)
     columns = csv_columns(with_deviation=repeated)
     text = io.StringIO()
-    lines = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    lines = csv.DictWriter(CsvLines(text), columns, extrasaction="ignore")
     lines.writeheader()
     rows = map(_csv_row, ranked(entries))
     lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.files import Mark
+from cache.text import CsvLines
 from cache.types import Scale, TextArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
@@ -57,7 +58,7 @@ def write_rows(file: TextIO, parts: Sequence[SplitPrediction]) -> None:
         raise HeadError(f"One table needs one number of ratings; got votes and shares {widths}.")
     n_votes, n_shares = widths.pop()
     names = [f"r{k}" for k in range(1, n_votes + 1)] + [f"p{k}" for k in range(1, n_shares + 1)]
-    lines = csv.writer(file, lineterminator="\n")
+    lines = csv.writer(CsvLines(file))
     lines.writerow([*FIRST, *names])
     for part in parts:
         lines.writerows(zip(*_columns(part), strict=True))

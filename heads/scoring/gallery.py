@@ -29,6 +29,7 @@ from heads.web.html import environment
 
 PIXELS = 360
 LARGE_BYTES = 100_000_000
+LONGEST_NAME = 255  # bytes, of most file systems
 COPIED_BYTES = 1 << 20
 
 
@@ -126,7 +127,7 @@ def copy_ranked(folder: Path, ranked: Sequence[Ranked]) -> str:
     digits = len(str(len(ranked)))
     sources = [Path(item.scored.path) for item in ranked]
     copies = {
-        folder / f"{place:0{digits}}_{source.name}": source
+        folder / _fitting(f"{place:0{digits}}_{source.stem}", source.suffix): source
         for place, source in enumerate(sources, start=1)
     }
     there = [target for target in copies if os.path.lexists(target)]
@@ -143,6 +144,11 @@ def copy_ranked(folder: Path, ranked: Sequence[Ranked]) -> str:
     for target in [each for each in copies if each not in set(there)]:
         _copy(copies[target], target)
     return f"{folder}: {len(copies)} photographs copied, the best first by name."
+
+
+def _fitting(stem: str, ending: str) -> str:
+    """Return the name of a file, its stem cut to what a file system takes."""
+    return os.fsdecode(os.fsencode(stem)[: LONGEST_NAME - len(os.fsencode(ending))]) + ending
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from cache.text import kept_name, shown
+from cache.text import CsvLines, kept_name, shown
 from heads.runs.loaded import Opinion
 from heads.scoring.records import Ranked, Scored
 
@@ -71,7 +71,7 @@ def _values(opinion: Opinion) -> tuple[Any, ...]:
 
 def csv_rows(file: TextIO, columns: Sequence[str]) -> Callable[[Row], object]:
     """Write the header, and return what writes a row in full precision; None is empty."""
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer = csv.DictWriter(CsvLines(file), columns)
     writer.writeheader()
     return lambda row: writer.writerow(_with_names(row))
 

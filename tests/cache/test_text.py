@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
-from cache.text import harmless_cell, kept_name, path_named, shown, shown_lines, visible
+from cache.text import (
+    CsvLines,
+    harmless_cell,
+    kept_name,
+    path_named,
+    shown,
+    shown_lines,
+    visible,
+)
 
 BYTES = b"caf\xe9\x1b[31m.jpg"
 
@@ -77,3 +87,11 @@ def test_files_call_a_name_the_same_in_every_locale() -> None:
     for encoding, settings in {"ascii": {"PYTHONUTF8": "0"}, "utf-8": {"PYTHONUTF8": "1"}}.items():
         environment = os.environ | settings | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
         subprocess.run([sys.executable, "-c", program, "é", encoding], env=environment, check=True)
+
+
+def test_names_with_line_breaks_of_all_kinds_stay_in_their_rows() -> None:
+    rows = [["a\rb.jpg", "c\r\n"], ["d\ne", 'f"g,'], ["plain", ""]]
+    file = io.StringIO(newline="")
+    csv.writer(CsvLines(file)).writerows(rows)
+    assert list(csv.reader(io.StringIO(file.getvalue(), newline=""))) == rows
+    assert file.getvalue().endswith("\nplain,\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -386,6 +389,21 @@ def test_an_id_is_looked_for_with_every_ending(tmp_path: Path) -> None:
         "images/images/two.jpeg",
         "images/three.jpg",
     ]
+
+
+def test_names_that_differ_in_accents_are_two_in_a_locale_of_ascii_too(tmp_path: Path) -> None:
+    """How an accent is written makes another name, which only the disk can tell apart."""
+    (tmp_path / "labels.csv").write_text("file,r1,r2\n\u00e9.jpg,1,2\ne\u0301.jpg,2,1\n", "utf-8")
+    for name in ("\u00e9.jpg", "e\u0301.jpg"):
+        (tmp_path / name).touch()
+    program = (
+        "import sys; from pathlib import Path; from extract.labels.csv import read_labels_csv\n"
+        "folder = read_labels_csv(Path(sys.argv[1]))\n"
+        "assert len(folder.table.image_id) == 2, folder.bad\n"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(command, env=os.environ | locale, check=True)
 
 
 def test_a_scale_that_is_none_is_refused_with_its_columns(tmp_path: Path) -> None:

@@ -51,3 +51,10 @@ def test_a_note_that_cannot_be_shown_is_refused(tmp_path: Path, content: bytes, 
     (tmp_path / "labels-note.txt").write_bytes(content)
     with pytest.raises(LabelError, match=said):
         read_note(tmp_path)
+
+
+def test_a_note_on_a_disk_that_fails_is_named(tmp_path: Path) -> None:
+    """Memory that is not there fails as a disk does, once its file is open."""
+    (tmp_path / "labels-note.txt").symlink_to("/proc/self/mem")
+    with pytest.raises(OSError, match=r"labels-note\.txt"):
+        read_note(tmp_path)

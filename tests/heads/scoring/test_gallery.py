@@ -147,6 +147,15 @@ def test_copies_sort_by_rank_and_nothing_is_overwritten(scorer: Scorer, tmp_path
     assert not copies[5].exists()
 
 
+def test_the_longest_name_is_copied_with_its_ending(scorer: Scorer, tmp_path: Path) -> None:
+    (picture,) = save_pictures(tmp_path / "photos", range(1))
+    long = picture.rename(picture.with_name("é" * 125 + picture.suffix))
+    copy_ranked(tmp_path / "best", ranked(scorer, [long]))
+    (copy,) = (tmp_path / "best").iterdir()
+    assert copy.suffix == long.suffix
+    assert copy.read_bytes() == long.read_bytes()
+
+
 def test_copying_goes_on_where_it_was_and_copies_nothing_twice(
     scorer: Scorer, tmp_path: Path
 ) -> None:

@@ -74,3 +74,10 @@ def test_items_are_shown_by_their_best_picture_and_how_many_there_are() -> None:
     ranked = group_by_folder([Ranked(item) for item in scored])
     _, *lines = groups_text(ranked, ["emd"]).splitlines()
     assert [line.split()[-2:] for line in lines] == [["2", "shop/a.jpg"], ["1", "home/d.jpg"]]
+
+
+def test_a_carriage_return_in_a_name_parts_no_row() -> None:
+    file, table = io.StringIO(newline=""), Table(["ridge"])
+    WRITERS["csv"](file, table.columns)(table.row(Scored("a\rb.jpg", (), "not an image", None)))
+    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    assert [(row["path"], row["error"]) for row in rows] == [("a\rb.jpg", "not an image")]
