@@ -19,7 +19,8 @@ from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample, StoredMetrics
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
-from heads.models.registry import FLOOR, ClosedFormSettings, Settings, find_head, make_head
+from heads.models.neural.settings import ClosedFormSettings
+from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
 from heads.runs.config import RunConfig, SplitFacts, library_versions
@@ -140,10 +141,11 @@ class _Fitted:
 
 
 def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head = make_head(config.head, config.resolved)
+    head, entry = make_head(config.head, config.resolved), find_head(config.head)
     train, val = data["train"], data["val"]
+    labels, labels_val = (entry.seen(config.settings, part.labels) for part in (train, val))
     started = time.perf_counter()
-    history = head.fit(train.X, train.labels, val.X, val.labels, seed=config.seed)
+    history = head.fit(train.X, labels, val.X, labels_val, seed=config.seed)
     seconds = time.perf_counter() - started
     return _Fitted(head, history, {s: head.predict(data[s].X) for s in PREDICTED}, seconds)
 

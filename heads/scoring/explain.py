@@ -78,7 +78,9 @@ class LinearOutput:
         """Take it from a trained head; None where the head has none."""
         if not head.about.linear_output:
             return None
-        arrays = head.state()[0]
+        arrays, values = head.state()
+        if values.get("root"):
+            return None
         if "kernel" in arrays:
             return cls(arrays["kernel"][:, 0].astype(np.float64), float(arrays["bias"][0]))
         network = cast("NeuralHead", head)  # a head in closed form has a kernel

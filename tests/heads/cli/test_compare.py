@@ -134,6 +134,7 @@ def test_compare_leaves_out_a_head_that_needs_both_classes(
 ) -> None:
     features = plant(tmp_path / "features", Plan(threshold="1"))
     given = ["--features", str(features), "--out", str(tmp_path / "runs"), "--limit", "50"]
+    given += ["--labels", "hard"]
     assert cli.main(["compare", *given, "--heads", "ridge,logistic"]) == 1
     assert "The head logistic needs both classes" in capfd.readouterr().err
     assert cli.main(["compare", *given, "--ensemble", "1", "--json"]) == 0

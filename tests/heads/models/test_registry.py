@@ -47,7 +47,7 @@ def test_another_backend_than_tensorflow_is_refused_with_a_remedy(
 
 
 def test_a_closed_form_head_takes_no_settings() -> None:
-    with pytest.raises(HeadError, match=r"head ridge has no settings.*Leave out --hidden"):
+    with pytest.raises(HeadError, match=r"head ridge has no such settings.*Leave out --hidden"):
         make_head("ridge", NetworkSettings())
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import pytest
 
 from cache.types import ExtractorSpec
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 from heads.models.registry import HEADS, Settings
 from heads.runs.config import Config, FoldsConfig, RunConfig, SplitFacts
 from tests.heads.planted import Plan, spec
@@ -33,7 +33,7 @@ SPLITS = {split: SplitFacts("a" * 64, "b" * 64, n) for split, n in SIZES.items()
         ),
         (
             "ridge",
-            None,
+            ClosedFormSettings(),
             ONE,
             None,
             "1c5a626b4253a697446a288e9d652dd742b63a7fba9d3c5fc76e3a2aad2682d1",
@@ -101,7 +101,11 @@ def test_the_identity_of_a_run_stays(
 @pytest.mark.parametrize(
     ("head", "settings", "digits"),
     [
-        ("ridge", None, "097c1fab5d4fd22efdc0578cbb28a3960070eb9e83e4122358429b7423d032ee"),
+        (
+            "ridge",
+            ClosedFormSettings(),
+            "097c1fab5d4fd22efdc0578cbb28a3960070eb9e83e4122358429b7423d032ee",
+        ),
         ("tanh", LINEAR, "6818be0ca9d80705ecab05c5159681b9e10f98d1d41df0fdf92839b68c784b14"),
         ("emd", None, "f6b7957a5d5cca66d623a96c47f3a62ac308c598aa1d82b34d17dcf618a042e4"),
     ],
