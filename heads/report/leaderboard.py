@@ -55,7 +55,8 @@ def render(comparison: Comparison) -> str:
     parts = [
         _title_lines(comparison.title),
         [table(rows)],
-        _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _ceiling_lines(rows[0].sample.labels) + _metadata_lines(rows) + _within_lines(rows),
+        _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
@@ -88,6 +89,20 @@ def _ceiling_lines(labels: Labels) -> list[str]:
     )
 
 
+def _metadata_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say at what heads rank that know only size, bytes, tags or challenge."""
+    parts, shared = [], False
+    for entry in entries:
+        if find_head(entry.head).about.looks_at_metadata:
+            srcc = entry.measures["srcc"]
+            value, lo, hi = (for_table("srcc", end) or 0.0 for end in (srcc.value, srcc.lo, srcc.hi))
+            parts.append(f"{entry.head} {value:.3f} [{lo:.3f}, {hi:.3f}]")
+            shared |= lo > 0
+    tail = ". What other heads gain on 0 they may partly owe to the same" * shared
+    start = "Photographs' metadata alone, srcc: "
+    return _wrapped(start, ", ".join(parts) + tail + ".") if parts else []
+
+
 def _within_lines(entries: Sequence[Entry]) -> list[str]:
     known = [(entry.head, entry.sample.within) for entry in entries]
     parts = [f"{head} {value:.3f}" for head, value in known if value is not None and value == value]
@@ -111,7 +126,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and find_head(entry.head).about.looks_at_photographs:
+        if shown and not find_head(entry.head).about.constant:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []
