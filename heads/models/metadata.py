@@ -130,7 +130,9 @@ class ChallengeMeanHead:
         if not len(of_train):
             reason = "the cache holds no challenges"
         elif not np.isin(of_val, of_train).any():
-            reason = "no photograph of val is of a challenge that train has, so it says one thing of all"
+            reason = (
+                "no photograph of val is of a challenge that train has, so it says one thing of all"
+            )
         else:
             return
         raise UnsuitableLabelsError(f"The head {self.about.name} is not possible: {reason}.")

@@ -55,8 +55,10 @@ def render(comparison: Comparison) -> str:
     parts = [
         _title_lines(comparison.title),
         [table(rows)],
-        _ceiling_lines(rows[0].sample.labels) + _metadata_lines(rows) + _within_lines(rows),
-        _deviation_lines(rows),
+        _ceiling_lines(rows[0].sample.labels)
+        + _metadata_lines(rows)
+        + _within_lines(rows)
+        + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
@@ -95,7 +97,8 @@ def _metadata_lines(entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if find_head(entry.head).about.looks_at_metadata:
             srcc = entry.measures["srcc"]
-            value, lo, hi = (for_table("srcc", end) or 0.0 for end in (srcc.value, srcc.lo, srcc.hi))
+            ends = (for_table("srcc", _number(end)) for end in (srcc.value, srcc.lo, srcc.hi))
+            value, lo, hi = (end or 0.0 for end in ends)
             parts.append(f"{entry.head} {value:.3f} [{lo:.3f}, {hi:.3f}]")
             shared |= lo > 0
     tail = ". What other heads gain on 0 they may partly owe to the same" * shared

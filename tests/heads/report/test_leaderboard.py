@@ -52,6 +52,18 @@ def test_the_text_gives_the_noise_ceiling_and_the_order_within_challenges() -> N
     assert "Mean and standard deviation" not in text
 
 
+def test_what_metadata_alone_ranks_at_is_said_and_what_follows_where_it_ranks() -> None:
+    sample = Sample.of(noisy_prediction(TRUTH, 0.6), TRUTH)
+    srcc = measure(sample, FLOOR)["srcc"]
+    text = " ".join(render(TITLE, [*ENTRIES, entry("metadata", sample)]).split())
+    said = f"Photographs' metadata alone, srcc: metadata {srcc.value:.3f} [{srcc.lo:.3f}, "
+    assert f"{said}{srcc.hi:.3f}]. What other heads gain on 0 they may partly owe to the" in text
+    nothing = " ".join(render(TITLE, [*ENTRIES, entry("challenge-mean", FLOOR)]).split())
+    assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Within" not in nothing
+    assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Against" in nothing
+    assert "metadata alone" not in render(TITLE, ENTRIES)
+
+
 def test_the_noise_ceiling_names_what_it_leaves_out_and_may_be_unknown() -> None:
     one_vote = np.eye(5, dtype=np.int32)[np.arange(N) % 5]
     some = replace(TRUTH, votes=np.where(np.arange(N)[:, None] < 7, one_vote, TRUTH.votes))
