@@ -34,8 +34,8 @@ class About:
 
     `needs_votes`: it cannot learn from mean-only labels. `ranking_only`: its score is a probability
     on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
-    `looks_at_metadata` says the same of all. `linear_output` says in words what its last function is applied to, where that is
-    linear in the features; '' elsewhere.
+    `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
+    is applied to, where that is linear in the features; '' elsewhere.
     """
 
     name: str

@@ -16,6 +16,7 @@ from heads.report.data import read_report
 from heads.report.ranking import ranking
 from heads.report.run import differences
 from heads.report.write import write_report
+from heads.runs.files import read_config
 from tests.heads.planted import with_metadata
 from tests.heads.report.finished_runs import (
     ALL_HEADS,
@@ -56,7 +57,7 @@ def test_the_floor_gets_no_verdict_against_itself(page: str) -> None:
 def test_heads_of_metadata_stand_below_those_that_look_and_are_said_to_look_at_nothing(
     own: Path,
 ) -> None:
-    data = with_metadata(load_splits(own.parent / "features"))
+    data = with_metadata(load_splits(read_config(own / "ridge").features_dir))
     train("metadata", data, own)
     report = read_report(own)
     looking = [HEADS[run.config.head].about.looks_at_photographs for run in report.runs]
