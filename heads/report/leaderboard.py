@@ -36,6 +36,9 @@ RIVALS = (
 # eighteen would bury the answer.
 JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
+# Below some twenty clusters resampling them understates what they vary by (Cameron, Gelbach and
+# Miller, "Bootstrap-Based Improvements for Inference with Clustered Errors", 2008, section 1).
+FEW_GROUPS = 20
 FINGERPRINT_DIGITS = 12
 
 
@@ -67,13 +70,14 @@ def render(comparison: Comparison) -> str:
 
 
 def _title_lines(title: Title) -> list[str]:
-    unit = "whole groups" if title.groups else "photographs"
+    unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
+    few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
         *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
         f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
-        "metric does not apply.",
+        "metric does not apply." + few * (0 < title.groups < FEW_GROUPS),
     ]
 
 

@@ -35,7 +35,7 @@ def entry(head: str, sample: Sample) -> Entry:
 
 
 ENTRIES = [entry("emd", GOOD), entry("constant", FLOOR), entry("logistic", RANKER)]
-TITLE = Title("features", "test", "3", "", N, "600", groups=False)
+TITLE = Title("features", "test", "3", "", N, "600", groups=0)
 
 
 def render(title: Title, entries: list[Entry]) -> str:
@@ -137,10 +137,12 @@ def test_logistic_is_set_against_each_neural_head() -> None:
 
 
 def test_a_remark_on_the_labels_stands_on_top() -> None:
-    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=True)
+    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=31)
     text = render(title, ENTRIES)
     assert text.startswith("Note: votes are simulated.")
-    assert "whole groups" in text
+    assert "whole groups, 31 of them); blank where a metric does not apply.\n" in text
+    few = render(replace(title, groups=19), ENTRIES)
+    assert "apply. Intervals of fewer than 20 groups come out too narrow.\n" in few
 
 
 def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> None:
