@@ -99,6 +99,8 @@ def register(name: str, place: str, *, neural: bool = False) -> None:
 
 register("constant", "heads.models.constant:ConstantHead")
 register("mean-ratings", "heads.models.constant:MeanRatingsHead")
+register("metadata", "heads.models.metadata:MetadataHead")
+register("challenge-mean", "heads.models.metadata:ChallengeMeanHead")
 register("logistic", "heads.models.logistic:LogisticHead")
 register("ridge", "heads.models.ridge:RidgeHead")
 register("ridge-dist", "heads.models.ridge:RidgeDistHead")
