@@ -90,8 +90,8 @@ def export(
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.head.about.name} says the same of every photograph: there is nothing "
-            "to export. Export another run, such as ridge."
+            f"The head {run.head.about.name} looks at no photograph: there is nothing to export. "
+            "Export another run, such as ridge."
         )
     kind = FORMATS[to]
     final = out or run.path / "export" / kind.file
