@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cache import console
@@ -29,6 +30,18 @@ NUMERIC_VARIABLES = (
     "XLA_FLAGS",
 )
 LONGEST_VALUE = 40
+
+
+def installed_versions(*names: str) -> dict[str, str]:
+    """Return the versions of distributions by their names; 'not installed' in place of one."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
 
 # The process that a framework was first used in, by this package.
 _used_in: list[int] = []
