@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
 IMPORT = """\
 Make caches of features that you have already, from CLIP, DINO or any other network, so that heads
 are trained, compared with their floors and reported on them as on our own. Photographs are not
-read; only `heads score`, `explain` and `export`, which would have to make such features, step aside.
+read; `heads score`, `explain` and `export`, which would have to make such features, step aside.
 
 FEATURES is one of
   X.npy        (photographs, numbers), or (photographs, views, numbers)

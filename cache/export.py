@@ -26,9 +26,9 @@ MARKS = (
 def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     """Write the rows that hold features to `out` as npz, parquet or csv; return their number.
 
-    The columns are image_id, path, group, mean, r1..rK, scale_min, scale_max, split, what AVA has of
-    tag_1, tag_2 and challenge, and features: one array (n, V, D) in npz, columns `f0..` (views side
-    by side) in the others. `cache import` reads npz and parquet back as they were.
+    The columns are image_id, path, group, mean, r1..rK, AVA's tag_1, tag_2 and challenge,
+    scale_min, scale_max, split, and features: one array (n, V, D) in npz, columns `f0..` (views
+    side by side) in the others. `cache import` reads npz and parquet back as they were.
 
     Raises:
         StorageError: `out` exists and `overwrite` is not set, it is no earlier export, or the disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cache.errors import MismatchError
+from cache.types import EXTERNAL
 from extract.backbones.base import Backbone
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 
@@ -16,6 +17,12 @@ def find_backbone(name: str) -> Backbone:
     Raises:
         MismatchError: this version has no such backbone.
     """
+    if name.startswith(EXTERNAL):
+        raise MismatchError(
+            f"These features were imported ({name}): what makes them is not here, so photographs "
+            "cannot be looked at. Make the photographs' features where those came from, give them "
+            "to `cache import`, and the folder to `heads predict RUN --features DIR`."
+        )
     if name not in BACKBONES:
         raise MismatchError(
             f"This version has no backbone {name!r}; it has {', '.join(BACKBONES)}. Use the "

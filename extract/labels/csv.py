@@ -85,8 +85,8 @@ class _Columns:
         has_label = not ratings and means != MEAN and "label" in names
         if not ratings and means != MEAN and not has_label:
             raise LabelError(
-                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`, or a "
-                f"`label` of 0 or 1; its first line names: {listed(names)}."
+                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`, or "
+                f"a `label` of 0 or 1; its first line names: {listed(names)}."
             )
         said = ("label",) if has_label else (*ratings, *means)
         remarks = unused_columns(table, {key, *said, "group", "split"})

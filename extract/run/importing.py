@@ -79,7 +79,6 @@ def import_features(settings: Import) -> list[Manifest]:
         label_note="" if root is None else read_note(root),
         label_files=labels.files,
         weights_origin=f"imported from {_listed([str(path) for path in settings.features])}",
-        engine="imported",
         library_versions=installed_versions("aesthetic-heads", "numpy", "h5py"),
         created=now(),
     )

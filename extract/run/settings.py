@@ -88,7 +88,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that one `extract` command decides; `labels` and `scale` as `read_labels` has them."""
+    """Everything that one `extract` command decides; `labels` and `scale` as for `read_labels`."""
 
     data: Path
     out: Path

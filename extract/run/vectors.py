@@ -23,9 +23,9 @@ from cache.export import PARQUET_NEEDS, VIEWS
 from cache.tables import quoted
 from cache.types import TextArray
 
-# What names a photograph in an .npz, a table or clip-retrieval's metadata, the first that is there.
+# What names photographs in files; the first that is there.
 IDS = ("image_id", "file", "image_path")
-# The array of an .npz, or the column of a table, that holds the vectors; or the only one that could.
+# The array or column that holds the vectors, if it is not the only one that could.
 FEATURES = "features"
 # What `cache export` says of a photograph.
 SAID = re.compile(r"path|group|mean|r\d+|tag_[12]|challenge|scale_min|scale_max|split")
@@ -210,9 +210,10 @@ def _ids(columns: dict[str, npt.NDArray[Any]]) -> TextArray | None:
 def _open_parquet(path: Path) -> Vectors:
     """Open a table: a column of lists, or the columns f0.. that `cache export` writes."""
     file = _parquet_file(path)
-    names = file.schema_arrow.names
+    schema = file.schema_arrow  # it is made anew whenever it is asked for
+    names = schema.names
     flat = [name for name in names if name[:1] == "f" and name[1:].isdecimal()]
-    lists = [name for name in names if _is_list(file.schema_arrow.field(name).type)]
+    lists = [each.name for each in schema if _is_list(each.type)]
     if not flat or lists:
         flat = []
         lists = [_only(path, "column", FEATURES if FEATURES in lists else None, lists, names)]
@@ -221,7 +222,7 @@ def _open_parquet(path: Path) -> Vectors:
     first = next(_parquet_blocks(path, wanted, 1), None)
     if first is None:
         raise FormatError(f"{path} holds no features: it has no row.")
-    views = _views(file) if flat else 1
+    views = _views(schema) if flat else 1
     width, rest = divmod(first.shape[1], views)
     if rest:
         raise FormatError(f"{path} has {first.shape[1]} columns f0.., which are no {views} views.")
@@ -252,9 +253,9 @@ def _is_list(kind: Any) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _views(file: Any) -> int:
+def _views(schema: Any) -> int:
     """Return how many views `cache export` laid side by side."""
-    attributes = (file.schema_arrow.metadata or {}).get(b"PANDAS_ATTRS", b"{}")
+    attributes = (schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}")
     return int(json.loads(attributes).get(VIEWS, 1))
 
 
@@ -262,13 +263,13 @@ def _parquet_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[B
     """Yield blocks (m, width) of a column of lists, or of columns of numbers, some rows each."""
     from pyarrow.compute import list_value_length
 
-    for batch in _parquet_file(path).iter_batches(rows, columns=list(columns)):
-        if any(column.null_count for column in batch.columns):
+    file = _parquet_file(path)
+    for batch in file.iter_batches(rows, columns=columns):
+        each = batch.columns  # in the file's order
+        if any(column.null_count for column in each):
             raise FormatError(f"{path}: a row has no vector. Leave such rows out.")
-        if len(columns) > 1 or not _is_list(batch.schema.field(0).type):
-            yield np.stack(
-                [batch.column(name).to_numpy(zero_copy_only=False) for name in columns], axis=1
-            )
+        if not _is_list(each[0].type):
+            yield np.stack([column.to_numpy(zero_copy_only=False) for column in each], axis=1)
             continue
         lists = batch.column(0)
         flat = lists.flatten()

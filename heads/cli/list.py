@@ -50,6 +50,7 @@ def _heads() -> list[dict[str, Any]]:
             "head": entry.name,
             "summary": entry.about.summary,
             "needs_votes": entry.about.needs_votes,
+            "needs_means": entry.about.needs_means,
             "neural": entry.neural,
             "settings": entry.default_settings.to_dict(),
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cache.console import note
 from cache.files import write_text_atomically
+from heads.data.labels import Labels
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
@@ -237,7 +238,7 @@ def _entries(
         UnsuitableLabelsError: a head that was asked for cannot be trained.
     """
     entries = []
-    for name in _names(asked, has_votes=data["train"].labels.votes is not None):
+    for name in _names(asked, data["train"].labels):
         try:
             entries.append(make(name))
         except UnsuitableLabelsError as error:
@@ -247,12 +248,13 @@ def _entries(
     return tuple(entries)
 
 
-def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
+def _names(asked: Sequence[str] | None, labels: Labels) -> list[str]:
     """Return the heads to compare, the floor first; heads that were asked for are not left out."""
     if asked is not None:
         return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
-    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.about.needs_votes]
+    fitting = [name for name, entry in HEADS.items() if suits(entry.about, labels)]
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:
-        note(f"Left out, since the labels hold no vote counts: {', '.join(left_out)}.")
+        why = "hold no vote counts" if labels.has_means else "are 0 or 1, without votes or means"
+        note(f"Left out, since the labels {why}: {', '.join(left_out)}.")
     return fitting

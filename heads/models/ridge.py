@@ -10,7 +10,7 @@ from cache.types import FloatArray
 from heads.data.distributions import distribution_mean, emd, project_onto_simplex
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
-from heads.models.base import About, Answers, History, need_photographs
+from heads.models.base import About, Answers, History, need_means, need_photographs
 from heads.models.calibration import calibration_note, fit_platt, platt_probability
 from heads.models.linear import LinearHead, choose_ridge
 
@@ -25,6 +25,7 @@ class RidgeHead(LinearHead):
     about = About(
         "ridge",
         "the mean score, ridge regression",
+        needs_means=True,
         linear_output="score before it is clipped to the scale",
     )
     learns = ("scale", "platt")
@@ -38,6 +39,7 @@ class RidgeHead(LinearHead):
             HeadError: there are too few photographs in train or val.
         """
         need_photographs(self.about.name, labels, labels_val)
+        need_means(self.about, labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
 
         def val_mse(outputs: FloatArray) -> float:
