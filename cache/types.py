@@ -128,7 +128,7 @@ class ExtractorSpec:
 
     `layers` maps a layer's name to its (start, stop) in the last axis of `features`. `views`
     names the second axis; view 0 is the unflipped centre, or `whole`. What is not known of features
-    that were made elsewhere is said so: texts are NOT_KNOWN, and sides 0.
+    that were made elsewhere is said so: texts are NOT_KNOWN, sides 0, the SHA-256 that of the name.
     """
 
     backbone: str
@@ -181,7 +181,7 @@ class ExtractorSpec:
             )
         return cls(
             backbone=EXTERNAL + name.strip(),
-            weights_sha256=NOT_KNOWN,
+            weights_sha256=sha256_text(name.strip()),  # in place of the weights', which no one has
             scaling=NOT_KNOWN,
             decode=NOT_KNOWN,
             resize=(0, 0),

@@ -22,6 +22,7 @@ from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
+from heads.models.base import suits
 from heads.models.registry import FLOOR, HEADS, ClosedFormSettings, Settings, find_head
 
 # Settings of heads by name; a head that is not among them gets its defaults.
