@@ -305,11 +305,11 @@ def _write(
 
 
 def _writer(path: Path, manifest: Manifest, spec: ExtractorSpec, origin: Provenance) -> CacheWriter:
-    writer = open_writer(
-        path, manifest, spec, _no_facts(len(manifest)), origin, Reuse(overwrite=True)
-    )
+    facts = _no_facts(len(manifest))
+    writer = open_writer(path, manifest, spec, facts, origin, Reuse(overwrite=True))
     if writer is None:
         raise RuntimeError("an overwriting writer always writes")
+    writer.record_engine("imported")
     return writer
 
 
