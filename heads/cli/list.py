@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         console.show(f"No finished run in {options.runs}; make some with `heads compare`.\n")
     console.show("Heads:")
     for row in heads:
-        needs = "  (needs vote counts)" if row["needs_votes"] else ""
+        needs = "  (needs means)" if row["needs_means"] else ""
+        needs = "  (needs vote counts)" if row["needs_votes"] else needs
         console.show(f"  {row['head']:14}{row['summary']}{needs}")
     neural = ", ".join(row["head"] for row in heads if row["neural"])
     console.show(f"Networks, which take settings (see `heads train --help`): {neural}.")
