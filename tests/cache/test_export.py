@@ -15,7 +15,6 @@ from cache.store import open_cache
 from cache.types import Status
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
-
 SAID_OF_ALL = {"scale_min", "scale_max", "split"}
 
 
