@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cache.errors import MismatchError
-from cache.types import EXTERNAL
 from extract.backbones.base import Backbone
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 
@@ -17,6 +16,8 @@ def find_backbone(name: str) -> Backbone:
     Raises:
         MismatchError: this version has no such backbone.
     """
+    from cache.types import EXTERNAL  # numpy comes with it, and --help reads the names alone
+
     if name.startswith(EXTERNAL):
         raise MismatchError(
             f"These features were imported ({name}): what makes them is not here, so photographs "
