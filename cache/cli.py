@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cache import console
 from cache.errors import AestheticError
+from cache.options import add_label_options
 from cache.text import LONGEST_LINE, shown
 
 
@@ -29,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `cache` and its subcommands."""
     parser = console.Parser(
         prog="cache",
-        description="Look into the HDF5 files that `extract` writes, check them, hand them on.",
+        description="Look into the HDF5 files that `extract` writes, check them, hand them on, or "
+        "make such files of features that you have.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     info = commands.add_parser(
@@ -73,7 +75,61 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, help="default: FILE with the format's ending")
     export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     export.set_defaults(command=_export)
+    _add_import(commands)
     return parser
+
+
+IMPORT = """\
+Make caches of features that you have already, from CLIP, DINO or any other network, so that heads
+are trained, compared with their floors and reported on them as on our own. Photographs are not
+read; `heads score`, `explain` and `export`, which would have to make such features, step aside.
+
+FEATURES is one of
+  X.npy        (photographs, numbers), or (photographs, views, numbers)
+  X.npz        the same as its array `features`, with `image_id`: each vector's photograph
+  X.parquet    a column `features` of vectors, with a column `image_id`, `file` or `image_path`
+  a folder     img_emb/img_emb_N.npy and metadata/metadata_N.parquet, as clip-retrieval writes them
+or several of one kind, put below each other. float16 and float32 stay as they are, float64 becomes
+float32. Vectors are known by their photographs' names; those of an .npy lie in the order of LABELS.
+"""
+
+IMPORT_EXAMPLES = """\
+examples:
+  cache import features-clip --features clip.npz --labels data/labels.csv --extractor clip-vit-b32
+  cache import features-dino --features dino.npy --labels data/AVA.txt --extractor dinov2-small
+  cache export features/train.h5 --to npz     (val and test too), and back again:
+  cache import again --features features/{train,val,test}.npz --extractor mobilenet
+  heads compare --features features-clip
+"""
+
+
+def _add_import(commands: argparse._SubParsersAction[console.Parser]) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="make caches of features that were made elsewhere",
+        description=IMPORT,
+        epilog=IMPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder of the caches")
+    parser.add_argument(
+        "--features", nargs="+", type=Path, required=True, help="where the vectors are, see above"
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        help="labels.csv, ratings.csv or AVA.txt, as `extract` reads them; its folder is the one "
+        "that photographs' paths are relative to. Files of `cache export` hold their own",
+    )
+    parser.add_argument(
+        "--extractor",
+        required=True,
+        metavar="NAME",
+        help="what made the vectors; caches of another NAME are never mixed with these",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace caches in OUT")
+    add_label_options(parser.add_argument_group("labels and splits, as in `extract`"))
+    parser.set_defaults(command=_import)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -129,4 +185,29 @@ def _export(options: argparse.Namespace) -> int:
     out = options.out or options.file.with_suffix("." + options.to)
     rows = export(options.file, out, options.to, overwrite=options.overwrite)
     console.show(f"{out}: {rows:,} photographs.")
+    return console.EXIT_OK
+
+
+def _import(options: argparse.Namespace) -> int:
+    # The one command that needs stage one: its labels and splits are those of an extraction.
+    from extract.labels.splits import SplitSettings
+    from extract.run.importing import Import, import_features
+
+    made = import_features(
+        Import(
+            out=options.out,
+            features=tuple(options.features),
+            labels=options.labels,
+            extractor=options.extractor,
+            scale=options.scale,
+            split=SplitSettings.of(options),
+            overwrite=options.overwrite,
+        )
+    )
+    for each in made:
+        path, labels = options.out / f"{each.split_rule.split}.h5", each.labels
+        console.show(
+            f"{path}: {len(each):,} photographs, scale {labels.scale}, beautiful above "
+            f"{labels.threshold}."
+        )
     return console.EXIT_OK

@@ -14,6 +14,9 @@ from cache.files import Mark, check_output, replacing, storage_errors
 from cache.store import FeatureCache, open_cache
 from cache.text import CsvLines
 
+PARQUET_NEEDS = "Parquet needs the package pyarrow: pip install 'aesthetic-heads[parquet]'"
+# Under this name pandas keeps in a Parquet file, among its attributes, how many views there are.
+VIEWS = "views"
 # What tells an export of ours: its first columns, as each format spells them.
 MARKS = (
     Mark(b"image_id,path,group,mean,"),
@@ -25,8 +28,9 @@ MARKS = (
 def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     """Write the rows that hold features to `out` as npz, parquet or csv; return their number.
 
-    The columns are image_id, path, group, mean, r1..rK, and features: one array (n, V, D) in npz,
-    columns `f0..` (views side by side) in the others.
+    The columns are image_id, path, group, mean, r1..rK, AVA's tag_1, tag_2 and challenge,
+    scale_min, scale_max, split, and features: one array (n, V, D) in npz, columns `f0..` (views
+    side by side) in the others. `cache import` reads npz and parquet back as they were.
 
     Raises:
         StorageError: `out` exists and `overwrite` is not set, it is no earlier export, or the disk
@@ -59,7 +63,12 @@ def _columns(cache: FeatureCache) -> dict[str, Any]:
     }
     if labels.votes is not None:
         columns |= {f"r{k}": counts for k, counts in enumerate(labels.votes.T, 1)}
-    return columns
+    if labels.tags is not None:
+        columns |= {f"tag_{k}": tags for k, tags in enumerate(labels.tags.T, 1)}
+    if labels.challenge is not None:
+        columns["challenge"] = labels.challenge
+    once = {"scale_min": labels.scale.lo, "scale_max": labels.scale.hi, "split": cache.split}
+    return columns | {name: np.full(len(labels), value) for name, value in once.items()}
 
 
 def _write_frame(
@@ -75,10 +84,8 @@ def _write_frame(
         frame.to_csv(CsvLines(text), index=False, lineterminator="\r\n")
         text.detach()
         return
+    frame.attrs[VIEWS] = features.shape[1]
     try:
         frame.to_parquet(file, index=False)
     except ImportError:
-        raise MismatchError(
-            "Parquet needs the package pyarrow: pip install 'aesthetic-heads[parquet]'; or export "
-            "--to npz."
-        ) from None
+        raise MismatchError(f"{PARQUET_NEEDS}; or export --to npz.") from None

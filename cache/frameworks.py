@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cache import console
@@ -35,6 +35,18 @@ LONGEST_VALUE = 40
 # or writes files in spite of safe mode (CVE-2025-1550, -8747, -9906, -9905, CVE-2026-1462,
 # GHSA-hqp4-2352-xf5r); 3.15.1 has the last fixes. The same number is in pyproject.toml.
 OLDEST = "3.15.1"
+
+
+def installed_versions(*names: str) -> dict[str, str]:
+    """Return the versions of distributions by their names; 'not installed' in place of one."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
 
 # The process that a framework was first used in, by this package.
 _used_in: list[int] = []

@@ -105,6 +105,8 @@ SEAL_BROKEN = (
 
 def remedy(cache: FeatureCache) -> str:
     """Say what to do about a damaged cache."""
+    if cache.spec.is_external:
+        return f"`cache verify {cache.path}` says more; give `cache import` again, --overwrite."
     return (
         f"`cache verify {cache.path}` says more; extract it again with "
         f"`extract --split {cache.split} --overwrite`."

@@ -30,6 +30,9 @@ AVA_SCALE, AVA_THRESHOLD = (1.0, 10.0), "5"
 # Far wider than any rating needs, and their squares and sums stay far from the ends of float64.
 MAX_BOUND, MIN_WIDTH = 1e9, 1e-6
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+# How the backbone's name of features begins that were made elsewhere, and what is said of the rest.
+MAX_NAME = 100
+EXTERNAL, NOT_KNOWN = "external: ", "not known"
 DECIMAL_CHARACTERS = 400  # written without an exponent; every float64 fits
 
 
@@ -125,7 +128,8 @@ class ExtractorSpec:
     """Everything that decides the numbers in `features`; its SHA-256 is the fingerprint.
 
     `layers` maps a layer's name to its (start, stop) in the last axis of `features`. `views`
-    names the second axis; view 0 is the unflipped centre, or `whole`.
+    names the second axis; view 0 is the unflipped centre, or `whole`. What is not known of features
+    that were made elsewhere is said so: texts are NOT_KNOWN, sides 0, the SHA-256 that of the name.
     """
 
     backbone: str
@@ -160,10 +164,42 @@ class ExtractorSpec:
                 raise FormatError(f"An extractor's {name} is text, not {quoted(value)}.")
         for name in ("resize", "crop"):
             sides = getattr(self, name)
-            if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+            least = 0 if self.is_external else 1
+            if len(sides) != 2 or not all(type(side) is int and side >= least for side in sides):
                 raise FormatError(
                     f"An extractor's {name} is two numbers above 0, not {quoted(sides)}."
                 )
+
+    @classmethod
+    def external(cls, name: str, n_views: int, n_features: int, dtype: str) -> ExtractorSpec:
+        """Describe features that were made elsewhere, by what people call their maker.
+
+        Raises:
+            FormatError: the name is empty or no line of text.
+        """
+        if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+            raise FormatError(
+                f"--extractor names what made the features, in at most {MAX_NAME} characters on "
+                f"one line, such as clip-vit-b32; got {name[:MAX_NAME]!r}."
+            )
+        return cls(
+            backbone=EXTERNAL + name.strip(),
+            weights_sha256=sha256_text(name.strip()),  # in place of the weights', which no one has
+            scaling=NOT_KNOWN,
+            decode=NOT_KNOWN,
+            resize=(0, 0),
+            crop=(0, 0),
+            interpolation=NOT_KNOWN,
+            views=tuple(f"view {i}" for i in range(n_views)),
+            layers=(("vector", 0, n_features),),
+            precision=NOT_KNOWN,
+            dtype=dtype,
+        )
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the features were made elsewhere, so that no photograph's can be made here."""
+        return self.backbone.startswith(EXTERNAL)
 
     @property
     def n_features(self) -> int:

@@ -155,6 +155,7 @@ def open_extractor(
 
 
 def _check_preprocessing(spec: ExtractorSpec) -> None:
+    find_backbone(spec.backbone)
     for name, mine in PREPROCESSING.items():
         theirs = getattr(spec, name)
         if theirs != mine:
@@ -205,6 +206,7 @@ def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtr
         MismatchError, WeightsError: as `open_extractor`.
         EngineError: the features were not computed in float32.
     """
+    find_backbone(spec.backbone)
     if spec.precision != "float32":
         raise EngineError(
             f"Feature maps are computed in float32 only, and the features in {spec.precision}. "

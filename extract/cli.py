@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.options import add_label_options, positive
 from cache.text import quoted
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.registry import BACKBONES, DEFAULT
@@ -28,8 +29,10 @@ goes on where it was, extracts only photographs that are new or changed, and doe
 nothing changed.
 
 DATA is the AVA dataset as released (AVA.txt, images/, aesthetics_image_lists/) or a folder with
-labels.csv: a column `file` (or `image_id`), vote counts r1..rK or mean,scale_min,scale_max, and
-optionally `group` (pictures that must stay in one split) and `split` (train, val or test).
+  labels.csv   a column `file` (or `image_id`), and vote counts r1..rK, or mean,scale_min,scale_max,
+               or a `label` of 0 or 1 (picked or not);
+  ratings.csv  `file`, `rater`, `rating`: one row a vote, which are counted.
+Both may have `group` (pictures that must stay in one split) and `split` (train, val or test).
 """
 
 EPILOG = """\
@@ -37,6 +40,7 @@ examples:
   extract --split all                         data/ to features/train.h5, val.h5 and test.h5
   extract --split train --data ava --limit 5000
   extract --split all --data shop --views ten --layers multi --out features-ten
+  extract --split all --data shop --labels ratings.csv --scale 1,7
   extract --split all --dry-run               what would be done, and how long it would take
 """
 
@@ -74,34 +78,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="show counts, disk and time; write nothing"
     )
-    _add_label_options(parser.add_argument_group("labels and splits"))
+    labels = parser.add_argument_group("labels and splits")
+    labels.add_argument(
+        "--labels",
+        default="",
+        metavar="NAME",
+        help="the file of labels in DATA; default: the one that it holds",
+    )
+    add_label_options(labels)
     _add_extractor_options(parser.add_argument_group("extractor (fingerprinted)"))
     _add_run_options(parser.add_argument_group("running"))
     return parser
-
-
-def _add_label_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--threshold",
-        metavar="T",
-        help="beautiful means a mean above T; default 5 on 1..10, else the scale's middle",
-    )
-    group.add_argument("--split-seed", type=int, default=0, metavar="N", help="default: 0")
-    group.add_argument(
-        "--val-fraction",
-        type=float,
-        metavar="F",
-        help="default 0.1; 0.05 beside an official list; where a split column names train and test "
-        "alone, the share of its train",
-    )
-    group.add_argument("--test-fraction", type=float, metavar="F", help="default 0.2")
-    group.add_argument(
-        "--limit",
-        type=_positive,
-        default=0,
-        metavar="N",
-        help="at most N photographs a split; a smaller limit's are part of a larger one's",
-    )
 
 
 def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
@@ -149,7 +136,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     group.add_argument(
-        "--jobs", type=_positive, default=0, metavar="N", help="threads; default: all cores"
+        "--jobs", type=positive, default=0, metavar="N", help="threads; default: all cores"
     )
     group.add_argument(
         "--shard",
@@ -166,14 +153,14 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--shards",
-        type=_positive,
+        type=positive,
         default=0,
         metavar="N",
         help="with --dask: how many parts; default four a worker",
     )
     group.add_argument(
         "--max-pixels",
-        type=_positive,
+        type=positive,
         default=200_000_000,
         metavar="N",
         help="larger photographs are refused as decompression bombs; default 200 million",
@@ -195,13 +182,6 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         "--overwrite", action="store_true", help="start anew; the old file stays until the end"
     )
     group.add_argument("--json", action="store_true", help="print the result as JSON lines")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -267,13 +247,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         data=options.data,
         out=options.out,
         splits=SPLITS if options.split == "all" else (options.split,),
-        split=SplitSettings(
-            seed=options.split_seed,
-            val_fraction=options.val_fraction,
-            test_fraction=options.test_fraction,
-            limit=options.limit,
-            threshold=options.threshold,
-        ),
+        labels=options.labels,
+        scale=options.scale,
+        split=SplitSettings.of(options),
         engine=EngineSettings(
             engine=options.engine,
             device=options.device,

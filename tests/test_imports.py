@@ -37,6 +37,7 @@ COMMANDS = (
     ("cache", "verify"),
     ("cache", "merge"),
     ("cache", "export"),
+    ("cache", "import"),
     ("heads",),
     ("heads", "train"),
     ("heads", "compare"),

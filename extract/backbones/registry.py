@@ -17,6 +17,14 @@ def find_backbone(name: str) -> Backbone:
     Raises:
         MismatchError: this version has no such backbone.
     """
+    from cache.types import EXTERNAL  # numpy comes with it, and --help reads the names alone
+
+    if name.startswith(EXTERNAL):
+        raise MismatchError(
+            f"These features were imported ({name}): what makes them is not here, so photographs "
+            "cannot be looked at. Make the photographs' features where those came from, give them "
+            "to `cache import`, and the folder to `heads predict RUN --features DIR`."
+        )
     if name not in BACKBONES:
         raise MismatchError(
             f"This version has no backbone {quoted(name)}; it has {', '.join(BACKBONES)}. Use the "

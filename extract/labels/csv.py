@@ -1,11 +1,11 @@
-"""Anybody's photographs with their votes or means: labels.csv, every row looked at."""
+"""Anybody's photographs with their votes, means or 0/1: labels.csv, every row looked at."""
 
 from __future__ import annotations
 
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -29,7 +29,7 @@ from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, P
 LABELS_FILE = "labels.csv"
 MEAN = ("mean", "scale_min", "scale_max")
 MAX_DIGITS = len(str(MAX_VOTES))
-NAMES = ("file", "image_id", *MEAN, "group", "split")
+NAMES = ("file", "image_id", *MEAN, "label", "group", "split")
 VOTES = re.compile(r"r([1-9]\d*)", re.ASCII)
 # What else people call a count of votes, in small letters and digits: votes3, rating_03, 3 stars.
 LIKE_VOTES = re.compile(
@@ -39,69 +39,91 @@ LIKE_VOTES = re.compile(
 MEAN_DIGITS = Decimal("1e-6")
 
 
-def read_labels_csv(data: Path) -> FolderLabels:
-    """Read labels.csv: `file` or `image_id`; `r1..rK` or `mean,scale_min,scale_max`; `group`;
-    `split`.
+def read_labels_csv(data: Path, name: str = LABELS_FILE) -> FolderLabels:
+    """Read labels.csv: `file` or `image_id`; `r1..rK`, `mean,scale_min,scale_max` or `label`;
+    `group`; `split`.
+
+    A `label` of 0 or 1 is a mean on the scale 0..1.
 
     Raises:
         LabelError: it is no table, columns are missing, contradict each other or look like others,
             or no row is right.
     """
-    path = data / LABELS_FILE
+    path = data / name
     table = read_table(path)
     columns = _Columns.of(table)
-    places = _Places(data, columns.key)
+    places = Places(data, columns.key)
     rows, bad = _read_rows(table, columns, places)
     if not rows:
         found = bad.summary(path) if table.lines else "Below its first line there is nothing."
         raise LabelError(f"{path} holds no valid row. {found}")
     labels = _labels(path, columns, rows, bad)
-    return replace(labels, remarks=columns.remarks + places.remarks(rows))
+    return replace(labels, remarks=columns.remarks + places.remarks([row.key for row in rows]))
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns a labels.csv has; `means` are those of `MEAN` that it has."""
+    """Which columns a labels.csv has; `means` are those of `MEAN` that it has.
+
+    `has_label`: 0 or 1 is all that it says of a photograph. `remarks` say what is not read.
+    """
 
     key: str
     ratings: tuple[str, ...]
     means: tuple[str, ...]
+    has_label: bool
     has_split: bool
-    unused: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @classmethod
     def of(cls, table: Table) -> _Columns:
         path, names = table.path, table.columns
-        _refuse_lookalikes(table)
-        keys = [name for name in ("file", "image_id") if name in names]
-        if not keys:
-            raise LabelError(
-                f"{path} needs a column `file` (a photograph's path) or `image_id`; its first line "
-                f"names: {listed(names)}."
-            )
+        refuse_lookalikes(table, NAMES)
+        key = key_of(table)
         ratings = _ratings(path, names)
         means = tuple(name for name in MEAN if name in names)
-        if not ratings and means != MEAN:
+        has_label = not ratings and means != MEAN and "label" in names
+        if not ratings and means != MEAN and not has_label:
             raise LabelError(
-                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`; its "
-                f"first line names: {listed(names)}."
+                f"{path} needs vote counts r1..rK, or `mean` with `scale_min` and `scale_max`, or "
+                f"a `label` of 0 or 1; its first line names: {listed(names)}."
             )
-        used = {keys[0], *ratings, *means, "group", "split"}
-        unused = tuple(name for name in names if name not in used)
-        return cls(keys[0], ratings, means, "split" in names, unused)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Say which columns are not read."""
-        said = f"{LABELS_FILE}: columns that are not used: {listed(self.unused)}."
-        return (said,) if self.unused else ()
+        said = ("label",) if has_label else (*ratings, *means)
+        remarks = unused_columns(table, {key, *said, "group", "split"})
+        return cls(key, ratings, () if has_label else means, has_label, "split" in names, remarks)
 
 
-def _refuse_lookalikes(table: Table) -> None:
-    """Refuse a column that is nearly named as one of ours: it would be passed over."""
-    plain = {name.replace("_", ""): name for name in NAMES}
+def unused_columns(table: Table, used: Set[str]) -> tuple[str, ...]:
+    """Say which columns are not read, if any."""
+    unused = [name for name in table.columns if name not in used]
+    said = f"{table.path.name}: columns that are not used: {listed(unused)}."
+    return (said,) if unused else ()
+
+
+def key_of(table: Table) -> str:
+    """Return the column that names the photographs, `file` before `image_id`.
+
+    Raises:
+        LabelError: there is neither.
+    """
+    for name in ("file", "image_id"):
+        if name in table.columns:
+            return name
+    raise LabelError(
+        f"{table.path} needs a column `file` (a photograph's path) or `image_id`; its first line "
+        f"names: {listed(table.columns)}."
+    )
+
+
+def refuse_lookalikes(table: Table, names: Sequence[str]) -> None:
+    """Refuse a column that is nearly named as one of `names`, or as votes: it would be passed over.
+
+    Raises:
+        LabelError: there is one.
+    """
+    plain = {name.replace("_", ""): name for name in names}
     for number, name in enumerate(table.columns, 1):
-        if name in NAMES or VOTES.fullmatch(name):
+        if name in names or VOTES.fullmatch(name):
             continue
         folded = unicodedata.normalize("NFKC", name).casefold()
         letters = "".join(each for each in folded if each.isalnum())
@@ -132,7 +154,7 @@ def _ratings(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     return ratings
 
 
-class _Places:
+class Places:
     """Where each photograph should lie: `file` as given or below images/, an id by the index."""
 
     def __init__(self, data: Path, key: str) -> None:
@@ -159,9 +181,9 @@ class _Places:
             )
         return f"{self._folders[folder + slash]}/{name}"
 
-    def remarks(self, rows: list[_Row]) -> tuple[str, ...]:
+    def remarks(self, keys: Sequence[str]) -> tuple[str, ...]:
         """Say which of several files is read, where ids have several."""
-        return self._index.remarks([row.key for row in rows]) if self._index else ()
+        return self._index.remarks(keys) if self._index else ()
 
     def same_file(self, one: str, other: str) -> bool:
         """Whether two resolved names are one file, where the disk takes their letters as equal."""
@@ -182,39 +204,37 @@ class _Row:
     split: str
 
 
-class _Seen:
+class Seen:
     """The photographs of the rows so far, by the names of their files."""
 
-    def __init__(self, places: _Places) -> None:
+    def __init__(self, places: Places) -> None:
         self._places = places
         self._by_name: dict[str, list[tuple[str, str, int]]] = {}
 
-    def add(self, row: _Row, line: int) -> None:
-        """Remember a row.
+    def add(self, key: str, path: str, line: int) -> None:
+        """Remember a photograph and its row.
 
         Raises:
             ValueError: an earlier one is of the same file.
         """
-        place = self._places.resolve(row.path)
+        place = self._places.resolve(path)
         # Names that differ in small and capital letters or in how accents are written may be two
         # files or one: the disk decides.
         folded = unicodedata.normalize("NFC", place).casefold()
         alike = self._by_name.setdefault(folded, [])
-        for earlier, key, number in alike:
+        for earlier, other, number in alike:
             if earlier == place or self._places.same_file(earlier, place):
-                twice = "" if key == row.key else f" as {quoted(key)}; keep one of the two"
-                raise ValueError(
-                    f"{quoted(row.key)} stands in an earlier row, line {number}{twice}"
-                )
-        alike.append((place, row.key, line))
+                twice = "" if other == key else f" as {quoted(other)}; keep one of the two"
+                raise ValueError(f"{quoted(key)} stands in an earlier row, line {number}{twice}")
+        alike.append((place, key, line))
 
 
-def _read_rows(table: Table, columns: _Columns, places: _Places) -> tuple[list[_Row], BadRows]:
-    rows, bad, seen = [], BadRows(), _Seen(places)
+def _read_rows(table: Table, columns: _Columns, places: Places) -> tuple[list[_Row], BadRows]:
+    rows, bad, seen = [], BadRows(), Seen(places)
     for line, cells in table.rows():
         try:
             row = _parse(table.named(cells), columns, places)
-            seen.add(row, line)
+            seen.add(row.key, row.path, line)
         except ValueError as error:
             bad.add(line, str(error))
             continue
@@ -222,16 +242,13 @@ def _read_rows(table: Table, columns: _Columns, places: _Places) -> tuple[list[_
     return rows, bad
 
 
-def _parse(values: Mapping[str, str], columns: _Columns, places: _Places) -> _Row:
-    key = _text(columns.key, values[columns.key])
-    if not key:
-        raise ValueError(f"no {columns.key}")
-    split = values["split"].strip() if columns.has_split else ""
-    if columns.has_split and split not in SPLITS:
-        raise ValueError(f"split is {quoted(split)}, expected train, val or test")
-    group = _text("group", values.get("group", ""))
+def _parse(values: Mapping[str, str], columns: _Columns, places: Places) -> _Row:
+    key, group = name_in(values, columns.key), text_in(values, "group")
+    split = split_in(values) if columns.has_split else ""
+    if columns.has_label:
+        return _Row(key, places.find(key), (), _label(values["label"]), (0.0, 1.0), group, split)
     votes = tuple(_count(name, values[name]) for name in columns.ratings)
-    means = {name: _number(name, values[name]) for name in columns.means}
+    means = {name: number_in(values, name) for name in columns.means}
     if votes:
         _check_sum(votes)
         _check_against_votes(means, votes)
@@ -243,8 +260,24 @@ def _parse(values: Mapping[str, str], columns: _Columns, places: _Places) -> _Ro
     return _Row(key, places.find(key), (), mean, (lo, hi), group, split)
 
 
-def _text(name: str, text: str) -> str:
-    text = text.strip()
+def name_in(values: Mapping[str, str], column: str) -> str:
+    """Return the name in a column of a row. Raises ValueError where there is none."""
+    if not (name := text_in(values, column)):
+        raise ValueError(f"no {column}")
+    return name
+
+
+def split_in(values: Mapping[str, str]) -> str:
+    """Return the split of a row. Raises ValueError for anything else."""
+    split = values["split"].strip()
+    if split not in SPLITS:
+        raise ValueError(f"split is {quoted(split)}, expected train, val or test")
+    return split
+
+
+def text_in(values: Mapping[str, str], name: str) -> str:
+    """Return the text in a column of a row, '' without one. Raises ValueError if it is too long."""
+    text = values.get(name, "").strip()
     if len(text) > MAX_TEXT:
         raise ValueError(
             f"{name} has {len(text):,} characters, at most {MAX_TEXT} are taken: {quoted(text)}"
@@ -262,11 +295,18 @@ def _count(name: str, text: str) -> int:
     )
 
 
-def _number(name: str, text: str) -> Decimal:
+def number_in(values: Mapping[str, str], name: str) -> Decimal:
+    """Return the number in a column of a row. Raises ValueError where it is none."""
     try:
-        return decimal_number(text)
+        return decimal_number(values[name])
     except ValueError as error:
-        raise ValueError(f"{name} is {quoted(text)}, {error}") from None
+        raise ValueError(f"{name} is {quoted(values[name])}, {error}") from None
+
+
+def _label(text: str) -> float:
+    if text.strip() not in ("0", "1"):
+        raise ValueError(f"label is {quoted(text)}, expected 0 or 1: picked or not, sold or not")
+    return float(text)
 
 
 def _check_sum(votes: tuple[int, ...]) -> None:
@@ -322,6 +362,7 @@ def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Fo
 
 SOURCE = LabelSource(
     LABELS_FILE,
-    "your own photographs: a column `file`, and votes r1..rK or mean, scale_min, scale_max",
+    "your own photographs: a column `file`, and votes r1..rK, or mean, scale_min, scale_max, or a "
+    "label of 0 or 1",
     read_labels_csv,
 )

@@ -61,7 +61,7 @@ class FolderLabels:
 
     `split` (N,) where the file names splits; `official_test` the ids of an official test list;
     `remarks` what people should know of how the file was read; `files` the checksums of all files
-    that labels, splits and the remark come from.
+    that labels, splits and the remark come from; `one_row_each`: the file has a row for each.
     """
 
     table: LabelTable
@@ -71,6 +71,7 @@ class FolderLabels:
     official_test: frozenset[str] | None = None
     remarks: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    one_row_each: bool = True
 
     def __len__(self) -> int:
         return len(self.table)
@@ -85,7 +86,7 @@ class LabelSource:
 
     file: str
     content: str
-    read: Callable[[Path], FolderLabels]
+    read: Callable[..., FolderLabels]
     beside: tuple[str, ...] = ()
 
 

@@ -5,6 +5,7 @@ A photograph's split depends on its own key alone, so that it stays when others 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,17 @@ class SplitSettings:
     test_fraction: float | None = None
     limit: int = 0
     threshold: str | None = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> SplitSettings:
+        """Return what the command line sets, see `cache.options`."""
+        return cls(
+            seed=options.split_seed,
+            val_fraction=options.val_fraction,
+            test_fraction=options.test_fraction,
+            limit=options.limit,
+            threshold=options.threshold,
+        )
 
     def __post_init__(self) -> None:
         val, test = self.val_fraction or 0.0, self.test_fraction or 0.0

@@ -7,7 +7,6 @@ failures on the way, say where the time went.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 from cache.console import note
 from cache.errors import NoPhotographsError
 from cache.files import exclusive, storage_errors
+from cache.frameworks import installed_versions
 from cache.labels import Manifest
 from cache.resume import open_writer
 from cache.schema import FileFacts, Provenance
@@ -85,16 +85,9 @@ def provenance_of(settings: Settings, planned: Plan) -> Provenance:
         label_files=planned.label_files,
         weights_origin=planned.weights.origin,
         value_ranges=planned.weights.backbone.value_ranges(settings.engine.layers),
-        library_versions={name: _version(name) for name in names},
+        library_versions=installed_versions(*names),
         created=now(),
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _extract_split(

@@ -47,7 +47,7 @@ def plan(settings: Settings) -> Plan:
     Raises:
         LabelError, NoPhotographsError, WeightsError: what is needed is not there.
     """
-    labels = read_labels(settings.data)
+    labels = read_labels(settings.data, settings.labels, settings.scale)
     facts = file_facts(settings.data, labels.table.path)
     if facts.missing.all():
         raise NoPhotographsError(

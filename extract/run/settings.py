@@ -88,10 +88,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that one `extract` command decides."""
+    """Everything that one `extract` command decides; `labels` and `scale` as for `read_labels`."""
 
     data: Path
     out: Path
+    labels: str = ""
+    scale: tuple[float, float] | None = None
     splits: tuple[str, ...] = SPLITS
     split: SplitSettings = field(default_factory=SplitSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         console.show(f"No finished run in {options.runs}; make some with `heads compare`.\n")
     console.show("Heads:")
     for row in heads:
-        needs = "  (needs vote counts)" if row["needs_votes"] else ""
+        needs = "  (needs means)" if row["needs_means"] else ""
+        needs = "  (needs vote counts)" if row["needs_votes"] else needs
         console.show(f"  {row['head']:14}{row['summary']}{needs}")
     neural = ", ".join(row["head"] for row in heads if row["neural"])
     console.show(f"Networks, which take settings (see `heads train --help`): {neural}.")
@@ -51,6 +52,7 @@ def _heads() -> list[dict[str, Any]]:
             "head": entry.name,
             "summary": entry.about.summary,
             "needs_votes": entry.about.needs_votes,
+            "needs_means": entry.about.needs_means,
             "neural": entry.neural,
             "settings": entry.default_settings.to_dict(),
         }

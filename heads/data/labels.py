@@ -123,8 +123,19 @@ class Labels(LabelTable):
         """Return the same means, as of labels that have nothing else."""
         return replace(self, votes=None)
 
+    @cached_property
+    def has_means(self) -> bool:
+        """Whether the means say more than 0 or 1: False for labels of picked or not."""
+        picked = self.votes is None and (self.scale.lo, self.scale.hi) == (0.0, 1.0)
+        return not (picked and np.isin(self.mean, (0.0, 1.0)).all())
+
     def need_votes(self) -> npt.NDArray[np.int32]:
         """Return the votes. Raises HeadError for mean-only labels."""
+        if not self.has_means:
+            raise HeadError(
+                "The labels of this cache are 0 or 1, and distributions need vote counts r1..rK; "
+                "with 0 and 1, use logistic or binary."
+            )
         if self.votes is None:
             raise HeadError(
                 "This cache has means only, and distributions need vote counts r1..rK in the "

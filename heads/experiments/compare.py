@@ -13,6 +13,7 @@ from pathlib import Path
 from cache.console import note
 from cache.files import write_text_atomically
 from cache.types import TextArray
+from heads.data.labels import Labels
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
@@ -22,6 +23,7 @@ from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
+from heads.models.base import suits
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, HEADS, Settings, find_head
 
@@ -246,7 +248,7 @@ def _entries(
         UnsuitableLabelsError: a head that was asked for cannot be trained.
     """
     entries = []
-    for name in _names(asked, has_votes=data["train"].labels.votes is not None):
+    for name in _names(asked, data["train"].labels):
         try:
             entries.append(make(name))
         except UnsuitableLabelsError as error:
@@ -256,12 +258,13 @@ def _entries(
     return tuple(entries)
 
 
-def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:
+def _names(asked: Sequence[str] | None, labels: Labels) -> list[str]:
     """Return the heads to compare, the floor first; heads that were asked for are not left out."""
     if asked is not None:
         return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
-    fitting = [name for name, entry in HEADS.items() if has_votes or not entry.about.needs_votes]
+    fitting = [name for name, entry in HEADS.items() if suits(entry.about, labels)]
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:
-        note(f"Left out, since the labels hold no vote counts: {', '.join(left_out)}.")
+        why = "hold no vote counts" if labels.has_means else "are 0 or 1, without votes or means"
+        note(f"Left out, since the labels {why}: {', '.join(left_out)}.")
     return fitting

@@ -52,8 +52,10 @@ class Metric:
     weighted: Weighted | None = None
 
 
-def _kendall(prediction: Prediction, labels: Labels) -> float:
-    """Return Kendall's tau-b of scores and means; NaN where one of them is constant."""
+def _kendall(prediction: Prediction, labels: Labels) -> float | None:
+    """Return Kendall's tau-b of scores and means; NaN where one is constant, None without means."""
+    if not labels.has_means:
+        return None
     if np.ptp(prediction.score) == 0 or np.ptp(labels.mean) == 0:
         return math.nan
     return float(stats.kendalltau(prediction.score, labels.mean).statistic)
@@ -163,6 +165,11 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def ranked_by(labels: Labels) -> str:
+    """Return the metric that heads are put in order by: AUC where labels are 0 or 1."""
+    return "srcc" if labels.has_means else "auc"
+
+
 def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
     """Return every metric of `METRICS`, in its order, for predictions of n photographs.
 
@@ -203,7 +210,7 @@ def srcc_within(prediction: Prediction, labels: Labels) -> float | None:
     Challenges with fewer than 10 photographs, with one true mean throughout, or unknown (0) are
     left out. None where none is left; NaN where the scores are constant within each.
     """
-    if labels.challenge is None:
+    if labels.challenge is None or not labels.has_means:
         return None
     sizes, values = [], []
     for rows in _challenges(labels.challenge):

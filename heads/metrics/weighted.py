@@ -8,8 +8,10 @@ that is not defined (the correlation of a constant), None for one that does not 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.types import FloatArray
 from heads.data.distributions import distribution_std, emd
@@ -28,16 +30,17 @@ class Terms:
 
     def __init__(self, prediction: Prediction, labels: Labels) -> None:
         called, beautiful = predicted_label(prediction, labels.threshold), labels.beautiful
-        x, y = _centred(prediction.score), _centred(labels.mean)
-        terms = {
-            **_moments("score", x, y),
+        terms: dict[str, npt.NDArray[Any]] = {
             "n": np.ones(len(labels)),
             "tp": called & beautiful,
             "called": called,
             "beautiful": beautiful,
             "right": called == beautiful,
         }
-        self.levels = {"score": Levels(prediction.score), "mean": Levels(labels.mean)}
+        self.levels = {"score": Levels(prediction.score)}
+        if labels.has_means:
+            terms |= _moments("score", _centred(prediction.score), _centred(labels.mean))
+            self.levels["mean"] = Levels(labels.mean)
         p_beautiful = Levels(prediction.p_beautiful)
         if not p_beautiful.same_order(self.levels["score"]):
             self.levels["p_beautiful"] = p_beautiful
@@ -45,7 +48,7 @@ class Terms:
         p = prediction.p_beautiful
         p = np.clip(np.where(beautiful, p, 1 - p), LEAST, 1)
         terms |= {"brier": (1 - p) ** 2, "log_loss": -np.log(p)}
-        if not prediction.ranking_only:
+        if labels.has_means and not prediction.ranking_only:
             terms["mse"] = (prediction.score - labels.mean) ** 2
             terms["mae"] = np.abs(prediction.score - labels.mean)
         if prediction.distribution is not None and labels.votes is not None:
@@ -92,7 +95,7 @@ class Draws:
 
     def spearman(self, x: str, y: str) -> FloatArray | None:
         """Return Spearman's correlation of two values, None where it does not apply."""
-        if x not in self._terms.levels:
+        if not {x, y} <= self._terms.levels.keys():
             return None
         return rank_correlation(self.ranks(x), self.ranks(y), self.counts)
 
@@ -121,8 +124,10 @@ class Draws:
         other = _ratio(self.sums["right"] - tp, self.sums["n"] - beautiful, np.nan)
         return (recall + other) / 2
 
-    def spread(self) -> FloatArray:
-        """Return the deviation of the scores over that of the means."""
+    def spread(self) -> FloatArray | None:
+        """Return the deviation of the scores over that of the means; None where there are none."""
+        if "score_x" not in self.sums:
+            return None
         var_x, var_y, _ = _covariances("score", self.sums)
         return np.sqrt(_ratio(var_x, var_y, np.nan))
 

@@ -32,7 +32,8 @@ Answers = dict[str, Any]
 class About:
     """What a head's class says of it.
 
-    `needs_votes`: it cannot learn from mean-only labels. `ranking_only`: its score is a probability
+    `needs_votes`: it cannot learn from mean-only labels. `needs_means`: nor from labels of 0 or 1,
+    of which it would learn a mean that nobody gave. `ranking_only`: its score is a probability
     on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
     `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
     is applied to, where that is linear in the features; '' elsewhere.
@@ -41,6 +42,7 @@ class About:
     name: str
     summary: str
     needs_votes: bool = False
+    needs_means: bool = False
     looks_at_photographs: bool = True
     looks_at_metadata: bool = False
     ranking_only: bool = False
@@ -99,6 +101,21 @@ class LookingHead(Head, Protocol):
         `xp` is numpy, for arrays in float64, or keras.ops, for the tensors of an exported model.
         """
         ...
+
+
+def suits(about: About, labels: Labels) -> bool:
+    """Whether a head can learn from such labels."""
+    has_votes = labels.votes is not None
+    return (has_votes or not about.needs_votes) and (labels.has_means or not about.needs_means)
+
+
+def need_means(about: About, labels: Labels) -> None:
+    """Raise HeadError where a head needs means and the labels are 0 or 1."""
+    if about.needs_means and not labels.has_means:
+        raise HeadError(
+            f"The head {about.name} learns mean scores, and the labels of this cache are 0 or 1. "
+            "Train logistic or binary."
+        )
 
 
 def need_photographs(head: str, labels: Labels, labels_val: Labels | None = None) -> None:

@@ -15,7 +15,7 @@ from heads.data.labels import Labels
 from heads.data.metadata import BYTES, CHALLENGE, HEIGHT, TAGS, WIDTH
 from heads.data.predictions import Prediction
 from heads.errors import UnsuitableLabelsError
-from heads.models.base import About, Arrays, History, State, Values, need_photographs
+from heads.models.base import About, Arrays, History, State, Values, need_means, need_photographs
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.ridge import RidgeHead
 
@@ -32,6 +32,7 @@ class MetadataHead(RidgeHead):
         "the mean score of size, shape, bytes a pixel and tags, ridge regression",
         looks_at_photographs=False,
         looks_at_metadata=True,
+        needs_means=True,
     )
 
     def fit(
@@ -96,6 +97,7 @@ class ChallengeMeanHead:
         "the mean of the photograph's challenge, drawn towards that of all",
         looks_at_photographs=False,
         looks_at_metadata=True,
+        needs_means=True,
     )
     tuned = ClosedFormSettings()
     challenges_: FloatArray
@@ -110,6 +112,7 @@ class ChallengeMeanHead:
             HeadError: too few photographs, no challenges, or none of val's is one of train's.
         """
         need_photographs(self.about.name, labels)
+        need_means(self.about, labels)
         challenge = X[:][:, 0, CHALLENGE]
         known = challenge > 0
         self._need_challenges(challenge[known], X_val[:][:, 0, CHALLENGE])

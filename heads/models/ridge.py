@@ -16,7 +16,16 @@ from heads.data.distributions import (
 )
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
-from heads.models.base import About, Answers, Arrays, History, State, Values, need_photographs
+from heads.models.base import (
+    About,
+    Answers,
+    Arrays,
+    History,
+    State,
+    Values,
+    need_means,
+    need_photographs,
+)
 from heads.models.calibration import platt_probability
 from heads.models.linear import LinearHead, choose_ridge
 
@@ -32,6 +41,7 @@ class RidgeHead(LinearHead):
     about = About(
         "ridge",
         "the mean score, ridge regression",
+        needs_means=True,
         linear_output="score before it is clipped to the scale",
     )
     learns = ("scale", "platt")
@@ -45,6 +55,7 @@ class RidgeHead(LinearHead):
             HeadError: there are too few photographs in train or val.
         """
         need_photographs(self.about.name, labels, labels_val)
+        need_means(self.about, labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
 
         def mse(outputs: FloatArray, true: Labels) -> float:

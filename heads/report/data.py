@@ -24,10 +24,10 @@ from heads.data.predictions import Prediction
 from heads.data.splits import SPLITS, check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import evaluate, for_table
+from heads.metrics.catalogue import METRICS, evaluate, for_table, ranked_by
 from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
 from heads.metrics.reliability import Reliability, ceiling
-from heads.metrics.weighted import Levels, rank_correlation
+from heads.metrics.weighted import Terms
 from heads.models.base import History
 from heads.models.constant import ConstantHead
 from heads.models.registry import find_head
@@ -38,7 +38,6 @@ from heads.runs.places import features_of, naming_option
 from heads.runs.predictions import read_predictions
 from heads.runs.reference import read_reference
 
-RANKED_BY = "srcc"
 RELIABILITY_SEED = 0
 OTHER_PHOTOGRAPHS = "other photographs"
 NONE = np.empty(0)
@@ -111,8 +110,13 @@ class ReportData:
 
     @property
     def best(self) -> RunData:
-        """The run with the highest SRCC on test."""
+        """The run with the highest SRCC on test, or AUC for labels of 0 and 1."""
         return self.runs[0]
+
+    @property
+    def ranked_by(self) -> str:
+        """The metric that runs are put in order by."""
+        return ranked_by(self.labels)
 
     @property
     def labels(self) -> Labels:
@@ -184,7 +188,7 @@ def read_report(
 
 def _place(run: RunData) -> tuple[bool, bool, float]:
     """Sort the best first, then what looks at no photograph, last what has no such metric."""
-    value = run.value(RANKED_BY)
+    value = run.value(ranked_by(run.labels))
     return value is None, not find_head(run.config.head).about.looks_at_photographs, -(value or 0.0)
 
 
@@ -295,14 +299,13 @@ def _same_photographs(runs: Sequence[RunData]) -> tuple[list[RunData], dict[str,
 
 def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[str, Contest]:
     """Compare the best run's SRCC with each other one's that ranks at all, draw by draw."""
-    ranking = [run for run in runs if not run.collapsed and run.value(RANKED_BY) is not None]
+    by = ranked_by(runs[0].labels)
+    ranking = [run for run in runs if not run.collapsed and run.value(by) is not None]
     if len(ranking) < 2:
         return {}
-    known = {
-        r.name: samples[r.name].bootstrap.drawn[RANKED_BY] for r in ranking if r.name in samples
-    }
+    known = {r.name: samples[r.name].bootstrap.drawn[by] for r in ranking if r.name in samples}
     drawn = {name: draws for name, draws in known.items() if draws is not None}
-    drawn |= _srcc_draws([run for run in ranking if run.name not in drawn])
+    drawn |= _draws_of([run for run in ranking if run.name not in drawn])
     best, *others = ranking
     first = np.nan_to_num(drawn[best.name], nan=0.0)
     return {
@@ -313,23 +316,24 @@ def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[st
 
 def _contest(best: RunData, other: RunData, gap: FloatArray) -> Contest:
     lo, hi = (float(end) for end in np.quantile(gap, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))
-    difference = (best.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0)
+    by = ranked_by(best.labels)
+    difference = (best.value(by) or 0.0) - (other.value(by) or 0.0)
     winner = None if lo <= 0 <= hi else best.name if lo > 0 else other.name
-    return Contest(RANKED_BY, difference, lo, hi, winner)
+    return Contest(by, difference, lo, hi, winner)
 
 
-def _srcc_draws(runs: Sequence[RunData]) -> dict[str, FloatArray]:
-    """Return the SRCC of each draw; the draws are those of `heads.metrics.bootstrap`."""
+def _draws_of(runs: Sequence[RunData]) -> dict[str, FloatArray]:
+    """Return each draw's value of the metric that ranks; draws as of `heads.metrics.bootstrap`."""
     if not runs:
         return {}
-    labels, mean = runs[0].labels, Levels(runs[0].labels.mean)
-    scores = {run.name: Levels(run.prediction.score) for run in runs}
-    drawn: dict[str, list[FloatArray]] = {name: [] for name in scores}
-    for counts in draw_counts(clusters(labels.group), DRAWS, BOOTSTRAP_SEED):
-        mean_ranks = mean.ranks(counts)
-        for name, score in scores.items():
-            drawn[name].append(rank_correlation(score.ranks(counts), mean_ranks, counts))
-    return {name: np.concatenate(parts) for name, parts in drawn.items()}
+    labels, drawn = runs[0].labels, {}
+    metric = METRICS[ranked_by(labels)].weighted
+    counts = [*draw_counts(clusters(labels.group), DRAWS, BOOTSTRAP_SEED)]
+    for run in runs:
+        terms = Terms(run.prediction, labels)
+        parts = [metric(terms.draws(some)) for some in counts] if metric else []
+        drawn[run.name] = np.concatenate([part for part in parts if part is not None])
+    return drawn
 
 
 def _floors(

@@ -16,7 +16,7 @@ from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.duplicates import Found
 from heads.metrics.bootstrap import DRAWS, Verdict
-from heads.metrics.catalogue import METRICS, for_table
+from heads.metrics.catalogue import METRICS, for_table, ranked_by
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
 from heads.models.registry import FLOOR, HEADS, find_head
@@ -43,10 +43,10 @@ FINGERPRINT_DIGITS = 12
 
 
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the floor first, then the others by falling SRCC."""
+    """Return the floor first, then the others by falling SRCC, or AUC for labels of 0 and 1."""
 
     def key(entry: Entry) -> tuple[bool, float]:
-        value = _number(entry.measures["srcc"].value)
+        value = _number(entry.measures[ranked_by(entry.sample.labels)].value)
         return entry.head != FLOOR, -(value or 0.0)
 
     return sorted(entries, key=key)
@@ -119,9 +119,10 @@ def _within_lines(entries: Sequence[Entry]) -> list[str]:
 def _duplicate_lines(found: Found | None, entries: Sequence[Entry]) -> list[str]:
     if found is None or not found.n_measured:
         return []
-    known = [(e.head, e.without["srcc"]) for e in entries if e.without is not None]
+    by = ranked_by(entries[0].sample.labels)
+    known = [(e.head, e.without[by]) for e in entries if e.without is not None]
     parts = [f"{head} {value:.3f}" for head, value in known if value is not None]
-    start = f"Without {found.n_measured:,} that look like photographs of training, srcc: "
+    start = f"Without {found.n_measured:,} that look like photographs of training, {by}: "
     return _wrapped(start, ", ".join(parts) or "nothing is left to measure on")
 
 

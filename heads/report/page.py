@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from heads.metrics.bootstrap import Verdict
-from heads.report.data import RANKED_BY, ReportData
+from heads.report.data import ReportData
 from heads.report.mistakes import Faults, Mistakes, faults, mistakes
 from heads.report.photos import Album, Thumbnailer
 from heads.report.plots import side_by_side, training
@@ -42,7 +42,7 @@ def answer(data: ReportData) -> Answer:
     """Return which head to use."""
     best = data.best
     return Answer(
-        wins=best.stored.verdict(RANKED_BY) is Verdict.BEATS,
+        wins=best.stored.verdict(data.ranked_by) is Verdict.BEATS,
         peers=[name for name, c in data.contests.items() if c.winner is None],
         facts={metric: name for metric, name in FACTS.items() if best.value(metric) is not None},
     )
@@ -63,9 +63,9 @@ class Trust:
 
 def trust(data: ReportData) -> Trust:
     """Return how far the answer can be trusted."""
-    group, (lo, hi) = data.labels.group, data.best.stored.interval(RANKED_BY)
+    group, (lo, hi) = data.labels.group, data.best.stored.interval(data.ranked_by)
     width = None if lo is None or hi is None or hi - lo <= WIDE else hi - lo
-    srcc, reached = data.best.value(RANKED_BY), None
+    srcc, reached = data.best.value(data.ranked_by), None
     if data.ceiling is not None and srcc is not None:
         reached = srcc / max(data.ceiling.srcc_ceiling, 1e-9)
     return Trust(len(np.unique(group)) if (group != "").any() else 0, width, reached)

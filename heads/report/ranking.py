@@ -9,12 +9,14 @@ from markupsafe import Markup
 from heads.metrics.catalogue import METRICS
 from heads.metrics.reliability import Reliability
 from heads.models.registry import HEADS
-from heads.report.data import RANKED_BY, ReportData, RunData
+from heads.report.data import ReportData, RunData
 from heads.report.run import differences, is_usual, settings_words
 from heads.web.charts import interval_axis, interval_bar
 from heads.web.html import DASH
 from heads.web.svg import Span
 
+# What a head gets that puts photographs in no order.
+NO_ORDER = {"srcc": 0.0, "auc": 0.5}
 SRCC_ENDS = (-0.1, 1.0)
 SRCC_TICKS = (0.0, 0.5, 1.0)
 ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -60,27 +62,27 @@ class Ranking:
 
 def ranking(data: ReportData) -> Ranking:
     """Return the heads in order with what is drawn beside them."""
-    ends = [e for run in data.runs for e in run.stored.interval(RANKED_BY) if e is not None]
+    ends = [e for run in data.runs for e in run.stored.interval(data.ranked_by) if e is not None]
     span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
     rows = [
         Row(
             run=run,
             settings="" if is_usual(run) else settings_words(run),
             differs=differences(run, data.best),
-            bar=_bar(run, span, data.ceiling),
+            bar=_bar(run, data.ranked_by, span, data.ceiling),
         )
         for run in data.runs
     ]
     return Ranking(interval_axis(span, SRCC_TICKS), rows, _best_values(data))
 
 
-def _bar(run: RunData, span: Span, ceiling: Reliability | None) -> Markup:
+def _bar(run: RunData, by: str, span: Span, ceiling: Reliability | None) -> Markup:
     """Draw the interval; a dash where the run was not so measured."""
-    value = run.value(RANKED_BY)
+    value = run.value(by)
     if value is None:
         return Markup(DASH)
     most = None if ceiling is None else ceiling.srcc_ceiling
-    return interval_bar(value, run.stored.interval(RANKED_BY), span, 0.0, most)
+    return interval_bar(value, run.stored.interval(by), span, NO_ORDER[by], most)
 
 
 def _best_values(data: ReportData) -> dict[str, float | None]:

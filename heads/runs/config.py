@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
+from cache.frameworks import installed_versions
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
 from heads.models.neural.settings import layer_widths
@@ -28,13 +28,7 @@ def metadata_sha256(head: str, data: Mapping[str, SplitData]) -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Return the installed versions of what a run's numbers depend on."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return installed_versions(*LIBRARIES)
 
 
 @dataclass(frozen=True)

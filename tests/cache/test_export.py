@@ -16,6 +16,8 @@ from cache.store import open_cache
 from cache.types import Status
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
+SAID_OF_ALL = {"scale_min", "scale_max", "split"}
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
@@ -32,7 +34,7 @@ def test_npz_is_read_by_numpy_alone(cache: Path, tmp_path: Path) -> None:
     source = open_cache(cache)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         names = {"image_id", "path", "group", "mean", "features", *(f"r{k}" for k in range(1, 8))}
-        assert set(arrays) == names
+        assert set(arrays) == names | SAID_OF_ALL
         assert arrays["features"].dtype == np.float16
         assert np.array_equal(arrays["features"], source.features[source.ok_rows])
         assert arrays["image_id"].tolist() == source.labels.image_id[source.ok_rows].tolist()
@@ -49,6 +51,7 @@ def test_csv_keeps_every_digit_and_lays_views_side_by_side(cache: Path, tmp_path
     assert list(rows[0]) == [
         *("image_id", "path", "group", "mean"),
         *(f"r{k}" for k in range(1, 8)),
+        *("scale_min", "scale_max", "split"),
         *(f"f{i}" for i in range(6)),
     ]
     assert "photo-0004" not in {row["image_id"] for row in rows}
@@ -62,7 +65,7 @@ def test_labels_of_means_have_no_columns_of_votes(tmp_path: Path) -> None:
     cache = small_cache(tmp_path / "train.h5", 5, levels=None)
     export(cache, tmp_path / "a.npz", "npz", overwrite=False)
     with np.load(tmp_path / "a.npz") as arrays:
-        assert set(arrays) == {"image_id", "path", "group", "mean", "features"}
+        assert set(arrays) == {"image_id", "path", "group", "mean", "features"} | SAID_OF_ALL
 
 
 def test_parquet_is_read_back_the_same(cache: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from heads.data.features import FeatureRows, mean_of_views
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError
-from heads.models.base import Answers, Arrays, History, State, Values, need_photographs
+from heads.models.base import Answers, Arrays, History, State, Values, need_means, need_photographs
 from heads.models.calibration import calibrate, platt_probability
 from heads.models.neural.epochs import for_this_machine
 from heads.models.neural.inputs import spans
@@ -66,6 +66,7 @@ class NeuralHead:
             HeadError: the labels do not suffice for this head, or training diverged.
         """
         need_photographs(self.about.name, labels, labels_val)
+        need_means(self.about, labels)
         widths = self.settings.layer_widths or (X.shape[2],)
         settings = for_this_machine(
             self.settings.resolve(len(labels), widths, self.task.linear_rate)

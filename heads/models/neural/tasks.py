@@ -136,6 +136,7 @@ class UnitMeanTask(ScaleTask):
     about = About(
         "sigmoid",
         "the mean score in [0, 1], sigmoid and squared error",
+        needs_means=True,
         linear_output="logit of the score's place on the scale",
     )
     loss = "mse"
@@ -162,6 +163,7 @@ class SignedMeanTask(Task):
     about = About(
         "tanh",
         "the mean score in [-1, 1], tanh and squared error",
+        needs_means=True,
         linear_output="output before tanh",
     )
     activation = "tanh"

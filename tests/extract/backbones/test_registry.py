@@ -63,6 +63,16 @@ def test_an_unknown_backbone_is_an_error_with_those_that_are_there() -> None:
     )
 
 
+def test_features_that_were_imported_cannot_be_made_and_heads_predict_is_named() -> None:
+    with pytest.raises(MismatchError) as caught:
+        find_backbone("external: clip")
+    assert str(caught.value) == (
+        "These features were imported (external: clip): what makes them is not here, so "
+        "photographs cannot be looked at. Make the photographs' features where those came from, "
+        "give them to `cache import`, and the folder to `heads predict RUN --features DIR`."
+    )
+
+
 def test_the_command_offers_a_choice_where_there_is_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

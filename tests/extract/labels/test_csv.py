@@ -31,6 +31,17 @@ def test_votes_give_the_scale(tmp_path: Path) -> None:
     assert labels.table.group.tolist() == ["", ""]
 
 
+def test_a_label_is_a_mean_of_0_or_1(tmp_path: Path) -> None:
+    labels = read(tmp_path, "file,label\na.jpg,1\nb.jpg,0\nc.jpg,yes\n")
+    assert labels.table.votes is None
+    assert labels.table.mean.tolist() == [1.0, 0.0]
+    assert (str(labels.table.scale), labels.table.threshold) == ("0..1", "0.5")
+    assert labels.bad.first == [(4, "label is 'yes', expected 0 or 1: picked or not, sold or not")]
+    with_votes = read(tmp_path, "file,label,r1,r2\na.jpg,1,1,1\n")
+    assert with_votes.table.votes is not None
+    assert with_votes.remarks == ("labels.csv: columns that are not used: 'label'.",)
+
+
 @pytest.mark.parametrize("levels", [2, 20])
 def test_two_to_twenty_levels_are_taken(tmp_path: Path, levels: int) -> None:
     names = ",".join(f"r{k}" for k in range(1, levels + 1))

@@ -21,8 +21,28 @@ def test_a_folder_without_labels_is_refused_with_what_it_needs(tmp_path: Path) -
 def test_a_folder_with_both_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "AVA.txt").touch()
     (tmp_path / "labels.csv").touch()
-    with pytest.raises(LabelError, match=r"both AVA.txt and labels.csv; move one of them away"):
+    with pytest.raises(LabelError, match=r"both AVA.txt and labels.csv; move one of them away, or"):
         read_labels(tmp_path)
+
+
+def test_labels_go_before_the_ratings_beside_them_unless_those_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.csv").write_text("file,r1,r2\na.jpg,1,1\n")
+    (tmp_path / "ratings.csv").write_text("file,rater,rating\na.jpg,x,3\nb.jpg,x,1\n")
+    assert len(read_labels(tmp_path)) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path} holds labels.csv and ratings.csv: the first is read. --labels ratings.csv "
+        "reads the other.\n"
+    )
+    (tmp_path / "ratings.csv").rename(tmp_path / "mine.csv")
+    named = read_labels(tmp_path, "mine.csv", (1.0, 5.0))
+    assert named.table.levels == 5
+    assert list(named.files) == ["mine.csv", "labels-note.txt"]
+    with pytest.raises(LabelError, match=r"--scale says .* and labels.csv holds none: votes are"):
+        read_labels(tmp_path, "labels.csv", (1.0, 5.0))
+    with pytest.raises(LabelError, match="There is no file of labels"):
+        read_labels(tmp_path, "other.csv")
 
 
 def test_labels_that_may_not_be_read_are_a_problem_in_words(

@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from cache.types import Scale
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.metrics.catalogue import METRICS, evaluate, for_json, for_table, srcc_within
+from heads.metrics.catalogue import METRICS, evaluate, for_json, for_table, ranked_by, srcc_within
 from tests.heads.made import (
     constant_prediction,
     labels_of_means,
@@ -138,6 +139,20 @@ def test_label_metrics_agree_with_scikit_learn(which, request):
     assert values["f1"] == pytest.approx(sk.f1_score(true, called))
     assert values["confusion"] == sk.confusion_matrix(true, called).tolist()
     assert values["auc"] == pytest.approx(sk.roc_auc_score(true, prediction.p_beautiful))
+
+
+def test_labels_of_0_and_1_have_the_metrics_of_labels_alone():
+    picked = np.random.default_rng(0).integers(0, 2, 80).astype(float)
+    labels = labels_of_means(picked, scale=Scale(0, 1), threshold="0.5")
+    p = np.clip(picked * 0.3 + np.linspace(0, 0.7, 80), 0, 1)
+    values = evaluate(Prediction(p, p), labels)
+    known = {name for name, value in values.items() if value is not None}
+    of_means = {"srcc", "plcc", "krcc", "mse", "mae", "spread"}
+    assert known >= {"acc", "balanced_acc", "precision", "recall", "f1", "auc", "confusion"}
+    assert not known & of_means
+    assert values["auc"] == pytest.approx(sk.roc_auc_score(picked, p))
+    assert ranked_by(labels) == "auc"
+    assert ranked_by(random_labels(3)) == "srcc"
 
 
 def test_the_area_follows_p_beautiful_and_not_the_score(case):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cache.types import Scale
 from heads.errors import HeadError
-from heads.models.base import need_photographs
-from tests.heads.made import random_labels
+from heads.models.base import need_means, need_photographs, suits
+from heads.models.registry import HEADS
+from tests.heads.made import labels_of_means, random_labels
 
 
 def test_two_photographs_of_train_and_one_of_val_suffice() -> None:
@@ -21,3 +23,20 @@ def test_too_few_photographs_are_refused_with_a_remedy() -> None:
         need_photographs("emd", random_labels(1))
     with pytest.raises(HeadError, match=r"emd chooses or calibrates .*none\. .*--val-fraction"):
         need_photographs("emd", random_labels(2), random_labels(2).take(slice(0)))
+
+
+def test_labels_of_0_and_1_suit_heads_of_labels_alone() -> None:
+    picked = labels_of_means([0, 1, 1], "0.5", Scale(0, 1))
+    means = labels_of_means([0, 0.5, 1], "0.5", Scale(0, 1))
+    suiting = {name for name, entry in HEADS.items() if suits(entry.about, picked)}
+    assert suiting == {"constant", "logistic", "binary"}
+    assert suits(HEADS["ridge"].about, means)
+    need_means(HEADS["ridge"].about, means)
+    with pytest.raises(HeadError) as caught:
+        need_means(HEADS["ridge"].about, picked)
+    assert str(caught.value) == (
+        "The head ridge learns mean scores, and the labels of this cache are 0 or 1. Train "
+        "logistic or binary."
+    )
+    with pytest.raises(HeadError, match=r"are 0 or 1, and distributions .* use logistic or binary"):
+        picked.need_votes()
