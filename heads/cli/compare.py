@@ -101,8 +101,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
-    from heads.data.splits import load_splits
-    from heads.experiments.compare import compare, cross_validate
+    from heads import compare, load_splits
+    from heads.experiments.compare import cross_validate
     from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
     from heads.report.write import write_report
@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
         samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
         files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
-        rows = leaderboard.ranked(done.entries)
+        rows = leaderboard.best_first(done.entries)
         print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
         return console.EXIT_OK
     console.show(leaderboard.render(done))

@@ -6,7 +6,7 @@ Standard library only at import.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,15 @@ from heads.models.neural.settings import (
     TRANSFORMS,
     VIEW_USES,
     NetworkSettings,
-    override,
 )
-from heads.models.registry import HEADS, Settings, find_head, neural_heads, settings_from_dict
+from heads.models.registry import (
+    HEADS,
+    Settings,
+    changed_settings,
+    find_head,
+    neural_heads,
+    settings_from_dict,
+)
 from heads.runs.kinds import check_kinds, check_record, parse_json
 
 T = TypeVar("T")
@@ -147,32 +153,15 @@ def chosen_settings(
     entry = find_head(head)
     flags = {name: getattr(options, name) for name in SETTING_FLAGS}
     flags = {name: value for name, value in flags.items() if value is not None}
-    if "labels" in flags and not entry.about.ranking_only:
+    if options.preset and not entry.neural:
         raise HeadError(
-            f"The head {head} has no setting labels: it learns the votes or their mean as they "
-            "are. Leave out --labels, or train logistic or binary."
+            f"The head {head} has no setting --preset: it is solved directly. Leave it out, or "
+            f"train one of {', '.join(neural_heads())}."
         )
-    if not entry.neural:
-        _refuse(head, [*(name for name in flags if name != "labels"), *_preset(options)])
     settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
     if base is not None and not options.preset:
         settings = _settings_of_file(base)
-    if isinstance(settings, NetworkSettings):
-        return override(settings, flags)
-    return entry.with_labels(flags["labels"]) if flags else settings
-
-
-def _preset(options: argparse.Namespace) -> list[str]:
-    return ["preset"] if options.preset else []
-
-
-def _refuse(head: str, given: Sequence[str]) -> None:
-    if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise HeadError(
-            f"The head {head} has no setting {names}: it is solved directly and chooses its "
-            f"penalty itself. Leave them out, or train one of {', '.join(neural_heads())}."
-        )
+    return changed_settings(entry, settings, flags)
 
 
 def _settings_of_file(values: Mapping[str, Any]) -> Settings:

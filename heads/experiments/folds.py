@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from cache.console import note
 from cache.types import ExtractorSpec, IntArray, SplitKind

@@ -17,7 +17,7 @@ from cache.errors import EngineError
 from cache.frameworks import importing_keras
 from cache.safe_keras import refuse_old_keras
 from heads.errors import HeadError
-from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings, override
 
 if TYPE_CHECKING:
     from heads.data.labels import Labels
@@ -123,6 +123,31 @@ def find_head(name: str) -> HeadEntry:
     if name not in HEADS:
         raise HeadError(f"There is no head {name!r}; there are {', '.join(HEADS)}.")
     return HEADS[name]
+
+
+def changed_settings(
+    entry: HeadEntry, settings: Settings | None, changes: Mapping[str, Any]
+) -> Settings:
+    """Return settings, the tuned ones if None, with single ones changed.
+
+    Raises:
+        HeadError: a value is out of range, or the head has no such setting.
+    """
+    chosen = settings or entry.default_settings
+    if "labels" in changes and not entry.about.ranking_only:
+        raise HeadError(
+            f"The head {entry.name} has no setting labels: it learns the votes or their mean as "
+            "they are. Leave out --labels, or train logistic or binary."
+        )
+    if isinstance(chosen, NetworkSettings):
+        return override(chosen, changes)
+    if wrong := sorted(changes.keys() - {"labels"}):
+        raise HeadError(
+            f"The head {entry.name} has no setting {', '.join(wrong)}: it is solved directly and "
+            "chooses its penalty itself. Leave them out, or train one of "
+            f"{', '.join(neural_heads())}."
+        )
+    return entry.with_labels(changes["labels"]) if changes else chosen
 
 
 def make_head(name: str, settings: Settings | None = None) -> Head:

@@ -24,7 +24,7 @@ from heads.data.predictions import Prediction
 from heads.data.splits import SPLITS, check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import evaluate, for_table
+from heads.metrics.catalogue import evaluate
 from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
 from heads.metrics.reliability import Reliability, ceiling
 from heads.metrics.weighted import Levels, rank_correlation
@@ -80,10 +80,7 @@ class RunData:
 
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""
-        value: float | None = self.stored.value(metric)
-        if value is None and metric in self.stored and self.stored.has_interval(metric):
-            return for_table(metric, float("nan"))
-        return value
+        return self.stored.shown(metric)
 
 
 @dataclass(frozen=True, eq=False)

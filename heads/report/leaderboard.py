@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ WIDTH = 118
 FINGERPRINT_DIGITS = 12
 
 
-def ranked(entries: Sequence[Entry]) -> list[Entry]:
+def best_first(entries: Sequence[Entry]) -> list[Entry]:
     """Return the floor first, then the others by falling SRCC."""
 
     def key(entry: Entry) -> tuple[bool, float]:
@@ -51,9 +51,9 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
 
 def render(comparison: Comparison) -> str:
     """Return the title, the table, what surrounds it, verdicts and contests as plain text."""
-    rows = ranked(comparison.entries)
+    rows = best_first(comparison.entries)
     parts = [
-        _title_lines(comparison.title),
+        title_lines(comparison.title),
         [table(rows)],
         _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
@@ -63,7 +63,8 @@ def render(comparison: Comparison) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _title_lines(title: Title) -> list[str]:
+def title_lines(title: Title) -> list[str]:
+    """Return what was compared on what, in sentences."""
     unit = "whole groups" if title.groups else "photographs"
     return [
         *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
@@ -208,27 +209,39 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     text = io.StringIO()
     lines = csv.DictWriter(CsvLines(text), columns, extrasaction="ignore")
     lines.writeheader()
-    rows = map(_csv_row, ranked(entries))
-    lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
+    lines.writerows(
+        {name: harmless_cell(_cell_text(cell)) for name, cell in row.items()}
+        for row in rows(entries)
+    )
     write_text_atomically(path, text.getvalue())
 
 
-def _csv_row(entry: Entry) -> Mapping[str, Any]:
-    n = len(entry.sample.labels)
-    row: dict[str, Any] = {"head": entry.head, "run": entry.run, "n": n, "n_train": entry.n_train}
-    row |= {"features": entry.features[:FINGERPRINT_DIGITS], "repeats": entry.repeats}
-    row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
+def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return one row a head, the best below the floor: each metric with the ends of its interval.
+
+    Undefined correlations are 0, what does not apply is None.
+    """
+    return [_row(entry) for entry in best_first(entries)]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {"head": entry.head}
     for name, measured in entry.measures.items():
-        row |= _csv_cells(name, measured)
-    return row
+        row |= _cells(name, measured)
+    row |= {"n": len(entry.sample.labels), "n_train": entry.n_train, "run": entry.run}
+    row |= {"features": entry.features[:FINGERPRINT_DIGITS], "repeats": entry.repeats}
+    return row | {f"{name}_sd": value for name, value in entry.deviation.items()}
 
 
-def _csv_cells(name: str, measured: Measured) -> dict[str, Any]:
+def _cells(name: str, measured: Measured) -> dict[str, Any]:
     if isinstance(measured.value, list):
-        return {name: str(measured.value), f"{name}_lo": "", f"{name}_hi": ""}
+        return {name: measured.value, f"{name}_lo": None, f"{name}_hi": None}
     ends = {"": measured.value, "_lo": measured.lo, "_hi": measured.hi}
-    shown = {end: for_table(name, value) for end, value in ends.items()}
-    return {name + end: "" if value is None else repr(value) for end, value in shown.items()}
+    return {name + end: for_table(name, value) for end, value in ends.items()}
+
+
+def _cell_text(cell: Any) -> Any:
+    return repr(cell) if isinstance(cell, float) else cell
 
 
 def _number(value: object) -> float | None:

@@ -10,7 +10,7 @@ from tests.heads.cli.command import heads
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train", "ridge", "--lr", "0.1"], "head ridge has no setting --lr"),
+        (["train", "ridge", "--lr", "0.1"], "head ridge has no setting lr"),
         (["train", "ridge", "--preset", "blog"], "head ridge has no setting --preset"),
         (["train", "emd", "--dropout", "1.5"], "--dropout must be in [0, 1); got 1.5"),
         (["train", "--config", "no-such.json"], "--config no-such.json cannot be read"),
