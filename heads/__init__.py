@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heads.api import compare, train
     from heads.data.splits import load_splits
+    from heads.models.own.entry import own_head
     from heads.models.registry import HEADS
     from heads.scoring.scorer import open_scorer
 
-__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "train"]
+__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "own_head", "train"]
 
 _MODULES = {
     "HEADS": "heads.models.registry",
     "compare": "heads.api",
     "load_splits": "heads.data.splits",
     "open_scorer": "heads.scoring.scorer",
+    "own_head": "heads.models.own.entry",
     "train": "heads.api",
 }
 

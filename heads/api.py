@@ -43,7 +43,7 @@ class Run(TrainedRun):
         """One row an epoch, with loss and error on train and val; empty for a head without."""
         import pandas as pd
 
-        return pd.DataFrame(read_history(self.path))
+        return pd.DataFrame(read_history(self.path)).astype({"epoch": int}, errors="ignore")
 
     def predictions(self) -> pd.DataFrame:
         """Return the rows of predictions.csv: what the head said of val and test.
@@ -76,10 +76,15 @@ class Board(Comparison):
         """Return a row a head, the floor first, then by falling SRCC; columns of leaderboard.csv.
 
         Each metric NAME has its 95 % interval in NAME_lo and NAME_hi; NaN where it does not apply.
+        A head that failed has its `error` alone.
         """
         import pandas as pd
 
-        return pd.DataFrame(leaderboard.rows(self.entries))
+        failed = [
+            {"head": name, "error": leaderboard.failure(error)}
+            for name, error in self.failed.items()
+        ]
+        return pd.DataFrame([*leaderboard.rows(self.entries), *failed])
 
     def report(self) -> Path:
         """Write report.html about the runs in `folder`, and return its path.
@@ -97,7 +102,7 @@ class Board(Comparison):
 
 
 def train(
-    head: str,
+    head: Any,
     data: Mapping[str, SplitData],
     out: str | Path = "runs",
     *,
@@ -109,7 +114,8 @@ def train(
     """Train a head on train, choose on val, measure on test, and write the run below `out`.
 
     Args:
-        head: its name, such as emd; `heads.HEADS` has all.
+        head: its name, such as emd (`heads.HEADS` has all), or one of your own, as
+            `heads.own_head` takes it.
         data: train, val and test, as `load_splits` gives them.
         out: gets the folder of the run; an equal run that is there already is reused.
         settings: the head's; tuned ones if None.
@@ -122,14 +128,15 @@ def train(
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
         FormatError: somebody wrote into a cache meanwhile; no run is written then.
     """
-    chosen = changed_settings(find_head(head), settings, changes)
-    done = training.train(head, data, out, settings=chosen, seed=seed, overwrite=overwrite)
+    entry = find_head(head)
+    chosen = changed_settings(entry, settings, changes)
+    done = training.train(entry, data, out, settings=chosen, seed=seed, overwrite=overwrite)
     return Run(**_fields(done))
 
 
 def compare(
     data: Mapping[str, SplitData],
-    heads: Sequence[str] | None = None,
+    heads: Sequence[Any] | None = None,
     out: str | Path = "runs",
     *,
     settings: SettingsOf | None = None,
@@ -141,7 +148,9 @@ def compare(
 
     Args:
         data: train, val and test, as `load_splits` gives them.
-        heads: names; all that the labels suffice for if None. The floor is always among them.
+        heads: names, or heads of your own as `heads.own_head` takes them; all registered ones that
+            the labels suffice for if None. The floor is always among them. One of your own that
+            raises is in `failed`, and the others go on.
         out: gets a folder for each run.
         settings: by the head's name; the tuned ones for the others.
         seeds: train each neural head with so many seeds from `seed` on; the rows are means.

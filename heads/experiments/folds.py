@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -21,7 +22,7 @@ from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.metrics.bootstrap import clusters
 from heads.models.neural.settings import layer_widths
-from heads.models.registry import Settings, find_head, make_head
+from heads.models.registry import Settings, find_head
 
 VAL_SHARE = 0.1
 
@@ -144,7 +145,7 @@ def _dealt(sizes: IntArray, order: IntArray, k: int) -> IntArray:
 
 
 def predict_folds(
-    name: str,
+    head: Any,
     settings: Settings,
     pool: Pool,
     folds: Sequence[Fold],
@@ -160,26 +161,27 @@ def predict_folds(
     Raises:
         HeadError: the labels or settings do not suit the head.
     """
-    if not find_head(name).about.looks_at_photographs:
-        head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
-        head.fit(features, pool.labels, features, pool.labels, seed=seed)
-        return head.predict(features)
+    entry = find_head(head)
+    if not entry.about.looks_at_photographs:
+        constant, features = entry.make(settings), pool.features(np.arange(len(pool.labels)))
+        constant.fit(features, pool.labels, features, pool.labels, seed=seed)
+        return constant.predict(features)
     predictions = []
     for part in folds:
-        predictions.append(_fitted(name, settings, pool, part, seed))
+        predictions.append(_fitted(entry, settings, pool, part, seed))
         after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
     return Prediction.concat(predictions).take(order)
 
 
-def _fitted(name: str, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
+def _fitted(entry: Any, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
     """Return what a head trained on a fold says of the fold's test."""
-    entry = find_head(name)
-    head = make_head(name, entry.resolve(settings, len(part.train), pool.widths))
+    head = entry.make(entry.resolve(settings, len(part.train), pool.widths))
     train, val = pool.features(part.train), pool.features(part.val)
     labels = entry.seen(settings, pool.labels)
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
-    return head.predict(pool.features(part.test))
+    predicted: Prediction = head.predict(pool.features(part.test))
+    return predicted
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -203,9 +205,9 @@ class Folding:
         """How many folds each way has."""
         return len(self.ways[0])
 
-    def seeds_of(self, head: str) -> int:
+    def seeds_of(self, head: Any) -> int:
         """Return with how many seeds a head is trained: with one if it draws nothing from them."""
-        return self.seeds if find_head(head).neural else 1
+        return self.seeds if find_head(head).draws else 1
 
 
 def fold_photographs(
@@ -238,16 +240,17 @@ def fold_photographs(
     return Folding(pool, folded, seeds, seed, limit)
 
 
-def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
+def predict_ways(head: Any, settings: Settings, folding: Folding) -> list[Prediction]:
     """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
-    seeds = folding.seeds_of(name)
+    entry = find_head(head)
+    name, seeds = entry.name, folding.seeds_of(entry)
     fits = seeds * len(folding.ways) * folding.k
     with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
         predictions = [
-            predict_folds(name, settings, folding.pool, folds, folding.seed + s, bar.update)
+            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, bar.update)
             for s in range(seeds)
             for folds in folding.ways
         ]
-    if find_head(name).about.looks_at_photographs:
+    if entry.about.looks_at_photographs:
         note(f"{name}: trained {fits} times.")
     return predictions

@@ -6,7 +6,7 @@ from heads.experiments.compare import Comparison
 from heads.metrics.comparison import StoredMetrics, measures_to_dict
 from heads.metrics.reliability import ceiling
 from heads.models.registry import FLOOR
-from heads.report.leaderboard import best_first, title_lines
+from heads.report.leaderboard import best_first, failure, title_lines
 from heads.report.ranking import ranked
 from heads.report.words import template
 
@@ -18,7 +18,8 @@ def board_html(comparison: Comparison) -> str:
     labels = entries[0].sample.labels
     known = ceiling(labels, seed=0)
     return template("board.html").render(
-        lines=title_lines(comparison.title),
+        about=title_lines(comparison.title)[:-1],
+        failed={name: failure(error) for name, error in comparison.failed.items()},
         ranking=ranked(stored, [FLOOR], known),
         ceiling=known,
         n=len(labels),

@@ -6,10 +6,11 @@ import csv
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cache.errors import brief
 from cache.files import Mark, write_text_atomically
 from cache.text import CsvLines, harmless_cell, shown
 from heads.data.labels import Labels
@@ -19,10 +20,11 @@ from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
-from heads.models.registry import FLOOR, HEADS, find_head
+from heads.models.registry import FLOOR, neural_heads
 
 MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
 NO_VALUE = ""
+CONSTANTS = (FLOOR, "mean-ratings")
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
 SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
@@ -54,13 +56,27 @@ def render(comparison: Comparison) -> str:
     rows = best_first(comparison.entries)
     parts = [
         title_lines(comparison.title),
-        [table(rows)],
+        [table(rows), *_failed_lines(comparison.failed)],
         _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _failed_lines(failed: Mapping[str, Exception]) -> list[str]:
+    """Name the heads of one's own that raised, each with its error."""
+    return [
+        line
+        for name, error in failed.items()
+        for line in _wrapped(f"{name}  failed: ", failure(error))
+    ]
+
+
+def failure(error: Exception) -> str:
+    """Return an error in a line, in characters that can be shown."""
+    return shown(brief(f"{type(error).__name__}: {error}".replace("\n", " ")))
 
 
 def title_lines(title: Title) -> list[str]:
@@ -112,7 +128,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and find_head(entry.head).about.looks_at_photographs:
+        if shown and entry.head not in CONSTANTS:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []
@@ -168,7 +184,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         return []
     lines = []
     for head, entry in named.items():
-        if head not in HEADS or not HEADS[head].neural:
+        if not (entry.own or head in neural_heads()):
             continue
         results = contest((head, entry.sample), (name, rival.sample), metrics)
         parts = [

@@ -14,6 +14,7 @@ from typing import Any
 from heads.metrics.catalogue import METRICS
 from heads.metrics.comparison import StoredMetrics
 from heads.models.neural.settings import ResolvedSettings
+from heads.models.own.settings import OwnSettings
 from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.web.html import DASH
@@ -91,6 +92,8 @@ def _command(folder: Path) -> str:
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults."""
     resolved = run.config.resolved
+    if isinstance(resolved, OwnSettings):
+        return f"{resolved.place} ({resolved.code})"
     if not isinstance(resolved, ResolvedSettings):
         return "none, solved directly"
     many, differing = resolved.ensemble, _differing(run)
@@ -112,6 +115,8 @@ def is_usual(run: RunData) -> bool:
 
 def _differing(run: RunData) -> dict[str, Any]:
     """Return the settings that are not the head's defaults."""
+    if run.config.head not in HEADS:
+        return {}
     usual, given = HEADS[run.config.head].default_settings, run.config.settings
     return {name: value for name, value in vars(given).items() if vars(usual)[name] != value}
 

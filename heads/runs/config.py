@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
 from heads.models.neural.settings import layer_widths
-from heads.models.registry import Settings, find_head, settings_from_dict
+from heads.models.own.settings import OwnSettings
+from heads.models.registry import HEADS, Settings, settings_from_dict
 
 LIBRARIES = ("aesthetic-heads", "numpy", "scipy", "scikit-learn", "keras", "tensorflow")
 
@@ -80,7 +81,9 @@ class Config:
     @property
     def resolved(self) -> Settings:
         """The settings with nothing left to the data."""
-        return find_head(self.head).resolve(self.settings, *self.trained_on)
+        if isinstance(self.settings, OwnSettings):
+            return self.settings.resolve(*self.trained_on)
+        return HEADS[self.head].resolve(self.settings, *self.trained_on)
 
     @property
     def identity(self) -> str:
