@@ -6,7 +6,7 @@ Numpy only. Features pass in blocks, so nothing of the size of the features is h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -40,6 +40,7 @@ CONSTANT = 1e-10
 SMALLEST_DEVIATION = 0.01
 SHIFT_ROWS, BLOCK_ROWS = 1024, 8192
 MOST_LEFT_OUT = 20_000
+GROUPS, VAL = "groups of train", "val"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +115,35 @@ def feature_moments(features: Float32Array) -> FeatureMoments:
 
 @dataclass(frozen=True)
 class PenaltyChoice:
-    """The penalties that were tried, their losses on photographs left out, and the best of them."""
+    """The penalties that were tried, their losses on photographs left out, and the best of them.
+
+    `on` says which photographs those were: `GROUPS` or `VAL`.
+    """
 
     penalty: float
     penalties: tuple[float, ...]
     losses: tuple[float, ...]
+    on: str
 
     @classmethod
-    def lowest(cls, penalties: list[float], losses: list[float]) -> PenaltyChoice:
-        return cls(penalties[int(np.argmin(losses))], tuple(penalties), tuple(losses))
+    def lowest(cls, penalties: Sequence[float], losses: Sequence[float], on: str) -> PenaltyChoice:
+        return cls(penalties[int(np.argmin(losses))], tuple(penalties), tuple(losses), on)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "penalty": self.penalty,
+            "penalties": self.penalties,
+            "left_out_losses": self.losses,
+            "left_out": self.on,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Values) -> PenaltyChoice:
+        """Rebuild it; earlier versions chose on val."""
+        losses = values["left_out_losses" if "left_out_losses" in values else "val_losses"]
+        tried = tuple(values["penalties"]), tuple(losses)
+        return cls(float(values["penalty"]), *tried, str(values.get("left_out", VAL)))
 
 
 class LinearHead(ABC):
@@ -158,9 +179,7 @@ class LinearHead(ABC):
         """Return kernel and bias, and how penalty and probabilities were chosen."""
         learned = {name: list(getattr(self, f"{name}_")) for name in self.learns}
         values: dict[str, Any] = {
-            "penalty": self.choice_.penalty,
-            "penalties": self.choice_.penalties,
-            "left_out_losses": self.choice_.losses,
+            **self.choice_.to_dict(),
             "note": self.note_,
             "root": self.model_.root,
             **learned,
@@ -169,12 +188,10 @@ class LinearHead(ABC):
 
     @classmethod
     def from_state(cls, arrays: Arrays, values: Values) -> Self:
-        """Rebuild a fitted head; earlier versions took no root and chose on validation."""
+        """Rebuild a fitted head; earlier versions took no root."""
         head = cls()
         head.model_ = LinearModel(arrays["kernel"], arrays["bias"], bool(values.get("root")))
-        losses = values["left_out_losses" if "left_out_losses" in values else "val_losses"]
-        tried = tuple(values["penalties"]), tuple(losses)
-        head.choice_ = PenaltyChoice(float(values["penalty"]), *tried)
+        head.choice_ = PenaltyChoice.from_dict(values)
         head.note_ = str(values["note"])
         for name in cls.learns:
             setattr(head, f"{name}_", tuple(values[name]))
@@ -212,13 +229,13 @@ def choose_ridge(
     cluster = groups_of(labels)
     if cluster is None:
         models = [basis.model(penalty, at_mean) for penalty in PENALTIES]
-        outputs, some = np.stack([model.outputs(val[0]) for model in models]), val[1]
+        outputs, some, on = np.stack([model.outputs(val[0]) for model in models]), val[1], VAL
     else:
         rows = np.flatnonzero(cluster < np.unique(cluster[:MOST_LEFT_OUT]).size)
         outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, rows, PENALTIES)
-        some = labels.take(rows)
+        some, on = labels.take(rows), GROUPS
     losses = [loss(each, some) for each in outputs]
-    choice = PenaltyChoice.lowest(PENALTIES.tolist(), losses)
+    choice = PenaltyChoice.lowest(PENALTIES.tolist(), losses, on)
     left_out = LeftOut(outputs[int(np.argmin(losses))], some)
     return basis.model(choice.penalty, at_mean), choice, left_out
 

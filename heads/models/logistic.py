@@ -14,12 +14,14 @@ import numpy as np
 
 from cache.types import FloatArray, Scale
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, signed_root
-from heads.data.labels import Labels
+from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import ranking_score
 from heads.errors import UnsuitableLabelsError
 from heads.models.base import About, Answers, Arrays, History, Values, need_photographs
 from heads.models.calibration import platt_probability
 from heads.models.linear import (
+    GROUPS,
+    VAL,
     LinearHead,
     LinearModel,
     PenaltyChoice,
@@ -41,9 +43,9 @@ class LogisticHead(LinearHead):
     """Logistic regression of beautiful, by scikit-learn, on standardised roots of features.
 
     Where there are votes it learns soft labels, the share of votes above the threshold. The penalty
-    has the lowest log-loss on groups of train left out. The score is the probability on the scale:
-    good for ranking only. Holds the mean of the views of all training photographs in memory, twice
-    for soft labels.
+    has the lowest log-loss on groups of train left out, or val. The score is the probability on the
+    scale: good for ranking only. Holds the mean of the views of all training photographs in memory,
+    twice for soft labels.
     """
 
     about = About(
@@ -107,23 +109,33 @@ class _Part:
 def _parts(
     roots: Float32Array, labels: Labels, roots_val: Float32Array, labels_val: Labels
 ) -> list[_Part]:
-    """Leave out folds of whole groups in turn; where there are no groups, val (see `choose_ridge`)."""
+    """Leave out folds of groups in turn; else val (see `choose_ridge`).
+
+    That is where there are no groups, or where without one of the folds there is one class only.
+    """
+    folds = _folds(labels)
+    if not folds or not all(_both_classes(labels.take(~held)) for held in folds):
+        return [_Part(roots_val, labels_val, _Fit(roots, labels))]
+    return [
+        _Part(roots[held], labels.take(held), _Fit(roots[~held], labels.take(~held)))
+        for held in folds
+    ]
+
+
+def _folds(labels: Labels) -> list[BoolArray]:
+    """Return for each fold of whole groups which photographs are in it; none without groups."""
     cluster = groups_of(labels)
     if cluster is None:
-        return [_Part(roots_val, labels_val, _Fit(roots, labels))]
+        return []
     n = int(cluster.max()) + 1
     fold = (np.random.default_rng(0).permutation(n) % min(FOLDS, n))[cluster]
-    return [
-        _Part(
-            roots[fold == k], labels.take(fold == k), _Fit(roots[fold != k], labels.take(fold != k))
-        )
-        for k in range(min(FOLDS, n))
-    ]
+    return [fold == k for k in range(min(FOLDS, n))]
 
 
 def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
     """Return the choice of penalty, and the log-odds at it of the parts' photographs."""
     share = np.concatenate([part.labels.share_above for part in parts])
+    on = GROUPS if len(parts) > 1 else VAL
     losses: list[float] = []
     best = np.empty(0)
     for penalty in LOGISTIC_PENALTIES:
@@ -132,7 +144,7 @@ def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
         if losses[-1] > min(losses):
             break
         best = log_odds
-    return PenaltyChoice.lowest(list(LOGISTIC_PENALTIES[: len(losses)]), losses), best
+    return PenaltyChoice.lowest(LOGISTIC_PENALTIES[: len(losses)], losses, on), best
 
 
 class _Fit:
@@ -177,10 +189,13 @@ def _log_loss(log_odds: FloatArray, share: FloatArray) -> float:
     return float(np.mean(np.logaddexp(0.0, log_odds) - share * log_odds))
 
 
+def _both_classes(labels: Labels) -> bool:
+    return bool(labels.share_above.max() > 0 and labels.share_above.min() < 1)
+
+
 def _need_two_classes(labels: Labels) -> None:
-    share = labels.share_above
-    if share.max() == 0 or share.min() == 1:
-        kind = "beautiful" if share.max() else "not beautiful"
+    if not _both_classes(labels):
+        kind = "beautiful" if labels.share_above.max() else "not beautiful"
         raise UnsuitableLabelsError(
             f"The head logistic needs both classes, and all {len(labels)} training photographs "
             f"are {kind}. Choose another --threshold, or train ridge instead."

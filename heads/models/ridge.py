@@ -24,9 +24,9 @@ from heads.models.linear import LinearHead, choose_ridge
 class RidgeHead(LinearHead):
     """Ridge regression of the mean score; scores are clipped to the scale.
 
-    The penalty has the lowest mean squared error on groups of train left out, or val. (By rank correlation
-    it would be nearly free: that hardly moves with the penalty, and cannot see scores shrunk to one
-    value.)
+    The penalty has the lowest mean squared error on groups of train left out, or val. (By rank
+    correlation it would be nearly free: that hardly moves with the penalty, and cannot see scores
+    shrunk to one value.)
     """
 
     about = About(
@@ -69,8 +69,8 @@ class RidgeHead(LinearHead):
 class RidgeDistHead(LinearHead):
     """Ridge regression of the logarithms of the ratings' shares, from which softmax leads back.
 
-    The penalty has the lowest `emd_r2` on groups of train left out, or val. Runs of earlier versions
-    learned the shares themselves, projected onto the simplex.
+    The penalty has the lowest `emd_r2` on groups of train left out, or val. Runs of earlier
+    versions learned the shares themselves, projected onto the simplex.
     """
 
     about = About("ridge-dist", "the vote distribution, ridge regression", needs_votes=True)

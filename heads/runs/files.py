@@ -49,7 +49,7 @@ STATE_KINDS: dict[str, Any] = {
     **{"score": float, "p_beautiful": float, "note": str, "head": str, "precision": str},
     **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
     **{"penalties": list[float], "val_losses": list[float], "left_out_losses": list[float]},
-    **{"best_epoch": int, "root": bool, "link": str},
+    **{"best_epoch": int, "root": bool, "link": str, "left_out": str},
     **{"learns": str, "n_features": int, "not_kept": str},
     "task": dict[str, float | list[float]],
 }

@@ -18,8 +18,8 @@ STARTS = ("mean", "random")
 TRANSFORMS = ("root", "none")
 PRECISIONS = ("float32", "bfloat16")
 LABELS = ("soft", "hard")
-# How heads in closed form choose their penalty.
-LEFT_OUT = "left out"
+# How heads in closed form choose their penalty: by photographs left out.
+LEFT_OUT = "groups of train, else val"
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule makes so many passes over the photographs, and more where these are fewer optimizer

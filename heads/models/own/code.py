@@ -1,7 +1,7 @@
 """Which code a head of one's own consists of: its place, its version, its parameters as JSON.
 
-An equal description means an equal head, so that its run can be reused; whatever cannot be described
-never equals anything. Numpy only.
+An equal description means an equal head, so that its run can be reused; what cannot be described
+equals nothing. Numpy only.
 """
 
 from __future__ import annotations

@@ -8,16 +8,19 @@ from sklearn.preprocessing import StandardScaler
 from heads.data.labels import Labels
 from heads.errors import HeadError
 from heads.models.linear import (
+    GROUPS,
     PENALTIES,
+    VAL,
     Basis,
     LinearModel,
     PenaltyChoice,
     choose_ridge,
-    left_out_together,
+    groups_of,
 )
 from tests.heads.made import labels_of_votes
 
 SOME = np.array([10.0, 0.1, 1e-3])
+NO_VAL = np.empty((0, 1, 15), np.float32), labels_of_votes(np.ones((0, 4), int))
 
 
 def data(n: int, width: int = 15, outputs: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -60,10 +63,10 @@ def test_a_path_solves_the_normal_equations():
 def test_blocks_give_what_one_piece_gives(monkeypatch):
     X, targets = data(200)
     labels = grouped(np.arange(200) // 2)
-    whole = choose_ridge(X, targets, labels, mean_square(targets))
+    whole = choose_ridge(X, targets, labels, NO_VAL, mean_square(targets))
     monkeypatch.setattr("heads.data.features.BLOCK_BYTES", 4 * 15 * 7)
     monkeypatch.setattr("heads.models.linear.BLOCK_ROWS", 9)
-    blocks = choose_ridge(X, targets, labels, mean_square(targets))
+    blocks = choose_ridge(X, targets, labels, NO_VAL, mean_square(targets))
     np.testing.assert_allclose(blocks[0].outputs(X), whole[0].outputs(X), atol=1e-4)
     np.testing.assert_allclose(blocks[2].outputs, whole[2].outputs, atol=1e-4)
 
@@ -81,7 +84,9 @@ def test_a_constant_feature_is_left_out_even_where_it_changes_later(n):
 
 def test_features_that_are_all_constant_leave_the_mean():
     X, targets = np.full((20, 1, 4), 2.5, np.float32), np.arange(20.0)[:, None]
-    model, _, left_out = choose_ridge(X, targets, grouped(np.arange(20)), mean_square(targets))
+    model, _, left_out = choose_ridge(
+        X, targets, grouped(np.arange(20)), NO_VAL, mean_square(targets)
+    )
     np.testing.assert_allclose(model.outputs(X), 9.5)
     np.testing.assert_allclose(
         left_out.outputs[:, 0], (targets.sum() - targets[:, 0]) / 19, rtol=1e-6
@@ -144,8 +149,8 @@ def test_what_is_left_out_is_predicted_as_by_a_fit_without_it(kind, n):
 def test_the_penalty_with_the_lowest_loss_on_what_is_left_out_is_kept():
     X, targets = data(60, outputs=1)
     labels = grouped(np.arange(60) // 3)
-    model, choice, left_out = choose_ridge(X, targets, labels, mean_square(targets))
-    assert choice.penalty == PENALTIES[np.argmin(choice.losses)]
+    model, choice, left_out = choose_ridge(X, targets, labels, NO_VAL, mean_square(targets))
+    assert (choice.penalty, choice.on) == (PENALTIES[np.argmin(choice.losses)], GROUPS)
     assert min(choice.losses) == mean_square(targets)(left_out.outputs, left_out.labels)
     (same,) = models(X, targets, np.array([choice.penalty]))
     np.testing.assert_array_equal(model.kernel, same.kernel)
@@ -155,24 +160,45 @@ def test_of_many_photographs_the_first_groups_are_left_out(monkeypatch):
     X, targets = data(60, outputs=1)
     labels = grouped(np.arange(60) % 20)
     monkeypatch.setattr("heads.models.linear.MOST_LEFT_OUT", 5)
-    _, choice, left_out = choose_ridge(X, targets, labels, mean_square(targets))
+    _, choice, left_out = choose_ridge(X, targets, labels, NO_VAL, mean_square(targets))
     rows = np.flatnonzero(np.arange(60) % 20 < 5)
     assert left_out.labels.image_id.tolist() == labels.image_id[rows].tolist()
     monkeypatch.setattr("heads.models.linear.PENALTIES", np.array([choice.penalty]))
     monkeypatch.setattr("heads.models.linear.MOST_LEFT_OUT", 60)
-    every = choose_ridge(X, targets, labels, mean_square(targets))[2]
+    every = choose_ridge(X, targets, labels, NO_VAL, mean_square(targets))[2]
     np.testing.assert_allclose(left_out.outputs, every.outputs[rows], rtol=1e-5)
 
 
-def test_photographs_of_one_group_are_left_out_one_by_one():
-    votes = np.ones((3, 4), int)
-    assert left_out_together(labels_of_votes(votes, group=["b", "a", "b"])).tolist() == [0, 1, 0]
-    assert left_out_together(labels_of_votes(votes, group=["a"] * 3)).tolist() == [0, 1, 2]
-    assert left_out_together(labels_of_votes(votes)).tolist() == [0, 1, 2]
+def test_without_groups_the_penalty_has_the_lowest_loss_on_val():
+    X, targets = data(90, outputs=1)
+    train, val = (labels_of_votes(np.ones((n, 4), int)) for n in (60, 30))
+    loss = mean_square(targets[60:])
+    model, choice, left_out = choose_ridge(X[:60], targets[:60], train, (X[60:], val), loss)
+    every = models(X[:60], targets[:60], PENALTIES)
+    losses = [loss(each.outputs(X[60:]), val) for each in every]
+    np.testing.assert_allclose(choice.losses, losses)
+    assert (choice.penalty, choice.on) == (PENALTIES[np.argmin(losses)], VAL)
+    np.testing.assert_array_equal(left_out.outputs, model.outputs(X[60:]))
+    assert left_out.labels is val
+
+
+def test_groups_count_up_from_the_first_photograph_and_one_that_has_none_is_alone():
+    votes = np.ones((4, 4), int)
+    grouped = labels_of_votes(votes, group=["b", "", "a", "b"])
+    assert groups_of(grouped).tolist() == [0, 1, 2, 0]
+    assert groups_of(labels_of_votes(votes, group=["a"] * 4)) is None
+    assert groups_of(labels_of_votes(votes)) is None
+
+
+def test_an_earlier_versions_choice_was_made_on_val():
+    old = {"penalty": 0.1, "penalties": [1.0, 0.1], "val_losses": [3.0, 2.0]}
+    choice = PenaltyChoice.from_dict(old)
+    assert choice == PenaltyChoice(0.1, (1.0, 0.1), (3.0, 2.0), VAL)
+    assert PenaltyChoice.from_dict(choice.to_dict()) == choice
 
 
 def test_of_equal_penalties_the_strongest_is_taken():
-    assert PenaltyChoice.lowest([10.0, 1.0, 0.1], [0.5, 0.3, 0.3]).penalty == 1.0
+    assert PenaltyChoice.lowest([10.0, 1.0, 0.1], [0.5, 0.3, 0.3], VAL).penalty == 1.0
     assert (np.diff(PENALTIES) < 0).all()
 
 

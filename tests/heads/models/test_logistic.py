@@ -3,20 +3,23 @@
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from heads.data.features import signed_root
 from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
 from heads.models.logistic import LogisticHead
-from tests.heads.made import all_on_one_side, means_only, planted
+from tests.heads.made import all_on_one_side, in_groups, means_only, planted
 
 DATA = planted(700)
 TRAIN, VAL, TEST = DATA.part(0, 400), DATA.part(400, 550), DATA.part(550, 700)
+GROUPED = TRAIN[0], in_groups(TRAIN[1])
 
 
 def fitted(head, train=TRAIN, val=VAL):
@@ -97,9 +100,29 @@ def test_logistic_refuses_one_class(beautiful, kind):
         fitted(LogisticHead(), train)
 
 
-def test_val_is_not_looked_at():
-    without = fitted(LogisticHead(), val=DATA.part(0, 0))
-    assert without.state()[1] == fitted(LogisticHead()).state()[1]
+def test_where_there_are_groups_val_is_not_looked_at():
+    values = fitted(LogisticHead(), GROUPED).state()[1]
+    assert values == fitted(LogisticHead(), GROUPED, DATA.part(400, 430)).state()[1]
+    assert values["left_out"] == "groups of train"
+
+
+def test_without_groups_val_decides():
+    head = fitted(LogisticHead())
+    assert head.choice_.on == "val"
+    log_odds, share = head.model_.outputs(VAL[0])[:, 0], VAL[1].share_above
+    loss = log_loss(
+        np.repeat([1, 0], 150),
+        np.tile(1 / (1 + np.exp(-log_odds)), 2),
+        sample_weight=np.r_[share, 1 - share],
+    )
+    assert min(head.choice_.losses) == pytest.approx(loss, rel=1e-3)
+
+
+def test_where_a_fold_would_leave_one_class_to_the_others_val_decides():
+    labels = in_groups(TRAIN[1].without_votes(), 40)
+    first = replace(labels, mean=np.where(np.arange(400) < 40, 6.0, 2.0))
+    head = fitted(LogisticHead(), (TRAIN[0], first))
+    assert head.choice_.on == "val"
 
 
 def test_logistic_takes_labels_with_means_only_and_fewer_photographs_than_features():

@@ -10,10 +10,11 @@ from heads.data.features import signed_root
 from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
 from heads.models.ridge import RidgeDistHead, RidgeHead
-from tests.heads.made import all_on_one_side, labels_of_means, means_only, planted
+from tests.heads.made import all_on_one_side, in_groups, labels_of_means, means_only, planted
 
 DATA = planted(700)
 TRAIN, VAL, TEST = DATA.part(0, 400), DATA.part(400, 550), DATA.part(550, 700)
+GROUPED = TRAIN[0], in_groups(TRAIN[1])
 BOTH = (RidgeHead, RidgeDistHead)
 
 
@@ -62,6 +63,7 @@ def test_ridge_dist_is_scikit_learns_ridge_on_centred_log_shares():
 def test_shares_of_an_earlier_versions_run_are_still_projected():
     arrays, values = fitted(RidgeDistHead()).state()
     del values["link"], values["root"]
+    del values["left_out"]
     values["val_losses"] = values.pop("left_out_losses")
     old = RidgeDistHead.from_state(arrays, values)
     outputs = TEST[0].mean(axis=1, dtype=np.float32) @ arrays["kernel"] + arrays["bias"]
@@ -71,11 +73,25 @@ def test_shares_of_an_earlier_versions_run_are_still_projected():
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_val_is_not_looked_at(kind):
-    one = fitted(kind()).state()
-    other = fitted(kind(), val=DATA.part(0, 0)).state()
+def test_where_there_are_groups_val_is_not_looked_at(kind):
+    one = fitted(kind(), GROUPED).state()
+    other = fitted(kind(), GROUPED, DATA.part(0, 30)).state()
     assert one[1] == other[1]
+    assert one[1]["left_out"] == "groups of train"
     np.testing.assert_array_equal(one[0]["kernel"], other[0]["kernel"])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_without_groups_val_decides(kind):
+    values = fitted(kind()).state()[1]
+    assert values["left_out"] == "val"
+    assert fitted(kind(), val=DATA.part(400, 430)).state()[1] != values
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_without_val_there_is_nothing_to_choose_on(kind):
+    with pytest.raises(HeadError, match=r"on validation photographs, and there are none\."):
+        fitted(kind(), val=DATA.part(0, 0))
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -88,7 +104,7 @@ def test_labels_and_probabilities_agree(kind):
 @pytest.mark.parametrize("kind", BOTH)
 def test_one_class_in_train_is_noted_and_keeps_the_order(kind):
     X, labels = TRAIN
-    head = fitted(kind(), (X, all_on_one_side(labels, beautiful=True)))
+    head = fitted(kind(), (X, in_groups(all_on_one_side(labels, beautiful=True))))
     prediction = head.predict(TEST[0])
     assert "All 400 photographs that probabilities could be" in head.state()[1]["note"]
     assert (np.diff(prediction.p_beautiful[np.argsort(prediction.score)]) >= 0).all()
