@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   heads compare                            all heads
   heads compare --heads logistic,emd,binary
+  heads compare --heads logistic,mypackage.heads:make_boosted   one of your own
   heads compare --limit 5000 --out runs-5000
   heads compare --preset blog --limit 5000 --out runs-blog
   heads compare --seeds 3                  mean and deviation over three seeds
@@ -140,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             overwrite=options.overwrite,
         )
+    code = console.EXIT_PROBLEM if done.failed else console.EXIT_OK
     path = done.folder / "leaderboard.csv"
     leaderboard.write_csv(path, done.entries)
     files = {"leaderboard": str(path)}
@@ -148,14 +150,16 @@ def run(options: argparse.Namespace) -> int:
         files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
         rows = leaderboard.best_first(done.entries)
-        print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
-        return console.EXIT_OK
+        failed = {name: leaderboard.failure(error) for name, error in done.failed.items()}
+        heads = [_json_row(row) for row in rows]
+        print(json.dumps({**files, "heads": heads, "failed": failed}))
+        return code
     console.show(leaderboard.render(done))
     console.note("")
     console.note(f"{path}: the same with every metric and interval.")
     if "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
-    return console.EXIT_OK
+    return code
 
 
 def _check(options: argparse.Namespace) -> None:

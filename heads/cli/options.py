@@ -6,7 +6,9 @@ Standard library only at import.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +22,9 @@ from heads.models.neural.settings import (
     NetworkSettings,
 )
 from heads.models.registry import (
+    GROUP,
     HEADS,
+    HeadEntry,
     Settings,
     changed_settings,
     find_head,
@@ -153,6 +157,8 @@ def chosen_settings(
     entry = find_head(head)
     flags = {name: getattr(options, name) for name in SETTING_FLAGS}
     flags = {name: value for name, value in flags.items() if value is not None}
+    if not isinstance(entry, HeadEntry):
+        return changed_settings(entry, None, flags)
     if options.preset and not entry.neural:
         raise HeadError(
             f"The head {head} has no setting --preset: it is solved directly. Leave it out, or "
@@ -247,15 +253,21 @@ def memory_size(text: str) -> int:
     return size
 
 
+def head_name(text: str) -> str:
+    """Parse the name of a registered head, MODULE:NAME, or the name of an entry point."""
+    if text not in HEADS and ":" not in text and not entry_points(group=GROUP, name=text):
+        raise argparse.ArgumentTypeError(
+            f"no head {text!r}; there are {', '.join(HEADS)}, and heads of your own as MODULE:NAME"
+        )
+    if ":" in text and "" not in sys.path:
+        # As `python -m` does: modules that lie where the command is given can be named.
+        sys.path.insert(0, "")
+    return text
+
+
 def head_names(text: str) -> tuple[str, ...]:
     """Parse 'emd,ridge', refusing unknown heads."""
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in HEADS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"no head {', '.join(map(repr, unknown))}; there are {', '.join(HEADS)}"
-        )
-    return names
+    return tuple(map(head_name, text.split(",")))
 
 
 # --- the settings of neural heads -----------------------------------------------------------------

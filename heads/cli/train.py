@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads train`."""
     parser.epilog = EPILOG
     parser.add_argument(
-        "head", nargs="?", choices=tuple(HEADS), metavar="HEAD", help=", ".join(HEADS)
+        "head",
+        nargs="?",
+        type=cli_options.head_name,
+        metavar="HEAD",
+        help=", ".join(HEADS) + ", or one of your own as MODULE:NAME",
     )
     parser.add_argument(
         "--config",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from heads.models.own.entry import OwnEntry
 
 FLOOR = "constant"
+# Entry points of packages that offer heads.
+GROUP = "aesthetic_heads.heads"
 
 
 Settings = NetworkSettings | ClosedFormSettings | OwnSettings
@@ -87,11 +89,13 @@ class HeadEntry:
     def with_labels(self, labels: str) -> Settings:
         """Return the tuned settings with soft or hard labels, where there is such a choice."""
         tuned = self.default_settings
-        return replace(tuned, labels=labels) if self.about.ranking_only else tuned
+        if isinstance(tuned, OwnSettings) or not self.about.ranking_only:
+            return tuned
+        return replace(tuned, labels=labels)
 
     def seen(self, settings: Settings, labels: Labels) -> Labels:
         """Return the labels that the head is to learn from: hard ones have no votes."""
-        hard = self.about.ranking_only and settings.labels == "hard"
+        hard = self.about.ranking_only and getattr(settings, "labels", None) == "hard"
         return labels.without_votes() if hard else labels
 
     def resolve(self, settings: Settings, n: int, widths: Sequence[int]) -> Settings:
@@ -171,6 +175,8 @@ def changed_settings(
         )
     if isinstance(chosen, NetworkSettings):
         return override(chosen, changes)
+    if isinstance(chosen, OwnSettings) and chosen.network is not None:
+        return replace(chosen, network=override(chosen.network, changes))
     if wrong := sorted(changes.keys() - {"labels"}):
         raise HeadError(
             f"The head {entry.name} has no setting {', '.join(wrong)}: it is solved directly and "

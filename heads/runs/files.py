@@ -50,7 +50,7 @@ STATE_KINDS: dict[str, Any] = {
     **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
     **{"penalties": list[float], "val_losses": list[float], "left_out_losses": list[float]},
     **{"best_epoch": int, "root": bool, "link": str, "left_out": str},
-    **{"learns": str, "n_features": int, "not_kept": str},
+    **{"learns": str, "n_features": int, "not_kept": str, "loss": str},
     "task": dict[str, float | list[float]],
 }
 # What senseless bytes lead to, whoever reads them: a head's arrays can be wrong in any way.

@@ -37,7 +37,7 @@ def code_of(source: Any) -> str:
     package = sys.modules.get(named.__module__.partition(".")[0])
     version, file = getattr(package, "__version__", None), getattr(module, "__file__", None)
     if version is not None and file is not None and "site-packages" in Path(file).parts:
-        return f"{package.__name__} {version}"
+        return f"{named.__module__.partition('.')[0]} {version}"
     try:
         whole = file is not None and named.__module__ != "__main__"
         text = inspect.getsource(module if whole else named)  # type: ignore[arg-type]

@@ -16,12 +16,17 @@ from typing import Any
 from heads.data.labels import Labels
 from heads.errors import HeadError
 from heads.models.base import About, Arrays, Head, Values
+from heads.models.neural.settings import NetworkSettings
 from heads.models.own.code import code_of, described, imported, place_of
 from heads.models.own.estimator import EstimatorHead, undecided
 from heads.models.own.settings import LEARNS, OwnSettings
+from heads.models.registry import GROUP, load_keras
 
-GROUP = "aesthetic_heads.heads"
 HEAD_PARTS = ("about", "fit", "predict", "state", "from_state")
+SIZES = ["n_features", "n_outputs"]
+LOSSES = {"emd": "distribution", "mse": "mean", "bce": "beautiful"}
+# Layers and dropout are the model's own affair.
+NETWORK = NetworkSettings(hidden=(), dropout=0.0, input_dropout=0.0, precision="float32")
 # The name becomes that of a folder.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,79}")
 SUMMARIES = {
@@ -54,20 +59,32 @@ class OwnEntry:
         """Return settings in which nothing is left to n photographs with layers of `widths`."""
         return settings.resolve(n, widths)
 
-    def make(self, settings: OwnSettings) -> Head:
-        """Return an untrained head."""
+    def make(self, settings: Any) -> Head:
+        """Return an untrained head; `settings` are an `OwnSettings`."""
         if settings.kind == "estimator":
             return EstimatorHead(self.about, settings.learns, self.source)
-        made: Head = self.source() if inspect.isclass(self.source) else copy.deepcopy(self.source)
-        return made
+        if settings.network is not None:
+            load_keras()
+            from heads.models.own.network import OwnNetworkHead
+
+            loss = str(settings.params["loss"])
+            return OwnNetworkHead(self.about, loss, self.source, settings.network)
+        made: Any = self.source() if inspect.isclass(self.source) else copy.deepcopy(self.source)
+        head: Head = made
+        return head
 
 
-def own_head(source: Any, *, learns: str | None = None, name: str | None = None) -> OwnEntry:
-    """Make a head of a scikit-learn estimator, of a class with the protocol `Head`, or of either
-    that a function without arguments returns.
+def own_head(
+    source: Any, *, learns: str | None = None, loss: str | None = None, name: str | None = None
+) -> OwnEntry:
+    """Make a head of a scikit-learn estimator, of a class with the protocol `Head`, of a function
+    (n_features, n_outputs) that builds a Keras model, or of what a function without arguments
+    returns.
 
     Args:
         source: the estimator, class, object or function.
+        loss: of a Keras model: emd (of distributions, the model ends in softmax), mse (of the mean
+            between 0 and 1, it ends in sigmoid) or bce (of beautiful-or-not, sigmoid).
         learns: mean, beautiful or distribution, of an estimator; by default a regressor learns the
             mean and a classifier beautiful-or-not.
         name: what it is called in tables and its run; by default its class's or function's name.
@@ -83,6 +100,8 @@ def own_head(source: Any, *, learns: str | None = None, name: str | None = None)
         return _named(_of_estimator(source, learns), name)
     if inspect.isclass(source) and hasattr(source, "get_params"):
         raise HeadError(f"{source.__name__} is a class: give an estimator, {source.__name__}().")
+    if _builds_model(source):
+        return _named(_of_function(source, loss), name)
     if inspect.isfunction(source) and not inspect.signature(source).parameters:
         return own_head(source(), learns=learns, name=name or source.__name__)
     raise HeadError(
@@ -113,6 +132,13 @@ def restored(settings: OwnSettings, arrays: Arrays, values: Values) -> Head:
         HeadError: the class cannot be imported, or is no head by now.
     """
     found = imported(settings.place)
+    if settings.network is not None:
+        if not _builds_model(found):
+            raise HeadError(f"{settings.place} is no function of n_features and n_outputs.")
+        load_keras()
+        from heads.models.own.network import OwnNetworkHead
+
+        return OwnNetworkHead.restored(found, settings.network, arrays, values)
     if not all(hasattr(found, part) for part in HEAD_PARTS):
         raise HeadError(f"{settings.place} is no head: it needs {', '.join(HEAD_PARTS)}.")
     head: Head = found.from_state(arrays, values)
@@ -175,6 +201,30 @@ def _of_estimator(source: Any, learns: str | None) -> OwnEntry:
         described(source.get_params(deep=False)),
     )
     return OwnEntry(about.name, about, settings, source, draws=bool(undecided(source)))
+
+
+def _builds_model(source: Any) -> bool:
+    """Whether it is a plain function of n_features and n_outputs: nothing else is ever called."""
+    return inspect.isfunction(source) and list(inspect.signature(source).parameters) == SIZES
+
+
+def _of_function(source: Any, loss: str | None) -> OwnEntry:
+    if loss not in LOSSES:
+        raise HeadError(
+            f"What loss the model of {source.__name__} is trained with must be said: "
+            f"own_head({source.__name__}, loss=...), one of {', '.join(LOSSES)}; got {loss!r}."
+        )
+    learns = LOSSES[loss]
+    about = About(
+        source.__name__,
+        f"{SUMMARIES[learns]}, a Keras model",
+        needs_votes=learns == "distribution",
+        ranking_only=learns == "beautiful",
+    )
+    settings = OwnSettings(
+        *("network", place_of(source), code_of(source), learns), {"loss": loss}, NETWORK
+    )
+    return OwnEntry(about.name, about, settings, source, draws=True)
 
 
 def _usual(source: Any) -> str:

@@ -88,7 +88,7 @@ class EstimatorHead:
         answers = self._answers(self._outputs(X))
         if self.platt_ is not None:
             answers["p_beautiful"] = platt_probability(answers["score"], *self.platt_)
-        return Prediction(**answers, ranking_only=self.about.ranking_only)
+        return Prediction(ranking_only=self.about.ranking_only, **answers)
 
     def _outputs(self, X: FeatureRows) -> FloatArray:
         """Return (n, width) float64 from the estimator, some thousand photographs at a time."""
@@ -114,7 +114,7 @@ class EstimatorHead:
             )
         return found.reshape(n, width)
 
-    def _answers(self, outputs: FloatArray) -> dict[str, FloatArray]:
+    def _answers(self, outputs: FloatArray) -> dict[str, Any]:
         if self.learns == "mean":
             return {"score": np.clip(outputs[:, 0], *self.scale_), "p_beautiful": outputs[:, 0]}
         if self.learns == "distribution":
