@@ -183,6 +183,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
     if rival is None:
         return []
     lines = []
+    which = "Neural and own heads" if any(e.own for e in entries) else "Neural heads"
     for head, entry in named.items():
         if not (entry.own or head in neural_heads()):
             continue
@@ -195,7 +196,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         ]
         if parts:
             lines += _wrapped(f"  {head}: ", "; ".join(parts))
-    return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
+    return [f"{which} against {name} (head minus {name}, paired):", *lines] if lines else []
 
 
 def _wrapped(start: str, text: str) -> list[str]:

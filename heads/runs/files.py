@@ -24,7 +24,7 @@ from heads.models.neural.settings import NetworkSettings
 from heads.models.own.entry import check_version, restored
 from heads.models.own.estimator import EstimatorHead
 from heads.models.own.settings import OwnSettings
-from heads.models.registry import HEADS, load_neural_head, weights_of_keras_file
+from heads.models.registry import HEADS, Settings, load_neural_head, weights_of_keras_file
 from heads.runs.checksums import REMEDY, read_bytes, read_text
 from heads.runs.config import FoldsConfig, RunConfig
 from heads.runs.kinds import check_kinds, check_record, parse_json
@@ -183,40 +183,49 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    settings, spec = config.settings, config.extractor
+    spec = config.extractor
     if values.get("not_kept"):
         raise RunError(
             f"{run} keeps what its head said of val and test and cannot score: "
             f"{values['not_kept']}."
         )
-    path, earlier = run / "model.npz", run / "model.keras"
-    if isinstance(settings, NetworkSettings) and earlier.exists() and not path.exists():
-        path = earlier
     try:
         check_kinds(values, STATE_KINDS)
-        arrays = _read_arrays(path)
-        head = _restored(run, config, arrays, values)
+        head = rebuilt(run, config.head, config.settings, values)
         # Whatever is missing or has a wrong shape shows where it is used.
         head.predict(np.zeros((1, len(spec.views), spec.n_features), np.float32))
         return head
     except DAMAGE as error:
+        if isinstance(config.settings, OwnSettings) and isinstance(error, HeadError):
+            raise RunError(f"{run} cannot be loaded: {error}") from error
         raise RunError(
-            f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
-            "--overwrite."
+            f"{_arrays_file(run, config.settings)} cannot be loaded with model.json: {error!r}. "
+            "Train the head again with --overwrite."
         ) from error
 
 
-def _restored(run: Path, config: RunConfig, arrays: Arrays, values: Values) -> Head:
-    settings = config.settings
+def _arrays_file(run: Path, settings: Settings) -> Path:
+    path, earlier = run / "model.npz", run / "model.keras"
+    network = isinstance(settings, NetworkSettings)
+    return earlier if network and earlier.exists() and not path.exists() else path
+
+
+def rebuilt(run: Path, name: str, settings: Settings, values: Values) -> Head:
+    """Return the head of a name and settings from model.npz and the values of model.json.
+
+    Raises:
+        RunError, or one of `DAMAGE`: a file is missing or damaged.
+    """
+    arrays = _read_arrays(_arrays_file(run, settings))
     if isinstance(settings, NetworkSettings):
-        return load_neural_head(config.head, settings, arrays, values)
+        return load_neural_head(name, settings, arrays, values)
     if isinstance(settings, OwnSettings):
         if settings.kind == "estimator":
             check_version(settings)
-            about = About(config.head, "", ranking_only=settings.learns == "beautiful")
+            about = About(name, "", ranking_only=settings.learns == "beautiful")
             return EstimatorHead.from_packed(about, values, read_bytes(run / "model.skops"))
         return restored(settings, arrays, values)
-    head: Head = HEADS[config.head].load().from_state(arrays, values)
+    head: Head = HEADS[name].load().from_state(arrays, values)
     return head
 
 

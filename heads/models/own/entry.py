@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
@@ -55,9 +55,10 @@ class OwnEntry:
         """Return the labels that the head is to learn from."""
         return labels
 
-    def resolve(self, settings: OwnSettings, n: int, widths: Any) -> OwnSettings:
+    def resolve(self, settings: Any, n: int, widths: Sequence[int]) -> OwnSettings:
         """Return settings in which nothing is left to n photographs with layers of `widths`."""
-        return settings.resolve(n, widths)
+        resolved: OwnSettings = settings.resolve(n, widths)
+        return resolved
 
     def make(self, settings: Any) -> Head:
         """Return an untrained head; `settings` are an `OwnSettings`."""
@@ -155,7 +156,8 @@ def check_version(settings: OwnSettings) -> None:
     here = str(imported(f"{name}:__version__"))
     if here != version:
         raise HeadError(
-            f"it was fitted by {name} {version}, and here is {here}, which may compute otherwise"
+            f"it was fitted by {name} {version}, and here is {here}, which may compute otherwise. "
+            "Install that version, or train the head again with --overwrite."
         )
 
 

@@ -165,7 +165,7 @@ class EstimatorHead:
         try:
             from skops.io import get_untrusted_types, loads
         except ImportError:
-            raise HeadError(f"{NO_SKOPS}, which this run's model is kept by") from None
+            raise HeadError(f"{NO_SKOPS}, and this run's model is kept by it.") from None
         trusted = [t for t in get_untrusted_types(data=content) if _is_sklearns(t)]
         head = cls(about, str(values["learns"]), None)
         head.fitted_ = loads(content, trusted=trusted)
