@@ -128,7 +128,7 @@ def check_saved(head: Any, fitted: Head) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder), fitted)
         values = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
-        loaded = rebuilt(Path(folder), entry.name, settings, values)
+        loaded = rebuilt(Path(folder), entry.name, settings, values, getattr(entry, "source", None))
     _expect_same(fitted, loaded, "it says the same after it was saved and loaded")
 
 

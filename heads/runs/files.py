@@ -210,8 +210,10 @@ def _arrays_file(run: Path, settings: Settings) -> Path:
     return earlier if network and earlier.exists() and not path.exists() else path
 
 
-def rebuilt(run: Path, name: str, settings: Settings, values: Values) -> Head:
+def rebuilt(run: Path, name: str, settings: Settings, values: Values, source: Any = None) -> Head:
     """Return the head of a name and settings from model.npz and the values of model.json.
+
+    `source` is the class or function of a head of one's own, which is imported if None.
 
     Raises:
         RunError, or one of `DAMAGE`: a file is missing or damaged.
@@ -224,7 +226,7 @@ def rebuilt(run: Path, name: str, settings: Settings, values: Values) -> Head:
             check_version(settings)
             about = About(name, "", ranking_only=settings.learns == "beautiful")
             return EstimatorHead.from_packed(about, values, read_bytes(run / "model.skops"))
-        return restored(settings, arrays, values)
+        return restored(settings, arrays, values, source)
     head: Head = HEADS[name].load().from_state(arrays, values)
     return head
 

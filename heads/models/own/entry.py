@@ -126,13 +126,13 @@ def found_head(name: str) -> OwnEntry | None:
     return None
 
 
-def restored(settings: OwnSettings, arrays: Arrays, values: Values) -> Head:
-    """Rebuild a trained head of one's own class from its state.
+def restored(settings: OwnSettings, arrays: Arrays, values: Values, source: Any = None) -> Head:
+    """Rebuild a trained head from its state, by its class or function: `source`, or imported.
 
     Raises:
         HeadError: the class cannot be imported, or is no head by now.
     """
-    found = imported(settings.place)
+    found = imported(settings.place) if source is None else source
     if settings.network is not None:
         if not _builds_model(found):
             raise HeadError(f"{settings.place} is no function of n_features and n_outputs.")
