@@ -43,7 +43,8 @@ class Run(TrainedRun):
         """One row an epoch, with loss and error on train and val; empty for a head without."""
         import pandas as pd
 
-        return pd.DataFrame(read_history(self.path)).astype({"epoch": int}, errors="ignore")
+        rows = read_history(self.path)
+        return pd.DataFrame([{**row, "epoch": int(row["epoch"])} for row in rows])
 
     def predictions(self) -> pd.DataFrame:
         """Return the rows of predictions.csv: what the head said of val and test.

@@ -31,8 +31,8 @@ from heads.runs.files import rebuilt, write_model
 
 SIZES = {"train": 400, "val": 100, "test": 120}
 LEVELS, FEATURES, VOTES = 7, 24, 100
-# What is planted correlates with the features by about 0.95.
-LEAST_SRCC, LEAST_SPREAD = 0.5, 0.1
+# Linear heads reach 0.9; chance alone stays below 0.25 on so many photographs.
+LEAST_SRCC, LEAST_SPREAD = 0.3, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +169,9 @@ CHECKS: tuple[Callable[[Any, Head], None], ...] = (
 def _expect_same(one: Head, other: Head, words: str) -> None:
     X = planted("test").X
     first, second = one.predict(X), other.predict(X)
-    columns = [
-        (getattr(p, name) for p in (first, second))
-        for name in ("score", "p_beautiful", "distribution")
-    ]
-    _expect(all(np.array_equal(a, b) for a, b in columns), words)
+    columns = ("score", "p_beautiful", "distribution")
+    equal = [np.array_equal(getattr(first, each), getattr(second, each)) for each in columns]
+    _expect(all(equal), words)
     same = (first.ranking_only, first.label_by_p) == (second.ranking_only, second.label_by_p)
     _expect(same, words)
 

@@ -11,7 +11,6 @@ from heads.models.base import About
 from heads.models.registry import HEADS
 from heads.testing import check_head
 from tests.heads.models.own.heads_of_tests import Forgetful, NearestHead, make_knn
-from tests.heads.planted import keras_saves
 
 DIRECT = [name for name, entry in HEADS.items() if not entry.neural]
 
@@ -19,11 +18,6 @@ DIRECT = [name for name, entry in HEADS.items() if not entry.neural]
 @pytest.mark.parametrize("head", [*DIRECT, NearestHead, NearestHead(), make_knn])
 def test_our_heads_and_good_ones_pass(head: object) -> None:
     check_head(head)
-
-
-@keras_saves
-def test_a_network_passes() -> None:
-    check_head("emd")
 
 
 class OffScale(NearestHead):
