@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import io
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
 # An error handler of codecs, and the signs that our tables have beyond ASCII.
 PLAIN = "aesthetic-plain"
 PLAIN_SIGNS = {"±": "+-", "–": "-", "−": "-", "\u202f": " ", "…": "..."}
+
+# Gets the remarks where no command of ours runs.
+LOGGER = "aesthetic_heads"
 
 NOT_OURS = r"(?!(cache|extract|heads)(\.|$))"
 
@@ -55,8 +59,13 @@ def show(text: str) -> None:
 def note(text: str) -> None:
     """Print a remark to stderr, as `cache.text.shown`; results alone go to stdout.
 
-    No work ends because nobody can hear a remark: the disk behind stderr may be full.
+    Where another program uses the packages, nothing is printed unasked: the remark goes to the
+    logger `aesthetic_heads` at the level INFO. No work ends because nobody can hear a remark: the
+    disk behind stderr may be full.
     """
+    if not _running:
+        logging.getLogger(LOGGER).info(shown(text))
+        return
     try:
         print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError:

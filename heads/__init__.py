@@ -3,7 +3,8 @@
     from heads import HEADS, compare, load_splits, open_scorer, train
 
     data = load_splits("features")
-    comparison = compare(data, ["ridge", "emd"])  # runs/ridge, runs/emd
+    run = train("emd", data, hidden=(256,))  # runs/emd; run.history, run.predictions()
+    board = compare(data, heads=["ridge", "emd"])  # board.frame(); Jupyter shows the table
     table = open_scorer("runs/emd").frame(["a.jpg", "b.jpg"])
 
 Each name is loaded when it is first used (PEP 562), so that importing `heads` costs nothing.
@@ -15,20 +16,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heads.api import compare, train
     from heads.data.splits import load_splits
-    from heads.experiments.compare import compare
-    from heads.experiments.train import train
+    from heads.models.own.entry import own_head
     from heads.models.registry import HEADS
     from heads.scoring.scorer import open_scorer
 
-__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "train"]
+__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "own_head", "train"]
 
 _MODULES = {
     "HEADS": "heads.models.registry",
-    "compare": "heads.experiments.compare",
+    "compare": "heads.api",
     "load_splits": "heads.data.splits",
     "open_scorer": "heads.scoring.scorer",
-    "train": "heads.experiments.train",
+    "own_head": "heads.models.own.entry",
+    "train": "heads.api",
 }
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cache.console import LOGGER
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -17,6 +22,24 @@ def _shared_folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data {name} is not here: no folder {folder} (AESTHETIC_SHARED)")
     return folder
+
+
+class Remarks(logging.Handler):
+    """Prints the packages' remarks on stderr, for a program that asked for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
+
+
+@pytest.fixture(autouse=True)
+def remarks() -> Iterator[None]:
+    """Every test hears the remarks."""
+    logger, handler = logging.getLogger(LOGGER), Remarks()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

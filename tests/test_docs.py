@@ -67,6 +67,9 @@ NOT_RUN: Mapping[str, str] = {
         "needs shards of several machines; tests/extract/run/test_shards.py"
     ),
     "heads compare": LONG + "tests/test_run_sh.py runs it",
+    "heads compare --heads emd,logistic,mypackage.heads:make_boosted": (
+        "needs such a package; tests/heads/models/own/test_entry.py"
+    ),
     "heads compare --limit 5000 --seeds 4 --out runs-5000": LONG
     + "tests/heads/cli/test_compare.py",
     "heads compare --preset blog --limit 5000 --seeds 4 --out runs-blog": (

@@ -161,7 +161,7 @@ def _photo_path(folder: Path, plan: Plan, row: int) -> Path:
 
 
 def _in_threads(write: Callable[[int], None], rows: Sequence[int]) -> None:
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         done = pool.map(write, rows)

@@ -170,7 +170,7 @@ def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:
 
 
 def _bar(settings: Settings, writer: CacheWriter) -> Any:
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     return tqdm(
         total=len(writer.manifest),

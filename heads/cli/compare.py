@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   heads compare                            all heads
   heads compare --heads logistic,emd,binary
+  heads compare --heads logistic,mypackage.heads:make_boosted   one of your own
   heads compare --limit 5000 --out runs-5000
   heads compare --preset blog --limit 5000 --out runs-blog
   heads compare --seeds 3                  mean and deviation over three seeds
@@ -101,8 +102,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
-    from heads.data.splits import load_splits
-    from heads.experiments.compare import compare, cross_validate
+    from heads import compare, load_splits
+    from heads.experiments.compare import cross_validate
     from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
     from heads.report.write import write_report
@@ -140,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             overwrite=options.overwrite,
         )
+    code = console.EXIT_PROBLEM if done.failed else console.EXIT_OK
     path = done.folder / "leaderboard.csv"
     leaderboard.write_csv(path, done.entries)
     files = {"leaderboard": str(path)}
@@ -147,15 +149,17 @@ def run(options: argparse.Namespace) -> int:
         samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
         files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
-        rows = leaderboard.ranked(done.entries)
-        print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
-        return console.EXIT_OK
+        rows = leaderboard.best_first(done.entries)
+        failed = {name: leaderboard.failure(error) for name, error in done.failed.items()}
+        heads = [_json_row(row) for row in rows]
+        print(json.dumps({**files, "heads": heads, "failed": failed}))
+        return code
     console.show(leaderboard.render(done))
     console.note("")
     console.note(f"{path}: the same with every metric and interval.")
     if "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
-    return console.EXIT_OK
+    return code
 
 
 def _check(options: argparse.Namespace) -> None:

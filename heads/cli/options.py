@@ -6,7 +6,9 @@ Standard library only at import.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +21,17 @@ from heads.models.neural.settings import (
     TRANSFORMS,
     VIEW_USES,
     NetworkSettings,
-    override,
 )
-from heads.models.registry import HEADS, Settings, find_head, neural_heads, settings_from_dict
+from heads.models.registry import (
+    GROUP,
+    HEADS,
+    HeadEntry,
+    Settings,
+    changed_settings,
+    find_head,
+    neural_heads,
+    settings_from_dict,
+)
 from heads.runs.kinds import check_kinds, check_record, parse_json
 
 T = TypeVar("T")
@@ -148,32 +158,17 @@ def chosen_settings(
     entry = find_head(head)
     flags = {name: getattr(options, name) for name in SETTING_FLAGS}
     flags = {name: value for name, value in flags.items() if value is not None}
-    if "labels" in flags and not entry.about.ranking_only:
+    if not isinstance(entry, HeadEntry):
+        return changed_settings(entry, None, flags)
+    if options.preset and not entry.neural:
         raise HeadError(
-            f"The head {head} has no setting labels: it learns the votes or their mean as they "
-            "are. Leave out --labels, or train logistic or binary."
+            f"The head {head} has no setting --preset: it is solved directly. Leave it out, or "
+            f"train one of {', '.join(neural_heads())}."
         )
-    if not entry.neural:
-        _refuse(head, [*(name for name in flags if name != "labels"), *_preset(options)])
     settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
     if base is not None and not options.preset:
         settings = _settings_of_file(base)
-    if isinstance(settings, NetworkSettings):
-        return override(settings, flags)
-    return entry.with_labels(flags["labels"]) if flags else settings
-
-
-def _preset(options: argparse.Namespace) -> list[str]:
-    return ["preset"] if options.preset else []
-
-
-def _refuse(head: str, given: Sequence[str]) -> None:
-    if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise HeadError(
-            f"The head {head} has no setting {names}: it is solved directly and chooses its "
-            f"penalty itself. Leave them out, or train one of {', '.join(neural_heads())}."
-        )
+    return changed_settings(entry, settings, flags)
 
 
 def _settings_of_file(values: Mapping[str, Any]) -> Settings:
@@ -260,15 +255,22 @@ def memory_size(text: str) -> int:
     return size
 
 
+def head_name(text: str) -> str:
+    """Parse the name of a registered head, MODULE:NAME, or the name of an entry point."""
+    if text not in HEADS and ":" not in text and not entry_points(group=GROUP, name=text):
+        raise argparse.ArgumentTypeError(
+            f"no head {quoted(text)}; there are {', '.join(HEADS)}, and heads of your "
+            "own as MODULE:NAME"
+        )
+    if ":" in text and "" not in sys.path:
+        # As `python -m` does: modules that lie where the command is given can be named.
+        sys.path.insert(0, "")
+    return text
+
+
 def head_names(text: str) -> tuple[str, ...]:
     """Parse 'emd,ridge', refusing unknown heads."""
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in HEADS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"no head {', '.join(map(quoted, unknown))}; there are {', '.join(HEADS)}"
-        )
-    return names
+    return tuple(map(head_name, text.split(",")))
 
 
 # --- the settings of neural heads -----------------------------------------------------------------

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     runs, words = split_words(options.words)
     if not words:
         options.usage_error("name photographs or folders after the runs, or - for a list on stdin")
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     from heads.scoring.scorer import open_scorer
 

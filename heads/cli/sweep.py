@@ -50,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sweep, write the table and the heat map, train the best settings as a run."""
-    from heads.cli.train import describe
     from heads.data.splits import load_splits
     from heads.experiments.sweep import Grid, sweep
     from heads.metrics.catalogue import for_json
     from heads.models.neural.settings import NetworkSettings, override
     from heads.report.experiments import check_sweep, sweep_rows, sweep_table, write_sweep
+    from heads.report.run import describe
 
     folder = options.out / f"sweep-{options.head}"
     check_sweep(folder)

@@ -15,7 +15,6 @@ from heads.models.registry import HEADS
 
 if TYPE_CHECKING:
     from heads.data.splits import SplitData
-    from heads.metrics.comparison import StoredMetrics
 
 EPILOG = """examples:
   heads train emd                          the vote distribution, from features/ to runs/emd/
@@ -31,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `heads train`."""
     parser.epilog = EPILOG
     parser.add_argument(
-        "head", nargs="?", choices=tuple(HEADS), metavar="HEAD", help=", ".join(HEADS)
+        "head",
+        nargs="?",
+        type=cli_options.head_name,
+        metavar="HEAD",
+        help=", ".join(HEADS) + ", or one of your own as MODULE:NAME",
     )
     parser.add_argument(
         "--config",
@@ -47,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, and print where the run is and how it did."""
-    from heads.data.splits import load_splits
-    from heads.experiments.train import train
+    from heads import load_splits, train
 
     config = cli_options.read_config_file(options.config) if options.config else {}
     head = _head(options, config)
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run": str(done.path), "reused": done.reused, "metrics": done.metrics}))
     else:
-        console.show(describe(done.path, done.metrics))
+        console.show(repr(done))
     return console.EXIT_OK
 
 
@@ -114,43 +116,3 @@ def _head(options: argparse.Namespace, config: Mapping[str, Any]) -> str:
             "Leave one of them out."
         )
     return str(named)
-
-
-def describe(path: Path, metrics: Mapping[str, Any]) -> str:
-    """Return a few lines: where the run lies, and its metrics beside the floor's."""
-    from heads.metrics.catalogue import METRICS
-    from heads.metrics.comparison import StoredMetrics
-
-    stored = StoredMetrics(metrics)
-    lines = [
-        f"{path}: {metrics['head']}, trained on {metrics['n_train']:,} photographs in "
-        f"{metrics['fit_seconds']:.1f} s, measured on {metrics['n']:,} of {metrics['split']}.",
-        f"{'':14}{'head':>9}  {'95 % interval':>20}  {'floor':>9}  verdict",
-    ]
-    # The confusion matrix has no place in a column.
-    lines += [_line(name, stored) for name in METRICS if name != "confusion"]
-    return "\n".join(line for line in [*lines, _without_duplicates(metrics)] if line)
-
-
-def _without_duplicates(metrics: Mapping[str, Any]) -> str:
-    """Return a line about photographs of test that look like one of training; '' for none."""
-    found = metrics.get("duplicates", {})
-    if not found.get("n"):
-        return ""
-    start = f"{found['n']:,} photographs of {metrics['split']} look like one of training"
-    srcc = (found.get("without") or {}).get("srcc")
-    return f"{start}; without them: " + ("nothing is left" if srcc is None else f"srcc {srcc:.4f}")
-
-
-def _line(name: str, stored: StoredMetrics) -> str:
-    """Return one metric's line: nothing if it does not apply, a dash if the run lacks it."""
-    value, floor, verdict = stored.value(name), stored.floor(name), stored.verdict(name)
-    if name not in stored:
-        return f"{name:14}{'-':>9}"
-    if value is None:
-        return ""
-    lo, hi = stored.interval(name)
-    span = "" if lo is None or hi is None else f"[{lo:.4f}, {hi:.4f}]"
-    shown = "" if floor is None else f"{floor:.4f}"
-    words = "" if verdict is None else verdict.words
-    return f"{name:14}{value:9.4f}  {span:>20}  {shown:>9}  {words}".rstrip()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
 from heads.data.metadata import metadata_of
 from heads.errors import HeadError, SplitOverlapError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 SHOWN_NAMES = 5
@@ -56,6 +60,25 @@ class SplitData:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row a photograph: image_id, group, votes, mean, beautiful.
+
+        `votes` holds the counts of the ratings 1..K as a list, None for labels with means only.
+        """
+        import pandas as pd
+
+        labels = self.labels
+        votes = [None] * len(self) if labels.votes is None else labels.votes.tolist()
+        return pd.DataFrame(
+            {
+                "image_id": labels.image_id,
+                "group": labels.group,
+                "votes": pd.Series(votes, dtype=object),
+                "mean": labels.mean,
+                "beautiful": labels.beautiful,
+            }
+        )
 
     @cached_property
     def metadata(self) -> FloatArray:

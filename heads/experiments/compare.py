@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cache.console import note
 from cache.files import write_text_atomically
@@ -25,10 +26,12 @@ from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
 from heads.models.base import suits
 from heads.models.neural.settings import ClosedFormSettings
-from heads.models.registry import FLOOR, HEADS, Settings, find_head
+from heads.models.own.entry import OwnEntry, own_head
+from heads.models.registry import FLOOR, HEADS, HeadEntry, Settings, find_head
 
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
+AnyEntry = HeadEntry | OwnEntry
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class Entry:
     `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
     `measures` then hold; `repeats` is how many; `run` the (first) folder; `without` the metrics
     without duplicates, None where there are none, or nothing else; `features` their extractor's
-    fingerprint.
+    fingerprint; `own` is a head of one's own.
     """
 
     head: str
@@ -50,6 +53,7 @@ class Entry:
     repeats: int = 1
     without: Mapping[str, float | None] | None = None
     features: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,20 @@ class Title:
 class Comparison:
     """The heads of one comparison, the floor first; `folder` holds their runs.
 
-    `found` are photographs that look like one that a head was trained on.
+    `found` are photographs that look like one that a head was trained on; `failed` holds by name
+    the heads of one's own that raised, each with what it raised.
     """
 
     title: Title
     folder: Path
     entries: tuple[Entry, ...]
     found: Found | None = None
+    failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
 def compare(
     data: Mapping[str, SplitData],
-    heads: Sequence[str] | None = None,
+    heads: Sequence[Any] | None = None,
     out: str | Path = "runs",
     *,
     settings: SettingsOf | None = None,
@@ -95,7 +101,9 @@ def compare(
 
     Args:
         data: train, val and test, as `load_splits` gives them.
-        heads: names; all that the labels suffice for if None. The floor is always among them.
+        heads: names, or heads of your own as `heads.own_head` takes them; all registered ones that
+            the labels suffice for if None. The floor is always among them. One of your own that
+            raises is in `failed`, and the others go on.
         out: gets a folder for each run.
         settings: of neural heads, by name; the tuned ones for the others.
         seeds: train each neural head with so many seeds from `seed` on; the entries are means.
@@ -109,12 +117,13 @@ def compare(
     floor, found = floor_of(data), across_splits(data, HEADLINE)
     train, test = data["train"], data[HEADLINE]
 
-    def entry(name: str) -> Entry:
+    def entry(head: AnyEntry) -> Entry:
         samples, paths = [], []
-        for i in range(seeds if HEADS[name].neural else 1):
-            config = run_config(name, _settings(name, settings), seed + i, data)
+        for i in range(seeds if head.draws else 1):
+            config = run_config(head, _settings(head, settings), seed + i, data)
             # The first seed alone replaces a run that is not equal; the others lie beside it.
             done = train_run(
+                head,
                 config,
                 data,
                 Path(out),
@@ -129,7 +138,8 @@ def compare(
             paths.append(str(done.path))
         sample, n_train = mean_sample(samples), len(train)
         return Entry(
-            head=name,
+            head=head.name,
+            own=not isinstance(head, HeadEntry),
             run=paths[0],
             sample=sample,
             measures=measure(sample, floor),
@@ -149,14 +159,14 @@ def compare(
         trained_on=f"{len(train):,}",
         groups=_n_groups(test.labels.group),
     )
-    entries = _entries(data, heads, entry)
-    return _told(Comparison(title, Path(out), entries, found))
+    entries, failed = _entries(data, heads, entry)
+    return _told(Comparison(title, Path(out), entries, found, failed))
 
 
 def cross_validate(
     data: Mapping[str, SplitData],
     folding: Folding,
-    heads: Sequence[str] | None = None,
+    heads: Sequence[Any] | None = None,
     out: str | Path = "runs",
     *,
     settings: SettingsOf | None = None,
@@ -181,11 +191,12 @@ def cross_validate(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
     )
 
-    def entry(name: str) -> Entry:
-        config = folds_config(name, _settings(name, settings), folding, data)
-        done = folded(config, folding, data, folder, floor, found, overwrite=overwrite)
+    def entry(head: AnyEntry) -> Entry:
+        config = folds_config(head, _settings(head, settings), folding, data)
+        done = folded(head, config, folding, data, folder, floor, found, overwrite=overwrite)
         return Entry(
-            head=name,
+            head=head.name,
+            own=not isinstance(head, HeadEntry),
             run=str(done.path),
             sample=done.sample,
             measures=done.measures,
@@ -208,7 +219,8 @@ def cross_validate(
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=_n_groups(pool.labels.group),
     )
-    return _told(Comparison(title, folder, _entries(data, heads, entry), found))
+    entries, failed = _entries(data, heads, entry)
+    return _told(Comparison(title, folder, entries, found, failed))
 
 
 def _n_groups(group: TextArray) -> int:
@@ -235,33 +247,50 @@ def _told(done: Comparison) -> Comparison:
 # --- which heads ----------------------------------------------------------------------------------
 
 
-def _settings(name: str, settings: SettingsOf | None) -> Settings:
-    return (settings or {}).get(name) or find_head(name).default_settings
+def _settings(head: AnyEntry, settings: SettingsOf | None) -> Settings:
+    return (settings or {}).get(head.name) or head.default_settings
 
 
 def _entries(
-    data: Mapping[str, SplitData], asked: Sequence[str] | None, make: Callable[[str], Entry]
-) -> tuple[Entry, ...]:
-    """Return each head's entry; one that the labels do not suit is left out if nobody asked for it.
+    data: Mapping[str, SplitData], asked: Sequence[Any] | None, make: Callable[[AnyEntry], Entry]
+) -> tuple[tuple[Entry, ...], dict[str, Exception]]:
+    """Return each head's entry, and what heads of one's own raised, by name.
+
+    A registered one that the labels do not suit is left out if nobody asked for it.
 
     Raises:
-        UnsuitableLabelsError: a head that was asked for cannot be trained.
+        UnsuitableLabelsError: a registered head that was asked for cannot be trained.
     """
-    entries = []
-    for name in _names(asked, data["train"].labels):
+    entries, failed = [], {}
+    for head in _heads(asked, data["train"].labels):
         try:
-            entries.append(make(name))
-        except UnsuitableLabelsError as error:
-            if name in (asked or ()):
+            entries.append(make(head))
+        except Exception as error:
+            if not isinstance(head, HeadEntry):
+                failed[head.name] = error
+            elif asked is not None or not isinstance(error, UnsuitableLabelsError):
                 raise
-            note(f"Left out: {error.one_line()}")
-    return tuple(entries)
+            else:
+                note(f"Left out: {error.one_line()}")
+    return tuple(entries), failed
 
 
-def _names(asked: Sequence[str] | None, labels: Labels) -> list[str]:
+def _heads(asked: Sequence[Any] | None, labels: Labels) -> list[AnyEntry]:
+    """Return the heads to compare by different names: a second of one name becomes NAME-2."""
+    found: dict[str, AnyEntry] = {}
+    for entry in map(find_head, _names(asked, labels)):
+        name, count = entry.name, 1
+        while name in found and not isinstance(entry, HeadEntry):
+            count += 1
+            name = f"{entry.name}-{count}"
+        found[name] = entry if name == entry.name else own_head(entry, name=name)
+    return list(found.values())
+
+
+def _names(asked: Sequence[Any] | None, labels: Labels) -> list[Any]:
     """Return the heads to compare, the floor first; heads that were asked for are not left out."""
     if asked is not None:
-        return [FLOOR, *(name for name in dict.fromkeys(asked) if name != FLOOR)]
+        return [FLOOR, *(head for head in asked if not (isinstance(head, str) and head == FLOOR))]
     fitting = [name for name, entry in HEADS.items() if suits(entry.about, labels)]
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:

@@ -29,7 +29,7 @@ from heads.metrics.comparison import (
     measure,
     measures_to_dict,
 )
-from heads.models.registry import Settings
+from heads.models.registry import Settings, find_head
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
 from heads.runs.config import FoldsConfig, SplitFacts, library_versions, metadata_sha256
@@ -37,14 +37,14 @@ from heads.runs.predictions import SplitPrediction, read_predictions, write_pred
 
 
 def folds_config(
-    head: str, settings: Settings, folding: Folding, data: Mapping[str, SplitData]
+    head: Any, settings: Settings, folding: Folding, data: Mapping[str, SplitData]
 ) -> FoldsConfig:
     """Note what a head is to be trained on and how."""
     pool, first = folding.pool, folding.ways[0][0]
     cache = data["train"].cache
     start, stop, _ = pool.columns.indices(cache.spec.layers[-1][2])
     return FoldsConfig(
-        head=head,
+        head=find_head(head).name,
         settings=settings,
         folds=folding.k,
         ways=len(folding.ways),
@@ -93,6 +93,7 @@ class FoldedRun:
 
 
 def folded(
+    head: Any,
     config: FoldsConfig,
     folding: Folding,
     data: Mapping[str, SplitData],
@@ -117,7 +118,7 @@ def folded(
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return FoldedRun.of(path, _read(path, config, folding), folding, floor)
     with folder.publishing(path) as temporary:
-        predictions = predict_ways(config.head, config.settings, folding)
+        predictions = predict_ways(head, config.settings, folding)
         done = FoldedRun.of(path, predictions, folding, floor)
         per_seed = len(folding.ways)
         for number in range(config.seeds):

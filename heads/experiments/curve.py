@@ -46,7 +46,7 @@ def curve(
     for size in wanted:
         part = data if size is None else with_limit(data, size)
         config = run_config(head, settings, seed, part)
-        runs.append(train_run(config, part, Path(out), overwrite=overwrite, keep_others=True))
+        runs.append(train_run(head, config, part, Path(out), overwrite=overwrite, keep_others=True))
     return runs[::-1]
 
 

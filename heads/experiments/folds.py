@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from cache.console import note
 from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
@@ -23,7 +24,7 @@ from heads.errors import HeadError
 from heads.metrics.bootstrap import clusters
 from heads.models.base import About
 from heads.models.neural.settings import layer_widths
-from heads.models.registry import Settings, find_head, make_head
+from heads.models.registry import Settings, find_head
 
 VAL_SHARE = 0.1
 
@@ -152,7 +153,7 @@ def _dealt(sizes: IntArray, order: IntArray, k: int) -> IntArray:
 
 
 def predict_folds(
-    name: str,
+    head: Any,
     settings: Settings,
     pool: Pool,
     folds: Sequence[Fold],
@@ -168,27 +169,28 @@ def predict_folds(
     Raises:
         HeadError: the labels or settings do not suit the head.
     """
-    if find_head(name).about.constant:
-        head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
-        head.fit(features, pool.labels, features, pool.labels, seed=seed)
-        return head.predict(features)
+    entry = find_head(head)
+    if entry.about.constant:
+        constant, features = entry.make(settings), pool.features(np.arange(len(pool.labels)))
+        constant.fit(features, pool.labels, features, pool.labels, seed=seed)
+        return constant.predict(features)
     predictions = []
     for part in folds:
-        predictions.append(_fitted(name, settings, pool, part, seed))
+        predictions.append(_fitted(entry, settings, pool, part, seed))
         after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
     return Prediction.concat(predictions).take(order)
 
 
-def _fitted(name: str, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
+def _fitted(entry: Any, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
     """Return what a head trained on a fold says of the fold's test."""
-    entry = find_head(name)
-    head = make_head(name, entry.resolve(settings, len(part.train), pool.widths))
+    head = entry.make(entry.resolve(settings, len(part.train), pool.widths))
     given = partial(pool.given, head.about)
     labels = entry.seen(settings, pool.labels)
     train, val = given(part.train), given(part.val)
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
-    return head.predict(given(part.test))
+    predicted: Prediction = head.predict(given(part.test))
+    return predicted
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -212,9 +214,9 @@ class Folding:
         """How many folds each way has."""
         return len(self.ways[0])
 
-    def seeds_of(self, head: str) -> int:
+    def seeds_of(self, head: Any) -> int:
         """Return with how many seeds a head is trained: with one if it draws nothing from them."""
-        return self.seeds if find_head(head).neural else 1
+        return self.seeds if find_head(head).draws else 1
 
 
 def fold_photographs(
@@ -247,16 +249,17 @@ def fold_photographs(
     return Folding(pool, folded, seeds, seed, limit)
 
 
-def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Prediction]:
+def predict_ways(head: Any, settings: Settings, folding: Folding) -> list[Prediction]:
     """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
-    seeds = folding.seeds_of(name)
+    entry = find_head(head)
+    name, seeds = entry.name, folding.seeds_of(entry)
     fits = seeds * len(folding.ways) * folding.k
     with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
         predictions = [
-            predict_folds(name, settings, folding.pool, folds, folding.seed + s, bar.update)
+            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, bar.update)
             for s in range(seeds)
             for folds in folding.ways
         ]
-    if not find_head(name).about.constant:
+    if not entry.about.constant:
         note(f"{name}: trained {fits} times.")
     return predictions

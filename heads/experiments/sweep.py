@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, train
 from heads.metrics.weighted import spearman
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings, layer_widths
-from heads.models.registry import find_head, load_keras
+from heads.models.registry import HEADS, load_keras
 
 if TYPE_CHECKING:
     from heads.models.neural.training import Evaluation, TrainingData
@@ -126,7 +126,7 @@ def measure_points(
     from heads.models.neural.training import prepared
 
     (X, labels), (X_val, labels_val) = ((data[s].X, data[s].labels) for s in ("train", "val"))
-    kind, widths = find_head(head).load(), layer_widths(data["train"].cache.spec.layers)
+    kind, widths = HEADS[head].load(), layer_widths(data["train"].cache.spec.layers)
     resolved = base.resolve(len(labels), widths, kind.linear_rate)
     task = kind.learn(labels)
     train_on, evaluations = prepared(

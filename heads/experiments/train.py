@@ -19,7 +19,7 @@ from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample, StoredMetrics
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
-from heads.models.neural.settings import ClosedFormSettings
+from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
@@ -55,7 +55,7 @@ def floor_of(data: Mapping[str, SplitData]) -> Sample:
 
 
 def train(
-    head: str,
+    head: Any,
     data: Mapping[str, SplitData],
     out: str | Path = "runs",
     *,
@@ -66,7 +66,7 @@ def train(
     """Train a head on train, choose on val, measure on test, and write the run below `out`.
 
     Args:
-        head: its name, such as emd; `heads.HEADS` has all.
+        head: its name, such as emd, or one of your own, see `heads.own_head`.
         data: train, val and test, as `load_splits` gives them.
         out: gets the folder of the run; an equal run that is there already is reused.
         settings: of a neural head; tuned ones if None.
@@ -78,10 +78,13 @@ def train(
         RunError, CacheLockedError, StorageError: the run folder cannot be written.
         FormatError: somebody wrote into a cache meanwhile; no run is written then.
     """
-    return train_run(run_config(head, settings, seed, data), data, Path(out), overwrite=overwrite)
+    entry = find_head(head)
+    config = run_config(entry, settings, seed, data)
+    return train_run(entry, config, data, Path(out), overwrite=overwrite)
 
 
 def train_run(
+    head: Any,
     config: RunConfig,
     data: Mapping[str, SplitData],
     out: Path,
@@ -91,7 +94,7 @@ def train_run(
     floor: Sample | None = None,
     found: Found | None = None,
 ) -> TrainedRun:
-    """Train as `train` does, with its errors, by the configuration of a run.
+    """Train a head as `train` does, with its errors, by the configuration of a run.
 
     `overwrite` and `keep_others` are those of `heads.runs.folder.place`; `floor` is the constant
     head on the same data and `found` the duplicates in them, if they are known already; whoever
@@ -106,10 +109,10 @@ def train_run(
         note_features(path, files.read_config(path), data["train"].cache.path.parent)
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:
-        fitted = _fit(config, data)
+        fitted = _fit(head, config, data)
         sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
         duplicates = found or across_splits(data, HEADLINE)
-        metrics = _metrics(fitted, sample, data, floor or floor_of(data))
+        metrics = _metrics(config.head, fitted, sample, data, floor or floor_of(data))
         metrics["duplicates"] = duplicates.to_dict([sample.prediction], sample.labels)
         files.write_model(temporary, fitted.head)
         reference = Reference.of(fitted.head, data["train"])
@@ -140,8 +143,9 @@ class _Fitted:
     seconds: float
 
 
-def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
-    head, entry = make_head(config.head, config.resolved), find_head(config.head)
+def _fit(head: Any, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
+    entry = find_head(head)
+    head = entry.make(config.resolved)
     train, val = data["train"], data["val"]
     labels, labels_val = (entry.seen(config.settings, part.labels) for part in (train, val))
     started = time.perf_counter()
@@ -152,11 +156,11 @@ def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
 
 
 def _metrics(
-    fitted: _Fitted, sample: Sample, data: Mapping[str, SplitData], floor: Sample
+    name: str, fitted: _Fitted, sample: Sample, data: Mapping[str, SplitData], floor: Sample
 ) -> dict[str, Any]:
     measures = evaluate.measure(sample, floor)
     return {
-        "head": fitted.head.about.name,
+        "head": name,
         "split": HEADLINE,
         **evaluate.measures_to_dict(sample, measures),
         "val": evaluate.values_to_dict(fitted.predictions["val"], data["val"].labels),
@@ -168,7 +172,7 @@ def _metrics(
 
 
 def run_config(
-    head: str, settings: Settings | None, seed: int, data: Mapping[str, SplitData]
+    head: Any, settings: Settings | None, seed: int, data: Mapping[str, SplitData]
 ) -> RunConfig:
     """Note what a head is to be trained on and how; with its own settings if None.
 
@@ -176,9 +180,10 @@ def run_config(
         HeadError: there is no such head.
     """
     train, cache = data["train"], data["train"].cache
-    settings = settings or find_head(head).default_settings
+    entry = find_head(head)
+    settings = settings or entry.default_settings
     return RunConfig(
-        head=head,
+        head=entry.name,
         settings=settings,
         seed=seed,
         limit=train.limit,
@@ -194,7 +199,7 @@ def run_config(
 
 def streamed_bytes(settings: Settings, X: FeatureRows) -> int | None:
     """Return the memory budget where a network trains on blocks from the disk, else None."""
-    if isinstance(settings, ClosedFormSettings):
+    if not isinstance(settings, NetworkSettings):
         return None
     budget = memory_budget(X)
     photographs = Photographs(X, mean_only=settings.views == "mean")

@@ -17,7 +17,7 @@ from cache.types import FloatArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import Bootstrap, Difference, Verdict, bootstrap, verdict
-from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, srcc_within
+from heads.metrics.catalogue import METRICS, Value, evaluate, for_json, for_table, srcc_within
 
 BOOTSTRAP_SEED = 0
 # Of these, one at least differs where predictions are not those that were measured.
@@ -200,6 +200,13 @@ class StoredMetrics:
             if both and abs(stored - value) > ROUNDING:
                 return name
         return ""
+
+    def shown(self, metric: str) -> float | None:
+        """Return the value as a table shows it; None for a dash."""
+        value: float | None = self.value(metric)
+        if value is None and metric in self and self.has_interval(metric):
+            return for_table(metric, float("nan"))
+        return value
 
     def interval(self, metric: str) -> tuple[float | None, float | None]:
         """Return the 95 % interval; None for a bound that is not defined."""

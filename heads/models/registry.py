@@ -15,22 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import EngineError
 from cache.frameworks import importing_keras, refuse_old_keras
-from cache.text import quoted
+from cache.text import shown
 from heads.errors import HeadError
-from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings, override
+from heads.models.own.settings import OwnSettings
 
 if TYPE_CHECKING:
     from heads.data.labels import Labels
     from heads.models.base import About, Arrays, Head
+    from heads.models.own.entry import OwnEntry
 
 FLOOR = "constant"
+# Entry points of packages that offer heads.
+GROUP = "aesthetic_heads.heads"
 
 
-Settings = NetworkSettings | ClosedFormSettings
+Settings = NetworkSettings | ClosedFormSettings | OwnSettings
 
 
 def settings_from_dict(values: Mapping[str, Any] | None) -> Settings:
     """Rebuild a head's settings from `to_dict`. Raises HeadError for values out of range."""
+    if values is not None and "place" in values:
+        return OwnSettings.from_dict(values)
     if values is None or "penalty" in values:
         return ClosedFormSettings(**(values or {}))
     return NetworkSettings.from_dict(values)
@@ -47,6 +53,15 @@ class HeadEntry:
     name: str
     place: str
     neural: bool
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed changes anything."""
+        return self.neural
+
+    def make(self, settings: Settings | None = None) -> Head:
+        """Return an untrained head; see `make_head`."""
+        return make_head(self.name, settings)
 
     def load(self) -> Any:
         """Import the class: keras and scikit-learn are not loaded by that."""
@@ -74,16 +89,18 @@ class HeadEntry:
     def with_labels(self, labels: str) -> Settings:
         """Return the tuned settings with soft or hard labels, where there is such a choice."""
         tuned = self.default_settings
-        return replace(tuned, labels=labels) if self.about.ranking_only else tuned
+        if isinstance(tuned, OwnSettings) or not self.about.ranking_only:
+            return tuned
+        return replace(tuned, labels=labels)
 
     def seen(self, settings: Settings, labels: Labels) -> Labels:
         """Return the labels that the head is to learn from: hard ones have no votes."""
-        hard = self.about.ranking_only and settings.labels == "hard"
+        hard = self.about.ranking_only and getattr(settings, "labels", None) == "hard"
         return labels.without_votes() if hard else labels
 
     def resolve(self, settings: Settings, n: int, widths: Sequence[int]) -> Settings:
         """Return settings in which nothing is left to n photographs with layers of these widths."""
-        if isinstance(settings, ClosedFormSettings):
+        if not isinstance(settings, NetworkSettings):
             return settings
         rate: float = self.load().linear_rate
         return settings.resolve(n, widths, rate)
@@ -116,15 +133,68 @@ def neural_heads() -> tuple[str, ...]:
     return tuple(name for name, entry in HEADS.items() if entry.neural)
 
 
-def find_head(name: str) -> HeadEntry:
-    """Return the entry of a head.
+def find_head(head: Any) -> HeadEntry | OwnEntry:
+    """Return the entry of a head: of a registered name, or of one's own as `own_head` takes it.
+
+    A name may be MODULE:NAME too, or that of an entry point `aesthetic_heads.heads`.
 
     Raises:
         HeadError: there is no such head.
     """
-    if name not in HEADS:
-        raise HeadError(f"There is no head {quoted(name)}; there are {', '.join(HEADS)}.")
-    return HEADS[name]
+    if isinstance(head, HeadEntry):
+        return head
+    if isinstance(head, str) and head in HEADS:
+        return HEADS[head]
+    from heads.models.own.entry import found_head, own_head
+
+    entry = found_head(head) if isinstance(head, str) else own_head(head)
+    if entry is None:
+        raise HeadError(
+            f"There is no head {shown(head)}; there are {', '.join(HEADS)}, and heads of your own "
+            "as MODULE:NAME."
+        )
+    if entry.name in HEADS:
+        raise HeadError(
+            f"A head of your own cannot be called {entry.name}, as one of ours is. Give it another "
+            "name: own_head(..., name='my-head')."
+        )
+    return entry
+
+
+def about_head(name: str) -> About:
+    """Return what is said of a head by its name; heads of one's own look at photographs."""
+    from heads.models.base import About
+
+    return HEADS[name].about if name in HEADS else About(name, "")
+
+
+def changed_settings(
+    entry: HeadEntry | OwnEntry, settings: Settings | None, changes: Mapping[str, Any]
+) -> Settings:
+    """Return settings, the tuned ones if None, with single ones changed.
+
+    Raises:
+        HeadError: a value is out of range, or the head has no such setting.
+    """
+    chosen = settings or entry.default_settings
+    if "labels" in changes and not (isinstance(entry, HeadEntry) and entry.about.ranking_only):
+        raise HeadError(
+            f"The head {entry.name} has no setting labels: it learns the votes or their mean as "
+            "they are. Leave out --labels, or train logistic or binary."
+        )
+    if isinstance(chosen, NetworkSettings):
+        return override(chosen, changes)
+    if isinstance(chosen, OwnSettings) and chosen.network is not None:
+        return replace(chosen, network=override(chosen.network, changes))
+    if wrong := sorted(changes.keys() - {"labels"}):
+        raise HeadError(
+            f"The head {entry.name} has no setting {', '.join(wrong)}: it is solved directly and "
+            "chooses its penalty itself. Leave them out, or train one of "
+            f"{', '.join(neural_heads())}."
+        )
+    if changes and isinstance(entry, HeadEntry):
+        return entry.with_labels(changes["labels"])
+    return chosen
 
 
 def make_head(name: str, settings: Settings | None = None) -> Head:
@@ -135,6 +205,8 @@ def make_head(name: str, settings: Settings | None = None) -> Head:
         EngineError: Keras' backend is not TensorFlow.
     """
     entry = find_head(name)
+    if not isinstance(entry, HeadEntry):
+        return entry.make(entry.default_settings)
     if entry.neural:
         load_keras()
         from heads.models.neural.head import NeuralHead
@@ -163,7 +235,7 @@ def load_neural_head(
     load_keras()
     from heads.models.neural.head import NeuralHead
 
-    return NeuralHead.from_state(find_head(name).load(), settings, arrays, values)
+    return NeuralHead.from_state(HEADS[name].load(), settings, arrays, values)
 
 
 def weights_of_keras_file(path: Path) -> Arrays:

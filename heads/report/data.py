@@ -24,13 +24,13 @@ from heads.data.predictions import Prediction
 from heads.data.splits import SPLITS, check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import METRICS, evaluate, for_table, ranked_by
+from heads.metrics.catalogue import METRICS, evaluate, ranked_by
 from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
 from heads.metrics.reliability import Reliability, ceiling
 from heads.metrics.weighted import Terms
 from heads.models.base import History
 from heads.models.constant import ConstantHead
-from heads.models.registry import find_head
+from heads.models.registry import about_head
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, read_history, read_metrics
 from heads.runs.folder import find_runs
@@ -80,10 +80,7 @@ class RunData:
 
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""
-        value: float | None = self.stored.value(metric)
-        if value is None and metric in self.stored and self.stored.has_interval(metric):
-            return for_table(metric, float("nan"))
-        return value
+        return self.stored.shown(metric)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +186,7 @@ def read_report(
 def _place(run: RunData) -> tuple[bool, bool, float]:
     """Sort the best first, then what looks at no photograph, last what has no such metric."""
     value = run.value(ranked_by(run.labels))
-    return value is None, not find_head(run.config.head).about.looks_at_photographs, -(value or 0.0)
+    return value is None, not about_head(run.config.head).looks_at_photographs, -(value or 0.0)
 
 
 def _readable(

@@ -19,7 +19,7 @@ from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table, ranked_by
 from heads.metrics.comparison import Measured, Measures, contest, verdicts
 from heads.metrics.reliability import ceiling
-from heads.models.registry import FLOOR, HEADS, find_head
+from heads.models.registry import FLOOR, about_head, neural_heads
 
 MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
 NO_VALUE = ""
@@ -42,7 +42,7 @@ FEW_GROUPS = 20
 FINGERPRINT_DIGITS = 12
 
 
-def ranked(entries: Sequence[Entry]) -> list[Entry]:
+def best_first(entries: Sequence[Entry]) -> list[Entry]:
     """Return the floor first, then the others by falling SRCC, or AUC for labels of 0 and 1."""
 
     def key(entry: Entry) -> tuple[bool, float]:
@@ -54,10 +54,10 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
 
 def render(comparison: Comparison) -> str:
     """Return the title, the table, what surrounds it, verdicts and contests as plain text."""
-    rows = ranked(comparison.entries)
+    rows = best_first(comparison.entries)
     parts = [
-        _title_lines(comparison.title),
-        [table(rows)],
+        title_lines(comparison.title),
+        [table(rows), *_failed_lines(comparison.failed)],
         _ceiling_lines(rows[0].sample.labels)
         + _metadata_lines(rows)
         + _within_lines(rows)
@@ -69,7 +69,22 @@ def render(comparison: Comparison) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _title_lines(title: Title) -> list[str]:
+def _failed_lines(failed: Mapping[str, Exception]) -> list[str]:
+    """Name the heads of one's own that raised, each with its error."""
+    return [
+        line
+        for name, error in failed.items()
+        for line in _wrapped(f"{name}  failed: ", failure(error))
+    ]
+
+
+def failure(error: Exception) -> str:
+    """Return an error in a line, in characters that can be shown."""
+    return shown(f"{type(error).__name__}: {error}".replace("\n", " "))
+
+
+def title_lines(title: Title) -> list[str]:
+    """Return what was compared on what, in sentences."""
     unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
     few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
@@ -99,7 +114,7 @@ def _metadata_lines(entries: Sequence[Entry]) -> list[str]:
     """Say at what heads rank that know only size, bytes, tags or challenge."""
     parts, shared = [], False
     for entry in entries:
-        if find_head(entry.head).about.looks_at_metadata:
+        if about_head(entry.head).looks_at_metadata:
             srcc = entry.measures["srcc"]
             ends = (for_table("srcc", _number(end)) for end in (srcc.value, srcc.lo, srcc.hi))
             value, lo, hi = (end or 0.0 for end in ends)
@@ -134,7 +149,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and not find_head(entry.head).about.constant:
+        if shown and not about_head(entry.head).constant:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []
@@ -189,8 +204,9 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
     if rival is None:
         return []
     lines = []
+    which = "Neural and own heads" if any(e.own for e in entries) else "Neural heads"
     for head, entry in named.items():
-        if head not in HEADS or not HEADS[head].neural:
+        if not (entry.own or head in neural_heads()):
             continue
         results = contest((head, entry.sample), (name, rival.sample), metrics)
         parts = [
@@ -201,7 +217,7 @@ def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]
         ]
         if parts:
             lines += _wrapped(f"  {head}: ", "; ".join(parts))
-    return [f"Neural heads against {name} (head minus {name}, paired):", *lines] if lines else []
+    return [f"{which} against {name} (head minus {name}, paired):", *lines] if lines else []
 
 
 def _wrapped(start: str, text: str) -> list[str]:
@@ -231,27 +247,39 @@ def write_csv(path: Path, entries: Sequence[Entry]) -> None:
     text = io.StringIO()
     lines = csv.DictWriter(CsvLines(text), columns, extrasaction="ignore")
     lines.writeheader()
-    rows = map(_csv_row, ranked(entries))
-    lines.writerows({name: harmless_cell(cell) for name, cell in row.items()} for row in rows)
+    lines.writerows(
+        {name: harmless_cell(_cell_text(cell)) for name, cell in row.items()}
+        for row in rows(entries)
+    )
     write_text_atomically(path, text.getvalue())
 
 
-def _csv_row(entry: Entry) -> Mapping[str, Any]:
-    n = len(entry.sample.labels)
-    row: dict[str, Any] = {"head": entry.head, "run": entry.run, "n": n, "n_train": entry.n_train}
-    row |= {"features": entry.features[:FINGERPRINT_DIGITS], "repeats": entry.repeats}
-    row |= {f"{name}_sd": repr(value) for name, value in entry.deviation.items()}
+def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return one row a head, the best below the floor: each metric with the ends of its interval.
+
+    Undefined correlations are 0, what does not apply is None.
+    """
+    return [_row(entry) for entry in best_first(entries)]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {"head": entry.head}
     for name, measured in entry.measures.items():
-        row |= _csv_cells(name, measured)
-    return row
+        row |= _cells(name, measured)
+    row |= {"n": len(entry.sample.labels), "n_train": entry.n_train, "run": entry.run}
+    row |= {"features": entry.features[:FINGERPRINT_DIGITS], "repeats": entry.repeats}
+    return row | {f"{name}_sd": value for name, value in entry.deviation.items()}
 
 
-def _csv_cells(name: str, measured: Measured) -> dict[str, Any]:
+def _cells(name: str, measured: Measured) -> dict[str, Any]:
     if isinstance(measured.value, list):
-        return {name: str(measured.value), f"{name}_lo": "", f"{name}_hi": ""}
+        return {name: measured.value, f"{name}_lo": None, f"{name}_hi": None}
     ends = {"": measured.value, "_lo": measured.lo, "_hi": measured.hi}
-    shown = {end: for_table(name, value) for end, value in ends.items()}
-    return {name + end: "" if value is None else repr(value) for end, value in shown.items()}
+    return {name + end: for_table(name, value) for end, value in ends.items()}
+
+
+def _cell_text(cell: Any) -> Any:
+    return repr(cell) if isinstance(cell, float) else cell
 
 
 def _number(value: object) -> float | None:

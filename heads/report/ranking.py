@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from heads.metrics.catalogue import METRICS
+from heads.metrics.comparison import StoredMetrics
 from heads.metrics.reliability import Reliability
-from heads.models.registry import HEADS
-from heads.report.data import ReportData, RunData
+from heads.models.registry import FLOOR, about_head
+from heads.report.data import ReportData
 from heads.report.run import differences, is_usual, settings_words
 from heads.web.charts import interval_axis, interval_bar
 from heads.web.html import DASH
@@ -24,30 +26,37 @@ ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A head in the ranking: its settings where they are not the defaults, and its interval.
+    """A head in the ranking, by its run's name: its metrics, and its interval as it is drawn.
 
-    `differs` names what it was made of that the best one was not.
+    `settings` are in words where they are not the defaults; `differs` names what it was made of
+    that the best one was not.
     """
 
-    run: RunData
-    settings: str
-    differs: list[str]
+    name: str
+    is_floor: bool
+    stored: StoredMetrics
     bar: Markup
+    settings: str = ""
+    differs: Sequence[str] = ()
+    looks_at_metadata: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The rows below their axis; the metrics that any head has, and the best value of each."""
+    """The rows below their axis; the metrics that any head has, and the best value of each.
 
+    `by` names the metric that is drawn.
+    """
+
+    by: str
     axis: Markup
     rows: list[Row]
     best: dict[str, float | None]
 
     @property
-    def of_metadata(self) -> list[RunData]:
-        """The runs that know of photographs only what lists of them say."""
-        runs = [row.run for row in self.rows]
-        return [run for run in runs if HEADS[run.config.head].about.looks_at_metadata]
+    def of_metadata(self) -> list[Row]:
+        """The heads that know of photographs only what lists of them say."""
+        return [row for row in self.rows if row.looks_at_metadata]
 
     @property
     def mixed(self) -> bool:
@@ -62,34 +71,52 @@ class Ranking:
 
 def ranking(data: ReportData) -> Ranking:
     """Return the heads in order with what is drawn beside them."""
-    ends = [e for run in data.runs for e in run.stored.interval(data.ranked_by) if e is not None]
-    span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
+    stored = {run.name: run.stored for run in data.runs}
+    floors = [run.name for run in data.runs if run.config.head == FLOOR]
+    found = ranked(stored, floors, data.ceiling, data.ranked_by)
     rows = [
-        Row(
-            run=run,
+        replace(
+            row,
             settings="" if is_usual(run) else settings_words(run),
             differs=differences(run, data.best),
-            bar=_bar(run, data.ranked_by, span, data.ceiling),
+            looks_at_metadata=about_head(run.config.head).looks_at_metadata,
         )
-        for run in data.runs
+        for row, run in zip(found.rows, data.runs, strict=True)
     ]
-    return Ranking(interval_axis(span, SRCC_TICKS), rows, _best_values(data))
+    return replace(found, rows=rows)
 
 
-def _bar(run: RunData, by: str, span: Span, ceiling: Reliability | None) -> Markup:
-    """Draw the interval; a dash where the run was not so measured."""
-    value = run.value(by)
+def ranked(
+    stored: Mapping[str, StoredMetrics],
+    floors: Sequence[str],
+    ceiling: Reliability | None,
+    by: str,
+) -> Ranking:
+    """Return heads as they stand below each other, by name; `floors` are the constant ones."""
+    heads = stored.values()
+    ends = [e for head in heads for e in head.interval(by) if e is not None]
+    span = Span(min([SRCC_ENDS[0], *ends]), SRCC_ENDS[1])
+    rows = [
+        Row(name, name in floors, head, _bar(head, by, span, ceiling))
+        for name, head in stored.items()
+    ]
+    return Ranking(by, interval_axis(span, SRCC_TICKS), rows, _best_values(list(heads)))
+
+
+def _bar(head: StoredMetrics, by: str, span: Span, ceiling: Reliability | None) -> Markup:
+    """Draw the interval; a dash where the head was not so measured."""
+    value = head.shown(by)
     if value is None:
         return Markup(DASH)
     most = None if ceiling is None else ceiling.srcc_ceiling
-    return interval_bar(value, run.stored.interval(by), span, NO_ORDER[by], most)
+    return interval_bar(value, head.interval(by), span, NO_ORDER[by], most)
 
 
-def _best_values(data: ReportData) -> dict[str, float | None]:
+def _best_values(heads: Sequence[StoredMetrics]) -> dict[str, float | None]:
     """Return the best value of each metric that any head has; None where neither end is good."""
     best = {}
     for name, metric in METRICS.items():
-        values = [value for run in data.runs if (value := run.value(name)) is not None]
+        values = [value for head in heads if (value := head.shown(name)) is not None]
         if name != "confusion" and values:
             better = metric.higher_is_better
             best[name] = None if better is None else (max if better else min)(values)

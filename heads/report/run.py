@@ -1,14 +1,20 @@
-"""The report's last section: commands, settings, fingerprints and versions of its runs."""
+"""The report's last section: commands, settings, fingerprints and versions of its runs; and one run
+as a few lines of text.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heads.metrics.catalogue import METRICS
+from heads.metrics.comparison import StoredMetrics
 from heads.models.neural.settings import ResolvedSettings
+from heads.models.own.settings import OwnSettings
 from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.web.html import DASH
@@ -86,6 +92,8 @@ def _command(folder: Path) -> str:
 def settings_words(run: RunData) -> str:
     """Return the settings that are not the head's defaults."""
     resolved = run.config.resolved
+    if isinstance(resolved, OwnSettings):
+        return f"{resolved.place} ({resolved.code})"
     if not isinstance(resolved, ResolvedSettings):
         return "none, solved directly"
     many, differing = resolved.ensemble, _differing(run)
@@ -107,6 +115,8 @@ def is_usual(run: RunData) -> bool:
 
 def _differing(run: RunData) -> dict[str, Any]:
     """Return the settings that are not the head's defaults."""
+    if run.config.head not in HEADS:
+        return {}
     usual, given = HEADS[run.config.head].default_settings, run.config.settings
     return {name: value for name, value in vars(given).items() if vars(usual)[name] != value}
 
@@ -128,3 +138,43 @@ def _features(data: ReportData) -> list[Fact]:
             for split, facts in config.splits.items()
         ),
     ]
+
+
+# --- one run as text ------------------------------------------------------------------------------
+
+
+def describe(path: Path, metrics: Mapping[str, Any]) -> str:
+    """Return a few lines: where the run lies, and its metrics beside the floor's."""
+    stored = StoredMetrics(metrics)
+    lines = [
+        f"{path}: {metrics['head']}, trained on {metrics['n_train']:,} photographs in "
+        f"{metrics['fit_seconds']:.1f} s, measured on {metrics['n']:,} of {metrics['split']}.",
+        f"{'':14}{'head':>9}  {'95 % interval':>20}  {'floor':>9}  verdict",
+    ]
+    # The confusion matrix has no place in a column.
+    lines += [_line(name, stored) for name in METRICS if name != "confusion"]
+    return "\n".join(line for line in [*lines, _without_duplicates(metrics)] if line)
+
+
+def _without_duplicates(metrics: Mapping[str, Any]) -> str:
+    """Return a line about photographs of test that look like one of training; '' for none."""
+    found = metrics.get("duplicates", {})
+    if not found.get("n"):
+        return ""
+    start = f"{found['n']:,} photographs of {metrics['split']} look like one of training"
+    srcc = (found.get("without") or {}).get("srcc")
+    return f"{start}; without them: " + ("nothing is left" if srcc is None else f"srcc {srcc:.4f}")
+
+
+def _line(name: str, stored: StoredMetrics) -> str:
+    """Return one metric's line: nothing if it does not apply, a dash if the run lacks it."""
+    value, floor, verdict = stored.value(name), stored.floor(name), stored.verdict(name)
+    if name not in stored:
+        return f"{name:14}{'-':>9}"
+    if value is None:
+        return ""
+    lo, hi = stored.interval(name)
+    span = "" if lo is None or hi is None else f"[{lo:.4f}, {hi:.4f}]"
+    shown = "" if floor is None else f"{floor:.4f}"
+    words = "" if verdict is None else verdict.words
+    return f"{name:14}{value:9.4f}  {span:>20}  {shown:>9}  {words}".rstrip()

@@ -14,14 +14,15 @@ from cache.frameworks import installed_versions
 from cache.types import ExtractorSpec, canonical_json, sha256_text
 from heads.data.splits import SplitData
 from heads.models.neural.settings import layer_widths
-from heads.models.registry import Settings, find_head, settings_from_dict
+from heads.models.own.settings import OwnSettings
+from heads.models.registry import HEADS, Settings, about_head, settings_from_dict
 
 LIBRARIES = ("aesthetic-heads", "numpy", "scipy", "scikit-learn", "keras", "tensorflow")
 
 
 def metadata_sha256(head: str, data: Mapping[str, SplitData]) -> str | None:
     """Return the checksum of the metadata that a head is given; None where it is given features."""
-    if not find_head(head).about.looks_at_metadata:
+    if not about_head(head).looks_at_metadata:
         return None
     return sha256(b"".join(part.metadata.tobytes() for part in data.values())).hexdigest()
 
@@ -84,7 +85,9 @@ class Config:
     @property
     def resolved(self) -> Settings:
         """The settings with nothing left to the data."""
-        return find_head(self.head).resolve(self.settings, *self.trained_on)
+        if isinstance(self.settings, OwnSettings):
+            return self.settings.resolve(*self.trained_on)
+        return HEADS[self.head].resolve(self.settings, *self.trained_on)
 
     @property
     def identity(self) -> str:

@@ -23,9 +23,12 @@ from cache.types import ExtractorSpec
 from heads.data.metadata import COLUMNS as METADATA_COLUMNS
 from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
-from heads.models.base import Arrays, Head, History
+from heads.models.base import About, Arrays, Head, History, Values
 from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import find_head, load_neural_head, weights_of_keras_file
+from heads.models.own.entry import check_version, restored
+from heads.models.own.estimator import EstimatorHead
+from heads.models.own.settings import OwnSettings
+from heads.models.registry import HEADS, Settings, load_neural_head, weights_of_keras_file
 from heads.runs.checksums import REMEDY, read_bytes, read_text
 from heads.runs.config import FoldsConfig, RunConfig
 from heads.runs.kinds import check_kinds, check_record, parse_json
@@ -51,6 +54,7 @@ STATE_KINDS: dict[str, Any] = {
     **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
     **{"penalties": list[float], "val_losses": list[float], "left_out_losses": list[float]},
     **{"best_epoch": int, "root": bool, "link": str, "left_out": str},
+    **{"learns": str, "n_features": int, "not_kept": str, "loss": str},
     "task": dict[str, float | list[float]],
 }
 # What senseless bytes lead to, whoever reads them: a head's arrays can be wrong in any way.
@@ -79,22 +83,26 @@ def read_config(run: Path) -> RunConfig:
             f"version {RunConfig.version}."
         )
     try:
-        entry = find_head(values["head"])
-    except (KeyError, TypeError) as error:
-        raise _damaged(run / "config.json", error) from error
-    except HeadError as error:
-        raise RunError(f"{run / 'config.json'}: {error} Register it, or train another.") from error
-    try:
         config = RunConfig.from_dict(values)
         check_record(config)
-        _check_config(config, neural=entry.neural, sha256=values["extractor_sha256"])
+        known = isinstance(config.settings, OwnSettings) or config.head in HEADS
+    except DAMAGE as error:
+        raise _damaged(run / "config.json", error) from error
+    if not known:
+        raise RunError(
+            f"{run / 'config.json'}: There is no head {shown(config.head)}; there are "
+            f"{', '.join(HEADS)}. Register it, or train another."
+        )
+    try:
+        _check_config(config, values["extractor_sha256"])
         return config
     except DAMAGE as error:
         raise _damaged(run / "config.json", error) from error
 
 
-def _check_config(config: RunConfig, *, neural: bool, sha256: object) -> None:
-    if isinstance(config.settings, NetworkSettings) != neural:
+def _check_config(config: RunConfig, sha256: object) -> None:
+    own = isinstance(config.settings, OwnSettings)
+    if not own and isinstance(config.settings, NetworkSettings) != HEADS[config.head].neural:
         raise ValueError(f"its settings are not those of the head {config.head}")
     if set(config.splits) != set(SPLITS):
         raise ValueError(
@@ -160,8 +168,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_model(folder: Path, head: Head) -> None:
-    """Write model.npz, and model.json beside it."""
+    """Write model.npz, and model.json beside it; model.skops of a scikit-learn estimator.
+
+    Where that cannot be kept, model.json says why under `not_kept`.
+    """
     arrays, values = head.state()
+    if isinstance(head, EstimatorHead):
+        content, why = head.packed()
+        values["not_kept"] = why
+        if content is not None:
+            (folder / "model.skops").write_bytes(content)
     np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
 
@@ -173,24 +189,24 @@ def load_head(run: Path) -> Head:
         RunError: no run, or its model is missing or damaged.
     """
     config, values = read_config(run), read_json(run / "model.json")
-    settings, spec = config.settings, config.extractor
-    path, earlier = run / "model.npz", run / "model.keras"
-    if isinstance(settings, NetworkSettings) and earlier.exists() and not path.exists():
-        path = earlier
+    spec = config.extractor
+    if values.get("not_kept"):
+        raise RunError(
+            f"{run} keeps what its head said of val and test and cannot score: "
+            f"{values['not_kept']}."
+        )
     try:
         check_kinds(values, STATE_KINDS)
-        arrays = _read_arrays(path)
-        if isinstance(settings, NetworkSettings):
-            head = load_neural_head(config.head, settings, arrays, values)
-        else:
-            head = find_head(config.head).load().from_state(arrays, values)
+        head = rebuilt(run, config.head, config.settings, values)
         # Whatever is missing or has a wrong shape shows where it is used.
         head.predict(anything(head, spec))
         return head
     except DAMAGE as error:
+        if isinstance(config.settings, OwnSettings) and isinstance(error, HeadError):
+            raise RunError(f"{run} cannot be loaded: {error}") from error
         raise RunError(
-            f"{path} cannot be loaded with model.json: {shown(error)}. Train the head again with "
-            "--overwrite."
+            f"{_arrays_file(run, config.settings)} cannot be loaded with model.json: "
+            f"{shown(error)}. Train the head again with --overwrite."
         ) from error
 
 
@@ -199,6 +215,33 @@ def anything(head: Head, spec: ExtractorSpec) -> npt.NDArray[np.float32]:
     if head.about.looks_at_metadata:
         return np.ones((1, 1, METADATA_COLUMNS), np.float32)
     return np.zeros((1, len(spec.views), spec.n_features), np.float32)
+
+
+def _arrays_file(run: Path, settings: Settings) -> Path:
+    path, earlier = run / "model.npz", run / "model.keras"
+    network = isinstance(settings, NetworkSettings)
+    return earlier if network and earlier.exists() and not path.exists() else path
+
+
+def rebuilt(run: Path, name: str, settings: Settings, values: Values, source: Any = None) -> Head:
+    """Return the head of a name and settings from model.npz and the values of model.json.
+
+    `source` is the class or function of a head of one's own, which is imported if None.
+
+    Raises:
+        RunError, or one of `DAMAGE`: a file is missing or damaged.
+    """
+    arrays = _read_arrays(_arrays_file(run, settings))
+    if isinstance(settings, NetworkSettings):
+        return load_neural_head(name, settings, arrays, values)
+    if isinstance(settings, OwnSettings):
+        if settings.kind == "estimator":
+            check_version(settings)
+            about = About(name, "", ranking_only=settings.learns == "beautiful")
+            return EstimatorHead.from_packed(about, values, read_bytes(run / "model.skops"))
+        return restored(settings, arrays, values, source)
+    head: Head = HEADS[name].load().from_state(arrays, values)
+    return head
 
 
 def _read_arrays(path: Path) -> Arrays:

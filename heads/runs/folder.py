@@ -19,7 +19,7 @@ HASH_DIGITS = 8
 RUN = Mark(b"{", b'"format": "aesthetic-')  # in config.json
 # What is in a run of any version, or is put there later; hidden files are the system's.
 OURS = re.compile(
-    r"(config|metrics|model|yardstick|files|moved)\.json|model\.(npz|keras)|"
+    r"(config|metrics|model|yardstick|files|moved)\.json|model\.(npz|keras|skops)|"
     r"(history|duplicates|predictions(-seed-\d+)?)\.csv|export|\..*"
 )
 

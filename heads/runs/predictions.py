@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.runs.checksums import REMEDY, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIRST = ("image_id", "group", "split", "fold", "true_mean", "true_label", "score", "p_beautiful")
 MARK = Mark(",".join(FIRST).encode())
@@ -127,6 +130,18 @@ class StoredPredictions:
         """Return the predictions of one split, in the file's order."""
         columns = self.score, self.p_beautiful, self.distribution
         return Prediction(*columns, ranking_only, label_by_p).take(self.split == split)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the columns of the file; `fold` only where folds were made."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {name: getattr(self, name) for name in FIRST}
+        if not (self.fold != "").any():
+            del columns["fold"]
+        for letter, numbers in (("r", self.votes), ("p", self.distribution)):
+            if numbers is not None:
+                columns |= {f"{letter}{k}": column for k, column in enumerate(numbers.T, 1)}
+        return pd.DataFrame(columns)
 
     def labels(self, split: str, scale: Scale, threshold: str) -> Labels:
         """Return the labels of one split, in the file's order; the file knows no paths."""

@@ -53,6 +53,7 @@ def environment(room: Path) -> Environment:
         "allowed": allowed,
         "decimal": decimal,
         "listed": listed,
+        "nested": nested,
         "percent": percent,
         "thousands": "{:,}".format,
     }
@@ -73,6 +74,16 @@ def allowed(content: str) -> Markup:
         return Markup("'none'")
     digest = hashlib.sha256(content.encode("utf-8")).digest()
     return Markup(f"'sha256-{base64.b64encode(digest).decode('ascii')}'")
+
+
+def nested(style: str, css: str) -> Markup:
+    """Return a page's style sheet as that of an element of a class, in a page of somebody else's.
+
+    CSS nesting: the rules of the whole page become those of the element, all others reach no
+    further.
+    """
+    inner = str(style).replace(":root", "&").replace("\nbody {", "\n& {")
+    return Markup(f".{css} {{{inner}}}")
 
 
 def decimal(value: float, decimals: int, *, sign: bool = False) -> str:

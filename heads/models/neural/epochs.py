@@ -84,6 +84,8 @@ def make_evaluate(network: Network) -> Evaluate:
 
 def make_epoch(network: Network) -> Epoch:
     """Return a pass: gather, leave out what is dropped, step."""
+    if not network.dropouts:
+        return _make_epoch_of_any_model(network)
     body, size = network.body, network.settings.batch_size
     variables, precision = body.trainable_variables, network.settings.precision
     apply = optimizer_step(network.optimizer, variables)
@@ -104,6 +106,27 @@ def make_epoch(network: Network) -> Epoch:
                     product = tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)
                     x = activation(product + bias)
                 value = tf.reduce_mean(network.loss(y, x))
+                value += tf.add_n(body.losses) if body.losses else 0.0
+            apply(tape.gradient(value, variables))
+
+    compiled: Epoch = tf.function(epoch, reduce_retracing=True)
+    return compiled
+
+
+def _make_epoch_of_any_model(network: Network) -> Epoch:
+    """Return a pass over a model whose layers are its own affair, in training mode."""
+    body, size = network.body, network.settings.batch_size
+    variables = body.trainable_variables
+    apply = optimizer_step(network.optimizer, variables)
+
+    def epoch(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
+        n = tf.shape(rows)[0]
+        for step in tf.range((n + size - 1) // size):
+            a, b = step * size, tf.minimum((step + 1) * size, n)
+            x, y = tf.gather(features, rows[a:b]), tf.gather(targets, photos[a:b])
+            with tf.GradientTape() as tape:
+                outputs = body(tf.cast(x, tf.float32), training=True)
+                value = tf.reduce_mean(network.loss(y, outputs))
                 value += tf.add_n(body.losses) if body.losses else 0.0
             apply(tape.gradient(value, variables))
 

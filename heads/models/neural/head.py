@@ -6,19 +6,20 @@ Owns fitting and predicting; the networks are in `heads.models.neural.network`, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from heads.data.features import FeatureRows, mean_of_views
+from heads.data.features import FeatureRows, Float32Array, mean_of_views
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError
 from heads.models.base import Answers, Arrays, History, State, Values, need_means, need_photographs
 from heads.models.calibration import calibrate, platt_probability
 from heads.models.neural.epochs import for_this_machine
-from heads.models.neural.inputs import spans
+from heads.models.neural.inputs import Standardiser, spans
 from heads.models.neural.network import (
     Network,
     forward,
@@ -26,7 +27,7 @@ from heads.models.neural.network import (
     rebuilt_model,
     whole_model,
 )
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 from heads.models.neural.tasks import BeautifulTask, StretchedTask, Task
 from heads.models.neural.training import prepared, train
 
@@ -76,17 +77,32 @@ class NeuralHead:
         networks, histories, epochs = [], [], []
         for member in range(settings.ensemble):
             own_seed = seed + SEED_STEP * member
-            network = Network.build(task, data.targets, settings, X.shape[2], own_seed)
+            network = self.build(task, data.targets, settings, X.shape[2], own_seed)
             history, epoch = train(network, data, evaluations, seed=own_seed)
             networks.append(network)
             histories.append(history)
             epochs.append(epoch)
-        self.model_ = whole_model([network.body for network in networks], data.standardiser)
+        self.model_ = self.whole([network.body for network in networks], data.standardiser)
         self.task_, self.precision_, self.best_epoch_ = task, str(settings.precision), epochs[0]
         if isinstance(task, StretchedTask):
             self.task_ = task.stretched(self._outputs(X))
         self._calibrate(X_val, labels_val)
         return _mean_history(histories)
+
+    def build(
+        self,
+        task: Task,
+        targets: Float32Array,
+        settings: ResolvedSettings,
+        n_features: int,
+        seed: int,
+    ) -> Network:
+        """Return a network that has learned nothing yet."""
+        return Network.build(task, targets, settings, n_features, seed)
+
+    def whole(self, bodies: Sequence[Any], scaler: Standardiser) -> Any:
+        """Return the model from raw features (n, D) to the mean of the networks' outputs."""
+        return whole_model(bodies, scaler)
 
     def _calibrate(self, X_val: FeatureRows, labels_val: Labels) -> None:
         value = self.task_.decode(self._outputs(X_val), np)["score"]
@@ -150,14 +166,18 @@ class NeuralHead:
         """
         head = cls(task, settings)
         head.model_ = rebuilt_model(arrays, settings, task.activation)
-        head.task_ = task(**values["task"])
+        head.take_state(values)
+        return head
+
+    def take_state(self, values: Values) -> None:
+        """Take all but the model from the values of `state`."""
+        self.task_ = self.task(**values["task"])
         # The log-odds of earlier versions were not calibrated.
         a, b = values["platt"] or (1.0, 0.0)
-        head.platt_ = (a, b)
-        head.precision_ = str(values.get("precision", "float32"))
-        head.best_epoch_ = int(values["best_epoch"])
-        head.note_ = str(values["note"])
-        return head
+        self.platt_ = (a, b)
+        self.precision_ = str(values.get("precision", "float32"))
+        self.best_epoch_ = int(values["best_epoch"])
+        self.note_ = str(values["note"])
 
 
 def _mean_history(histories: list[History]) -> History:

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from heads.data.distributions import emd
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, memory_budget

@@ -10,7 +10,7 @@ from tests.heads.cli.command import heads
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train", "ridge", "--lr", "0.1"], "head ridge has no setting --lr"),
+        (["train", "ridge", "--lr", "0.1"], "head ridge has no setting lr"),
         (["train", "ridge", "--preset", "blog"], "head ridge has no setting --preset"),
         (["train", "emd", "--dropout", "1.5"], "--dropout must be in [0, 1); got 1.5"),
         (["train", "--config", "no-such.json"], "--config no-such.json cannot be read"),
@@ -36,7 +36,7 @@ def test_a_problem_is_one_line_on_stderr_and_exit_code_1(
         ([], "required: COMMAND"),
         (["dance"], "invalid choice"),
         (["train"], "name a head (constant, mean-ratings"),
-        (["train", "forest"], "invalid choice: 'forest'"),
+        (["train", "forest"], "no head 'forest'"),
         (["train", "emd", "--limit", "0"], "at least 1, not 0"),
         (["train", "emd", "--seed", "-1"], "at least 0, not -1"),
         (["train", "emd", "--hidden", "wide"], "widths such as 256 or 512,128"),

@@ -90,7 +90,7 @@ def make_runs(
     floor = floor_of(data)
     for name in names:
         config = run_config(name, None, 0, data)
-        train_run(config, data, runs, overwrite=False, floor=floor)
+        train_run(name, config, data, runs, overwrite=False, floor=floor)
     if trained:
         _pretend_epochs(runs / "ridge-dist", runs / "emd")
     return runs

@@ -17,7 +17,7 @@ from heads.experiments.compare import Comparison, Entry, Title
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, deviations, mean_sample, measure
 from heads.report import leaderboard
-from heads.report.leaderboard import csv_columns, ranked, table, write_csv
+from heads.report.leaderboard import best_first, csv_columns, table, write_csv
 from tests.heads.made import constant_prediction, labels_of_means, noisy_prediction, random_labels
 
 N = 120
@@ -87,11 +87,11 @@ def test_several_runs_of_a_head_show_their_deviation(tmp_path: Path) -> None:
 
 
 def test_the_floor_comes_first_then_the_highest_srcc() -> None:
-    assert [e.head for e in ranked(ENTRIES)] == ["constant", "emd", "logistic"]
+    assert [e.head for e in best_first(ENTRIES)] == ["constant", "emd", "logistic"]
 
 
 def test_the_table_is_aligned_and_fits_120_columns() -> None:
-    lines = table(ranked(ENTRIES)).splitlines()
+    lines = table(best_first(ENTRIES)).splitlines()
     assert max(map(len, lines)) <= 120
     header, _, first, second, third = lines
     assert first.startswith("constant = floor")

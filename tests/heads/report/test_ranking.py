@@ -102,7 +102,7 @@ def test_runs_of_other_features_limits_and_notes_name_what_differs(
     plan = replace(PLAN, weights_sha256="1" * 64, label_note="")
     train("logistic", load_splits(make_features(tmp_path / "other", plan)), runs)
     data = read_report(runs)
-    named = {row.run.name: row.differs for row in ranking(data).rows}
+    named = {row.name: row.differs for row in ranking(data).rows}
     assert set(named) == {"constant", "ridge", "ridge-dist", "logistic"}
     assert named[data.best.name] == []
     by_name = {run.name: run for run in data.runs}
