@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heads.data.predictions import Prediction
+from heads.data.predictions import Prediction, predicted_label
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
 from heads.metrics.bootstrap import Verdict
@@ -86,6 +86,13 @@ def test_predictions_have_the_shapes_and_ranges_of_the_contract(
         assert prediction.distribution.shape == (200, labels.levels)
         assert prediction.distribution.min() >= 0
         np.testing.assert_allclose(prediction.distribution.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in EVERY if pair[0] in LEARNING])
+def test_no_label_contradicts_its_probability(sets: Sets, name: str, kind: str) -> None:
+    _, prediction = fitted(name, kind, sets[kind])
+    called = predicted_label(prediction, sets[kind]["test"].labels.threshold)
+    np.testing.assert_array_equal(called, prediction.p_beautiful > 0.5)
 
 
 def reloaded(name: str, head: Head, folder: Path) -> Head:
