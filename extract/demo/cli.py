@@ -1,4 +1,4 @@
-"""`python -m extract.demo DIR`: a small set of photographs, so that everything can be tried at once.
+"""`python -m extract.demo DIR`: a small set with simulated votes, to try everything at once.
 
 Owns the folder: labels.csv, images/, the note about the votes. The pictures come from
 `extract.demo.pictures`, the votes from `extract.demo.votes`; both are imported when needed, so that
@@ -144,9 +144,7 @@ def _readme(recipe: Recipe, plan: Plan) -> str:
     def wrapped(words: list[str]) -> str:
         return textwrap.fill(", ".join(words), 96, initial_indent="    ", subsequent_indent="    ")
 
-    by_split = {
-        split: [scene.name for scene in SCENES if scene.split == split] for split in SPLITS
-    }
+    by_split = {split: [scene.name for scene in SCENES if scene.split == split] for split in SPLITS}
     return README.format(
         **asdict(recipe),
         model=(demo_votes.__doc__ or "").split("\n\n", 1)[1],

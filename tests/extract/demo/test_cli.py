@@ -57,9 +57,7 @@ def test_every_crop_is_in_the_group_of_its_scene(folder: Path, plan: Plan) -> No
     assert labels.table.group.tolist() == [plan.scene(row).name for row in range(300)]
 
 
-def test_some_rows_have_no_photograph_and_some_files_are_broken(
-    folder: Path, plan: Plan
-) -> None:
+def test_some_rows_have_no_photograph_and_some_files_are_broken(folder: Path, plan: Plan) -> None:
     broken = 0
     for row in range(SMALL.photographs):
         path = folder / "images" / plan.file(row)
