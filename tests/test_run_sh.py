@@ -250,7 +250,7 @@ def test_a_second_run_extracts_and_trains_nothing(checkout: Path, tmp_path: Path
     make_demo(photos, Recipe(photographs=160, seed=1))
     environment = os.environ | {"VENV": sys.prefix, "OUT": str(tmp_path / "out")}
 
-    def run() -> tuple[float, str]:
+    def run() -> tuple[float, str, str]:
         start = time.monotonic()
         done = subprocess.run(
             ["bash", str(checkout / "run.sh"), str(photos)],
@@ -261,14 +261,15 @@ def test_a_second_run_extracts_and_trains_nothing(checkout: Path, tmp_path: Path
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        return time.monotonic() - start, done.stderr
+        return time.monotonic() - start, done.stdout, done.stderr
 
-    seconds_first, _ = run()
+    seconds_first, table, _ = run()
+    assert "resamples of whole groups, 7 of them" in table
     kept = ("*.h5", "model.*", "metrics.json", "predictions.csv")
     before = _stamps(tmp_path / "out", *kept)
     assert sum(name.endswith(".h5") for name in before) == 3
     assert sum("model." in name for name in before) >= 10
-    seconds_second, said = run()
+    seconds_second, _, said = run()
     assert _stamps(tmp_path / "out", *kept) == before
     assert seconds_second < seconds_first
     assert f"{tmp_path}/out/runs/photos/report.html" in said

@@ -1,1 +1,1 @@
-"""A small simulated AVA, made of photographs that installed packages ship."""
+"""A small set with simulated votes, made of photographs that installed packages ship."""

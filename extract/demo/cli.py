@@ -1,13 +1,14 @@
-"""`python -m extract.demo DIR`: a small simulated AVA, so that everything can be tried at once.
+"""`python -m extract.demo DIR`: a small set with simulated votes, to try everything at once.
 
-Owns the folder: AVA.txt, images/, the official lists, the note about the votes. The pictures
-come from `extract.demo.pictures`, the votes from `extract.demo.votes`; both are imported when
-needed, so that `--help` answers at once.
+Owns the folder: labels.csv, images/, the note about the votes. The pictures come from
+`extract.demo.pictures`, the votes from `extract.demo.votes`; both are imported when needed, so that
+`--help` answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import sys
@@ -32,7 +33,7 @@ MIN_PHOTOGRAPHS, MAX_PHOTOGRAPHS, DEFAULT_PHOTOGRAPHS = 100, 50_000, 1500
 HTML_PAGE = b"<!DOCTYPE html><title>404 Not Found</title><p>The photograph is gone.</p>\n"
 
 README = """\
-A simulated AVA, made by `python -m extract.demo` ({photographs} rows, seed {seed}).
+A demo set with simulated votes, made by `python -m extract.demo` ({photographs} rows, seed {seed}).
 
 The photographs are crops of pictures that scikit-learn and scikit-image ship, some of them
 spoilt on purpose: blur, noise, under- and over-exposure, JPEG blocks, tilt, colour cast, haze,
@@ -44,16 +45,14 @@ Penalties at full severity:
 Interest of the scenes:
 {interests}
 
-The official test list (aesthetics_image_lists/generic_test.jpgl) holds every crop of the scenes
-{test}, and no other split has one, so no head can win by knowing a
-scene. Validation holds the scenes {val}, which training lacks too, and about as
-many crops of scenes that training knows.
-AVA's layout has no groups, so the ids are chosen such that the default rule, 5 % by hash, makes
-just this validation split; another --split-seed or --val-fraction makes another.
+labels.csv names the scene of every crop as its group and keeps each scene in one split, so no head
+can win by knowing a scene:
+{splits}
+Intervals draw whole scenes. There are few, so they come out too narrow, and what they say holds for
+other crops of such scenes rather than for photographs of the world.
 
-As in the real AVA, some rows have no photograph ({missing} here) and some files are broken
-({broken} here: empty, cut off, or a web page). The challenges are random contests; the first tag
-is the number of the scene, the second is always 0.
+As in any collection from the web, some rows have no photograph ({missing} here) and some files are
+broken ({broken} here: empty, cut off, or a web page).
 """
 
 
@@ -64,7 +63,7 @@ class Recipe:
     photographs: int
     seed: int
     format: str = "aesthetic-heads-demo"
-    version: int = 2
+    version: int = 3
 
 
 def make_demo(folder: Path, recipe: Recipe) -> bool:
@@ -124,14 +123,14 @@ def _fill(folder: Path, recipe: Recipe) -> None:
 
     def write(row: int) -> None:
         shot = plan.shots[row]
-        picture = pictures[demo_photos.SCENES[shot.scene].files[shot.file]]
+        picture = pictures[plan.scene(row).files[shot.file]]
         path = _photo_path(folder, plan, row)
         image = demo_photos.render(picture, shot)
         image.save(path, "JPEG", quality=demo_photos.jpeg_quality(shot))
 
     _in_threads(write, [row for row in range(recipe.photographs) if row not in plan.missing])
     _break_files(folder, plan)
-    _write_lists(folder, plan)
+    _write_labels(folder, plan)
     (folder / "README.txt").write_text(_readme(recipe, plan), encoding="utf-8")
     (folder / "labels-note.txt").write_text(LABEL_NOTE + "\n", encoding="utf-8")
     (folder / STAMP).write_text(json.dumps(asdict(recipe)) + "\n", encoding="utf-8")
@@ -140,24 +139,27 @@ def _fill(folder: Path, recipe: Recipe) -> None:
 def _readme(recipe: Recipe, plan: Plan) -> str:
     from extract.demo import votes as demo_votes
     from extract.demo.pictures import SCENES
+    from extract.labels.records import SPLITS
 
     def wrapped(words: list[str]) -> str:
         return textwrap.fill(", ".join(words), 96, initial_indent="    ", subsequent_indent="    ")
 
+    by_split = {split: [scene.name for scene in SCENES if scene.split == split] for split in SPLITS}
     return README.format(
         **asdict(recipe),
         model=(demo_votes.__doc__ or "").split("\n\n", 1)[1],
         penalties=wrapped([f"{name} {value:g}" for name, value in demo_votes.PENALTY.items()]),
         interests=wrapped([f"{scene.name} {scene.interest:+g}" for scene in SCENES]),
-        test=", ".join(scene.name for scene in SCENES if scene.split == "test"),
-        val=", ".join(scene.name for scene in SCENES if scene.split == "val"),
+        splits="\n".join(
+            wrapped([f"{split}: {scenes[0]}", *scenes[1:]]) for split, scenes in by_split.items()
+        ),
         missing=len(plan.missing),
         broken=len(plan.broken),
     )
 
 
 def _photo_path(folder: Path, plan: Plan, row: int) -> Path:
-    return folder / "images" / f"{plan.image_id[row]}.jpg"
+    return folder / "images" / plan.file(row)
 
 
 def _in_threads(write: Callable[[int], None], rows: Sequence[int]) -> None:
@@ -181,28 +183,21 @@ def _break_files(folder: Path, plan: Plan) -> None:
         path.write_bytes((b"", whole[: len(whole) // 3], HTML_PAGE)[number % 3])
 
 
-def _write_lists(folder: Path, plan: Plan) -> None:
-    from extract.demo.pictures import SCENES
+def _write_labels(folder: Path, plan: Plan) -> None:
+    from extract.demo.votes import LEVELS
 
-    lines: list[str] = []
-    lists: dict[str, list[str]] = {"generic_test": [], "generic_ls_train": []}
-    for row, shot in enumerate(plan.shots):
-        counts = " ".join(str(count) for count in plan.votes[row])
-        tags = f"{shot.scene + 1} 0"
-        lines.append(f"{row + 1} {plan.image_id[row]} {counts} {tags} {plan.challenge[row]}\n")
-        name = "generic_test" if SCENES[shot.scene].split == "test" else "generic_ls_train"
-        lists[name].append(f"{plan.image_id[row]}\n")
-    (folder / "AVA.txt").write_text("".join(lines), encoding="ascii")
-    (folder / "aesthetics_image_lists").mkdir()
-    for name, ids in lists.items():
-        path = folder / "aesthetics_image_lists" / f"{name}.jpgl"
-        path.write_text("".join(ids), encoding="ascii")
+    with (folder / "labels.csv").open("w", encoding="ascii", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["file", "group", "split", *(f"r{k}" for k in range(1, LEVELS + 1))])
+        for row, votes in enumerate(plan.votes.tolist()):
+            scene = plan.scene(row)
+            table.writerow([plan.file(row), scene.name, scene.split, *votes])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = console.Parser(
         prog="extract.demo",
-        description="Make a small simulated AVA from photographs that installed packages ship. "
+        description="Make a small demo set from photographs that installed packages ship. "
         f"Nobody voted: {LABEL_NOTE}.",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="where it goes; new or empty")

@@ -3,13 +3,13 @@
 The model. A photograph's latent quality is
 
     z = interest of the scene - 0.3 |subject off the middle| - sum of PENALTY[fault] * severity
-        + taste N(0, 0.35) + strictness of its challenge N(0, 0.12)
+        + taste N(0, 0.35)
 
 and is moved and stretched to a mean of 5.40 and a deviation of 0.72, so that the votes come out
 like AVA's (mean of means 5.39, variance 0.54, 70 % above 5). Each rater of a pool of 600 has a bias
 N(0, 0.5) and a noise of 0.9 to 1.6; 80 to 250 of them see a photograph, and each gives the number
-of thresholds 1.5, 2.5, ..., 9.5 below quality + bias + noise * N(0, 1), plus one. Taste and
-strictness are in no picture, so nothing can predict the votes perfectly.
+of thresholds 1.5, 2.5, ..., 9.5 below quality + bias + noise * N(0, 1), plus one. Taste is in no
+picture, so nothing can predict the votes perfectly.
 """
 
 from __future__ import annotations
@@ -34,25 +34,16 @@ PENALTY = {
     "crop": 0.7,
 }
 QUALITY_MEAN, QUALITY_STD = 5.40, 0.72
-TASTE_STD, STRICTNESS_STD, OFF_CENTRE = 0.35, 0.12, 0.3
+TASTE_STD, OFF_CENTRE = 0.35, 0.3
 RATERS, BIAS_STD, NOISE_RANGE = 600, 0.5, (0.9, 1.6)
 MIN_VOTES, MAX_VOTES = 80, 250
 THRESHOLDS = np.arange(1, LEVELS) + 0.5
 
 
-def latent_quality(
-    shots: Sequence[Shot], challenge: npt.NDArray[np.int64], rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Return each photograph's quality on the scale 1..10.
-
-    Args:
-        shots: N shots.
-        challenge: (N,) numbers of the challenges, 1 or more.
-        rng: draws taste and strictness.
-    """
-    strictness = rng.normal(0, STRICTNESS_STD, size=int(challenge.max()) + 1)
+def latent_quality(shots: Sequence[Shot], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the quality of N shots on the scale 1..10, (N,); `rng` draws taste."""
     raw = np.array([_visible_quality(shot) for shot in shots])
-    raw += rng.normal(0, TASTE_STD, size=len(shots)) + strictness[challenge]
+    raw += rng.normal(0, TASTE_STD, size=len(shots))
     quality: npt.NDArray[np.float64] = QUALITY_MEAN + QUALITY_STD * (raw - raw.mean()) / raw.std()
     return quality
 

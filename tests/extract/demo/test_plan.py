@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.demo.cli import (
-    _write_lists,
-)
+from extract.demo.cli import _write_labels
 from extract.demo.pictures import FAULTS, SCENES
 from extract.demo.plan import Plan, make_plan
-from extract.labels.ava import read_ava
+from extract.labels.csv import read_labels_csv
+from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings, assign
 
 
@@ -37,21 +36,17 @@ def test_the_marginal_of_the_votes_looks_like_avas(full_plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(("photographs", "seed"), [(100, 9), (300, 3), (1500, 0)])
-def test_the_default_rule_keeps_test_scenes_and_val_scenes_out_of_train(
+def test_every_scene_lies_in_one_split_and_every_split_has_several(
     photographs: int, seed: int, tmp_path: Path
 ) -> None:
     plan = make_plan(photographs, seed)
-    (tmp_path / "images").mkdir()
-    _write_lists(tmp_path, plan)
-    labels = read_ava(tmp_path)
-    names, _ = assign(labels, SplitSettings())
-    assert labels.table.image_id.tolist() == plan.image_id.astype(str).tolist()
-    wanted = np.array([SCENES[s.scene].split for s in plan.shots])
-    assert ((names == "test") == (wanted == "test")).all()
-    assert (names[wanted == "val"] == "val").all()
-    known = wanted[names == "val"] == "train"
-    assert 0.2 < known.mean() < 0.8
-    assert 0.1 < (names == "val").mean() < 0.4
+    _write_labels(tmp_path, plan)
+    labels = read_labels_csv(tmp_path)
+    splits, _ = assign(labels, SplitSettings())
+    scenes = {split: set(labels.table.group[splits == split].tolist()) for split in SPLITS}
+    assert [len(scenes[split]) for split in SPLITS] == [9, 3, 7]
+    # 9 + 3 + 7 names, all different: no scene lies in two splits.
+    assert len(set.union(*scenes.values())) == len(SCENES) == 19
 
 
 def test_every_fault_lowers_the_votes_and_taste_stays(full_plan: Plan) -> None:
