@@ -124,7 +124,7 @@ class ExtractorSpec:
     """Everything that decides the numbers in `features`; its SHA-256 is the fingerprint.
 
     `layers` maps a layer's name to its (start, stop) in the last axis of `features`. `views`
-    names the second axis; view 0 is the unflipped centre, or `whole`.
+    names the second axis; view 0 is the unflipped centre, or everything.
     """
 
     backbone: str
