@@ -345,6 +345,8 @@ def _label_files(attrs: Mapping[str, Any]) -> dict[str, str]:
     if "label_files" not in attrs:
         return {}
     stored = json.loads(layout.text(attrs, "label_files"))
+    if not isinstance(stored, dict):
+        raise FormatError(f"the attribute label_files is {brief(stored)}, not names with SHA-256")
     return {str(name): str(sha256) for name, sha256 in stored.items()}
 
 

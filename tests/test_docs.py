@@ -29,6 +29,7 @@ RUN: Mapping[str, str | Path] = {
     "cache verify features/train.h5": "sound",
     "cache export features/train.h5 --to npz": Path("features/train.npz"),
     "heads train ridge": Path("runs/ridge/model.npz"),
+    "heads train logistic --labels hard": Path("runs/logistic/model.npz"),
     "heads train emd": Path("runs/emd/model.npz"),
     "heads train --config runs/emd/config.json": "runs/emd: emd",
     "heads list": "emd",

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train each neural head with N seeds; the table shows mean and deviation",
     )
     cli_options.add_setting(parser, "ensemble")
+    cli_options.add_setting(parser, "labels")
     parser.add_argument(
         "--folds",
         type=cli_options.positive,
@@ -170,11 +171,14 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Settings]:
-    """Return the settings of each neural head."""
+    """Return the settings of each head."""
     chosen: dict[str, Settings] = {}
     for name, entry in HEADS.items():
         settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
+        if options.labels and entry.about.ranking_only:
+            settings = replace(settings, labels=options.labels)
         if not isinstance(settings, NetworkSettings):
+            chosen[name] = settings
             continue
         if options.views in ("mean", "random"):
             settings = replace(settings, views=options.views)

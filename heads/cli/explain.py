@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   heads explain runs/ridge photo.jpg              writes photo-explained.png
   heads explain runs/emd photo.jpg --out why.png
-Exact for ridge and logistic, and for binary, sigmoid and tanh if trained with `--hidden none
+Exact for binary, sigmoid and tanh if trained with `--hidden none
 --transform none`: what the head computes is the mean of what it says of each of 49 cells, or as
 many as the view has. For the others each cell is left out in turn, which is no sum. Only view 0
 is explained; what lies outside is dimmed, and mean colour around a frame is grey.

@@ -31,9 +31,10 @@ class Command:
 COMMANDS = {
     "train": Command(
         "train one head",
-        "Train one head on cached features, choose its penalty and calibrate its probabilities on "
-        "val, measure it on test and write runs/HEAD/. 235,000 photographs take half a minute on "
-        "two cores.",
+        "Train one head on cached features, measure it on test and write runs/HEAD/. Heads in "
+        "closed form choose their penalty and calibrate their probabilities on groups of train, "
+        "left out in turn, or on val where there are none; networks calibrate on val. 235,000 "
+        "photographs take half a minute on two cores.",
     ),
     "compare": Command(
         "train several heads and compare them",

@@ -6,12 +6,13 @@ Standard library only at import.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from heads.errors import HeadError, RunError
 from heads.models.neural.settings import (
+    LABELS,
     OPTIMIZERS,
     PRECISIONS,
     TRANSFORMS,
@@ -19,7 +20,7 @@ from heads.models.neural.settings import (
     NetworkSettings,
     override,
 )
-from heads.models.registry import HEADS, Settings, find_head, neural_heads
+from heads.models.registry import HEADS, Settings, find_head, neural_heads, settings_from_dict
 from heads.runs.kinds import check_kinds, check_record, parse_json
 
 T = TypeVar("T")
@@ -146,25 +147,37 @@ def chosen_settings(
     entry = find_head(head)
     flags = {name: getattr(options, name) for name in SETTING_FLAGS}
     flags = {name: value for name, value in flags.items() if value is not None}
+    if "labels" in flags and not entry.about.ranking_only:
+        raise HeadError(
+            f"The head {head} has no setting labels: it learns the votes or their mean as they "
+            "are. Leave out --labels, or train logistic or binary."
+        )
     if not entry.neural:
-        given = [*flags, *(["preset"] if options.preset else [])]
-        if given:
-            names = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise HeadError(
-                f"The head {head} has no setting {names}: it is solved directly and chooses its "
-                f"penalty on val. Leave them out, or train one of {', '.join(neural_heads())}."
-            )
+        _refuse(head, [*(name for name in flags if name != "labels"), *_preset(options)])
     settings = entry.blog_settings if options.preset == "blog" else entry.default_settings
-    if not isinstance(settings, NetworkSettings):
-        return settings
     if base is not None and not options.preset:
         settings = _settings_of_file(base)
-    return override(settings, flags)
+    if isinstance(settings, NetworkSettings):
+        return override(settings, flags)
+    return entry.with_labels(flags["labels"]) if flags else settings
 
 
-def _settings_of_file(values: Mapping[str, Any]) -> NetworkSettings:
+def _preset(options: argparse.Namespace) -> list[str]:
+    return ["preset"] if options.preset else []
+
+
+def _refuse(head: str, given: Sequence[str]) -> None:
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise HeadError(
+            f"The head {head} has no setting {names}: it is solved directly and chooses its "
+            f"penalty itself. Leave them out, or train one of {', '.join(neural_heads())}."
+        )
+
+
+def _settings_of_file(values: Mapping[str, Any]) -> Settings:
     try:
-        settings = NetworkSettings.from_dict(values)
+        settings = settings_from_dict(values)
         check_record(settings)
         return settings
     except (TypeError, ValueError, OverflowError) as error:
@@ -321,6 +334,12 @@ SETTING_FLAGS: dict[str, tuple[Callable[[str], Any] | tuple[str, ...], str, str]
         "",
         "of the features: root takes the signed square root of each, which evens out their skew "
         f"(default: {_DEFAULT.transform})",
+    ),
+    "labels": (
+        LABELS,
+        "",
+        "of logistic and binary: soft learns the share of votes above the threshold, hard whether "
+        "the mean lies above it (default: soft; labels with means only are always hard)",
     ),
     "precision": (
         PRECISIONS,

@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         data = load_splits(folder, [options.split])[options.split]
     _check_features(loaded, data)
     _check_labels(loaded, data)
-    part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
+    prediction = loaded.head.predict(loaded.head.about.given(data))
+    part = SplitPrediction(options.split, "", data.labels, prediction)
     if options.out is None:
         console.exact_names()
         write_rows(sys.stdout, [part])

@@ -46,6 +46,22 @@ def emd(predicted: FloatArray, true: FloatArray, r: int) -> FloatArray:
     return np.sqrt(squared)
 
 
+def centred_log_shares(votes: npt.NDArray[np.integer[Any]]) -> FloatArray:
+    """Return the logarithms of shares less their mean over the ratings, (n, K), of (n, K) counts.
+
+    The centred log-ratio of Aitchison, "The Statistical Analysis of Compositional Data" (1982).
+    Half a vote is added to every rating, since a share of nobody has no logarithm (Jeffreys, 1946).
+    """
+    logs = np.log(votes + 0.5)
+    return np.asarray(logs - logs.mean(axis=1, keepdims=True))
+
+
+def softmax(logits: Any, xp: Any = np) -> Any:
+    """Return the distributions (n, K) that have these logarithms (n, K), up to a constant a row."""
+    powers = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    return powers / xp.sum(powers, axis=1, keepdims=True)
+
+
 def project_onto_simplex(points: Any, xp: Any = np) -> Any:
     """Return the nearest distribution, in squared distance, to each row of (n, K).
 

@@ -140,6 +140,15 @@ class JoinedRows(_Rows):
         return result if (np.diff(owner) >= 0).all() else result[back]
 
 
+def signed_root(values: Any, xp: Any = np) -> Any:
+    """Return sign(x) sqrt(|x|) of an array, or with `xp` keras.ops of a tensor.
+
+    Pooled activations are skewed, and the root makes them less so (as Perronnin, Sanchez and
+    Mensink, "Improving the Fisher Kernel", 2010, section 3.2, do with theirs).
+    """
+    return xp.sign(values) * xp.sqrt(xp.abs(values))
+
+
 def view_mean_blocks(X: FeatureRows) -> Iterator[tuple[slice, Float32Array]]:
     """Yield (rows, mean of the views (rows, D) float32), about 64 MiB of float32 at a time."""
     n, views, width = X.shape

@@ -5,8 +5,10 @@ Owns the meaning of `distribution` and `beautiful`. Numpy only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +93,35 @@ class Labels(LabelTable):
             n, total = n.astype(object), total.astype(object)  # Python's integers, of any size
         result: BoolArray = den * total > num * n
         return result
+
+    @cached_property
+    def share_above(self) -> FloatArray:
+        """(n,) float64 share of votes for ratings above the threshold: a soft label of beautiful.
+
+        The hard label, 0 or 1, for mean-only labels.
+        """
+        if self.votes is None:
+            return self.beautiful.astype(np.float64)
+        first = math.floor(decimal_number(self.threshold))  # ratings from first + 1 on lie above
+        voted = self.votes[:, max(first, 0) :].sum(axis=1, dtype=np.int64)
+        return np.asarray(voted / self.n_votes)
+
+    @property
+    def middle_logit(self) -> float:
+        """The log-odds of `share_above` where the mean is the threshold; 0 for mean-only labels.
+
+        Of a line through the photographs' log-odds, with half a vote added to either side.
+        """
+        if self.votes is None or np.ptp(self.mean) == 0:
+            return 0.0
+        voted = self.share_above * self.n_votes
+        log_odds = np.log((voted + 0.5) / (self.n_votes - voted + 0.5))
+        slope, at_zero = np.polyfit(self.mean, log_odds, 1)
+        return float(slope * float(self.threshold) + at_zero)
+
+    def without_votes(self) -> Self:
+        """Return the same means, as of labels that have nothing else."""
+        return replace(self, votes=None)
 
     def need_votes(self) -> npt.NDArray[np.int32]:
         """Return the votes. Raises HeadError for mean-only labels."""

@@ -19,9 +19,10 @@ from cache.console import note
 from cache.errors import MismatchError
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray, SplitKind
+from cache.types import FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
+from heads.data.metadata import metadata_of
 from heads.errors import HeadError, SplitOverlapError
 
 SPLITS = ("train", "val", "test")
@@ -54,6 +55,11 @@ class SplitData:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def metadata(self) -> FloatArray:
+        """(n, 1, 6) float64, what is known of these photographs: see `heads.data.metadata`."""
+        return metadata_of(self.cache, self.rows)
 
     @cached_property
     def content_sha256(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cache.console import note
 from cache.files import write_text_atomically
+from cache.types import TextArray
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.crossval import folded, folds_config
@@ -21,7 +22,8 @@ from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
-from heads.models.registry import FLOOR, HEADS, ClosedFormSettings, Settings, find_head
+from heads.models.neural.settings import ClosedFormSettings
+from heads.models.registry import FLOOR, HEADS, Settings, find_head
 
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
@@ -50,7 +52,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Title:
-    """What was compared: `n` photographs of `split`, by heads `trained_on` so many."""
+    """What was compared: `n` photographs of `split`, by heads `trained_on` so many.
+
+    `groups` is how many are drawn whole, 0 where photographs are drawn.
+    """
 
     features_dir: str
     split: str
@@ -58,7 +63,7 @@ class Title:
     label_note: str
     n: int
     trained_on: str
-    groups: bool
+    groups: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +145,7 @@ def compare(
         label_note=joint_note(part.cache for part in data.values()),
         n=len(test),
         trained_on=f"{len(train):,}",
-        groups=bool((test.labels.group != "").any()),
+        groups=_n_groups(test.labels.group),
     )
     entries = _entries(data, heads, entry)
     return _told(Comparison(title, Path(out), entries, found))
@@ -199,9 +204,13 @@ def cross_validate(
         label_note=joint_note(part.cache for part in data.values()),
         n=len(pool.labels),
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
-        groups=bool((pool.labels.group != "").any()),
+        groups=_n_groups(pool.labels.group),
     )
     return _told(Comparison(title, folder, _entries(data, heads, entry), found))
+
+
+def _n_groups(group: TextArray) -> int:
+    return int(clusters(group).max()) + 1 if (group != "").any() else 0
 
 
 def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | None] | None:

@@ -7,20 +7,21 @@ are in `heads.experiments.crossval`. Imports neither keras nor scikit-learn: hea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from cache.console import note
-from cache.types import ExtractorSpec, IntArray, SplitKind
+from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, JoinedRows
-from heads.data.labels import BoolArray, Labels
+from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.metrics.bootstrap import clusters
-from heads.models.calibration import fit_platt, platt_probability
+from heads.models.base import About
 from heads.models.neural.settings import layer_widths
 from heads.models.registry import Settings, find_head, make_head
 
@@ -32,12 +33,13 @@ class Pool:
     """The photographs that are folded: n of them, from `splits`.
 
     `rows` are what is used of their features, `columns` that part of each photograph's; `extractor`
-    made them.
+    made them. `metadata` is (n, 1, 6), see `heads.data.metadata`.
     """
 
     splits: tuple[str, ...]
     rows: JoinedRows
     columns: slice
+    metadata: FloatArray
     labels: Labels
     extractor: ExtractorSpec
 
@@ -61,6 +63,10 @@ class Pool:
     def features(self, rows: IntArray) -> FeatureRows:
         """Return some rows: in memory if they fit, else to be read on demand."""
         return self.rows.take(rows).held()
+
+    def given(self, about: About, rows: IntArray) -> FeatureRows:
+        """Return what a head is given of some rows: features, or metadata."""
+        return self.metadata[rows] if about.looks_at_metadata else self.features(rows)
 
 
 def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None) -> Pool:
@@ -86,6 +92,7 @@ def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None)
             columns=columns,
         ),
         columns=columns,
+        metadata=np.concatenate([data[split].metadata for split in splits]),
         labels=Labels.concat([data[split].labels for split in splits]),
         extractor=cache.spec,
     )
@@ -154,15 +161,14 @@ def predict_folds(
 ) -> Prediction:
     """Train a head for each fold and join what they say of the photographs they never saw.
 
-    A head that looks at no photograph is fitted once, on all: constants that differ from fold to
+    A constant head is fitted once, on all: constants that differ from fold to
     fold would seem to put photographs in an order, and in a wrong one, since the mean of the
-    others is high where the fold's own is low. For a similar reason probabilities that a fold
-    calibrated on its few val photographs are calibrated again, see `calibrated`.
+    others is high where the fold's own is low.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
     """
-    if not find_head(name).about.looks_at_photographs:
+    if find_head(name).about.constant:
         head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
         head.fit(features, pool.labels, features, pool.labels, seed=seed)
         return head.predict(features)
@@ -171,43 +177,18 @@ def predict_folds(
         predictions.append(_fitted(name, settings, pool, part, seed))
         after_each()
     order = np.argsort(np.concatenate([part.test for part in folds]))
-    return Prediction.concat(calibrated(predictions, folds, pool.labels.beautiful)).take(order)
+    return Prediction.concat(predictions).take(order)
 
 
-def _fitted(
-    name: str, settings: Settings, pool: Pool, part: Fold, seed: int
-) -> tuple[Prediction, Prediction]:
-    """Return what a head trained on a fold says of the fold's val and test."""
-    resolved = find_head(name).resolve(settings, len(part.train), pool.widths)
-    head = make_head(name, resolved)
-    train, val = pool.features(part.train), pool.features(part.val)
-    labels = pool.labels
+def _fitted(name: str, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
+    """Return what a head trained on a fold says of the fold's test."""
+    entry = find_head(name)
+    head = make_head(name, entry.resolve(settings, len(part.train), pool.widths))
+    given = partial(pool.given, head.about)
+    labels = entry.seen(settings, pool.labels)
+    train, val = given(part.train), given(part.val)
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
-    return head.predict(val), head.predict(pool.features(part.test))
-
-
-def calibrated(
-    predictions: Sequence[tuple[Prediction, Prediction]],
-    folds: Sequence[Fold],
-    beautiful: BoolArray,
-) -> list[Prediction]:
-    """Return the folds' predictions of test with comparable probabilities.
-
-    Platt's line from the few val photographs of one fold differs so much from the next fold's that
-    pooled probabilities would mix up the order of the scores. So each fold's line is fitted to what
-    all folds' heads say of their val, without the photographs of its own test. A head that only
-    ranks has probabilities of its own, and keeps them.
-    """
-    rows = np.concatenate([part.val for part in folds])
-    score = np.concatenate([val.score for val, _ in predictions])
-    comparable = []
-    for (_, test), part in zip(predictions, folds, strict=True):
-        others = ~np.isin(rows, part.test)
-        if not test.ranking_only and others.any():
-            line = fit_platt(score[others], beautiful[rows[others]])
-            test = replace(test, p_beautiful=platt_probability(test.score, *line))
-        comparable.append(test)
-    return comparable
+    return head.predict(given(part.test))
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -276,6 +257,6 @@ def predict_ways(name: str, settings: Settings, folding: Folding) -> list[Predic
             for s in range(seeds)
             for folds in folding.ways
         ]
-    if find_head(name).about.looks_at_photographs:
+    if not find_head(name).about.constant:
         note(f"{name}: trained {fits} times.")
     return predictions

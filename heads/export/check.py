@@ -92,8 +92,8 @@ def export(
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.head.about.name} says the same of every photograph: there is nothing "
-            "to export. Export another run, such as ridge."
+            f"The head {run.head.about.name} looks at no photograph: there is nothing to export. "
+            "Export another run, such as ridge."
         )
     if any(view.shapes for view in views_of(run.config.extractor)):
         raise HeadError(

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from heads.data.features import signed_root
 from heads.models.base import LookingHead
 from heads.models.linear import LinearModel
 from heads.photos import View, build_graph, views_of
@@ -136,6 +137,6 @@ def head_outputs(head: LookingHead, features: Tensor) -> Outputs:
 
 def _linear(features: Tensor, model: LinearModel) -> Tensor:
     layer = keras.layers.Dense(len(model.bias))
-    outputs = layer(features)
+    outputs = layer(signed_root(features, ops) if model.root else features)
     layer.set_weights([model.kernel, model.bias.astype(np.float32)])
     return outputs

@@ -66,12 +66,27 @@ def confusion_matrix(prediction: Prediction, labels: Labels) -> list[list[int]]:
     return [counts[:2].tolist(), counts[2:].tolist()]
 
 
+def calibration_error(prediction: Prediction, labels: Labels) -> float:
+    """Return the mean distance of `p_beautiful` from the share of beautiful, over ten bins.
+
+    The expected calibration error (Naeini, Cooper and Hauskrecht, 2015), of bins that hold equally
+    many photographs (Nguyen and O'Connor, 2015).
+    """
+    # Photographs of equal probability share their labels, so that their order does not matter.
+    p, level, counts = np.unique(prediction.p_beautiful, return_inverse=True, return_counts=True)
+    share = np.bincount(level, weights=labels.beautiful) / counts
+    gaps = np.repeat(p - share, counts)
+    return float(sum(abs(part.sum()) for part in np.array_split(gaps, BINS)) / len(gaps))
+
+
 _NO_ORDER = "0: a constant puts photographs in no order"
 _MAJORITY = "the majority's"
 _CONSTANT = "the constant head's"
 # Kendall's tau has no short form for counts: every draw is sorted anew, which 1,000 draws of more
 # photographs make too slow.
+# So is every draw for the calibration error.
 KENDALL_ROWS = 1000
+BINS = 10
 
 
 def _correlation(meaning: str, form: Weighted, heading: str = "") -> Metric:
@@ -121,6 +136,15 @@ METRICS: dict[str, Metric] = {
     "recall": _share("share of the beautiful that are called so", Draws.recall),
     "f1": _share("harmonic mean of precision and recall", Draws.f1, "f1"),
     "auc": _share("area under the ROC curve of p_beautiful", Draws.area, "auc", "1/2: no order"),
+    "brier": _mean("brier", "mean squared error of p_beautiful", _CONSTANT, 3),
+    "log_loss": _mean("log_loss", "mean of -log of the truth's probability", _CONSTANT, 3),
+    "ece": Metric(
+        meaning="mean distance of p_beautiful from the share of beautiful, over ten bins",
+        higher_is_better=False,
+        floor="near 0: the constant head says the share of beautiful",
+        formula=calibration_error,
+        resampled_rows=KENDALL_ROWS,
+    ),
     "confusion": Metric(
         "counts [[tn, fp], [fn, tp]]",
         None,

@@ -16,6 +16,9 @@ from heads.data.distributions import distribution_std, emd
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, predicted_label
 
+# A probability of 0 for what is true would cost without bound.
+LEAST = 1e-15
+
 
 class Terms:
     """What each of n photographs adds to the metrics, and their orders: prepared once.
@@ -39,6 +42,9 @@ class Terms:
         if not p_beautiful.same_order(self.levels["score"]):
             self.levels["p_beautiful"] = p_beautiful
         self.beautiful = beautiful
+        p = prediction.p_beautiful
+        p = np.clip(np.where(beautiful, p, 1 - p), LEAST, 1)
+        terms |= {"brier": (1 - p) ** 2, "log_loss": -np.log(p)}
         if not prediction.ranking_only:
             terms["mse"] = (prediction.score - labels.mean) ** 2
             terms["mae"] = np.abs(prediction.score - labels.mean)

@@ -1,6 +1,7 @@
-"""From scores to probabilities of being beautiful: Platt's method. Numpy only.
+"""From scores to probabilities of being beautiful: Platt's method, held at the threshold.
 
-What decodes the outputs of a head takes `xp`, numpy or keras.ops, as in `heads.data.distributions`.
+Numpy and scipy. What decodes the outputs of a head takes `xp`, numpy or keras.ops, as in
+`heads.data.distributions`.
 """
 
 from __future__ import annotations
@@ -8,36 +9,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from cache.types import FloatArray
 from heads.data.labels import BoolArray
 
-NEWTON_STEPS = 100
-HALVINGS = 60
+# Photographs below which a note says on how few a calibration rests.
+FEW = 100
 
 
-def fit_platt(score: FloatArray, beautiful: BoolArray) -> tuple[float, float]:
-    """Return (a, b) so that sigmoid(a score + b) is the probability of being beautiful.
+def calibrate(
+    score: FloatArray, beautiful: BoolArray, middle: float
+) -> tuple[tuple[float, float], str]:
+    """Return (a, b) so that sigmoid(a score + b) is the probability of being beautiful, and a note.
 
     Platt, "Probabilistic Outputs for Support Vector Machines" (1999): logistic regression on one
     score, with the targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) in place of 1 and 0; his A and B
-    are -a and -b. Where the score is constant, a = 0 and the probability is the mean target. Where
-    there is one class only, or the score falls with being beautiful, as it can among few
-    photographs, no slope can be learned: a = 1 / (standard deviation of the score), so that the
-    order of the scores is kept, and b makes the mean probability the mean target;
-    `calibration_note` says so in words.
+    are -a and -b. Unlike his, the line is held at `middle`, where the probability is 1/2:
+    b = -a middle. So a label and its probability never contradict each other, and a few photographs
+    suffice, since only the slope is learned.
+
+    Where the score is no higher for the beautiful ones, as it can be among few photographs, no
+    slope can be learned: a = 1 / (root mean square of score - middle), so that the order of the
+    scores is kept. The note says so, or that there are few photographs; mostly it is ''.
 
     Args:
         score: (n,) float64, of photographs that the head was not trained on.
         beautiful: (n,) bool.
+        middle: the threshold, for a score on the data's scale.
     """
-    target = _platt_targets(beautiful)
-    middle, width = float(np.mean(score)), float(np.std(score))
-    if np.ptp(score) == 0:
-        return 0.0, float(np.log(target.mean() / (1 - target.mean())))
-    unit = (score - middle) / width
-    slope, offset = _rising_line(unit, beautiful) or (1.0, _offset(unit, float(target.mean())))
-    return slope / width, offset - slope * middle / width
+    away = score - middle
+    width = float(np.sqrt(np.mean(away**2))) or 1.0
+    slope = _slope(away / width, beautiful)
+    a = (slope or 1.0) / width
+    return (a, -a * middle), _note(beautiful, rising=slope is not None)
 
 
 def platt_probability(score: Any, a: float, b: float, xp: Any = np) -> Any:
@@ -45,79 +50,46 @@ def platt_probability(score: Any, a: float, b: float, xp: Any = np) -> Any:
     return sigmoid(a * score + b, xp)
 
 
-def calibration_note(score: FloatArray, beautiful: BoolArray) -> str:
-    """Return what must be said of `fit_platt` on these (n,) scores and labels; mostly ''."""
-    n = len(beautiful)
-    if beautiful.all() == beautiful.any():
-        kind = "beautiful" if beautiful.any() else "not beautiful"
-        return (
-            f"All {n} validation photographs are {kind}: p_beautiful keeps the order of the "
-            "scores and is no calibrated probability. Choose another --threshold or add "
-            "validation photographs."
-        )
-    if np.ptp(score) and _rising_line((score - np.mean(score)) / np.std(score), beautiful) is None:
-        return (
-            f"Among the {n} validation photographs the beautiful ones do not have the higher "
-            "scores: p_beautiful keeps the order of the scores and is no calibrated probability. "
-            "Add validation photographs."
-        )
-    return ""
-
-
 def sigmoid(values: Any, xp: Any = np) -> Any:
     """Return 1 / (1 + exp(-values)) without overflow; Keras has an operation for it."""
     return np.exp(-np.logaddexp(0.0, -values)) if xp is np else xp.sigmoid(values)
 
 
-def _platt_targets(beautiful: BoolArray) -> FloatArray:
-    n1 = int(np.count_nonzero(beautiful))
-    return np.where(beautiful, (n1 + 1) / (n1 + 2), 1 / (len(beautiful) - n1 + 2))
+def _slope(x: FloatArray, beautiful: BoolArray) -> float | None:
+    """Return the a that minimises the cross-entropy of sigmoid(a x); None if it is not above 0.
 
-
-def _rising_line(x: FloatArray, beautiful: BoolArray) -> tuple[float, float] | None:
-    """Return slope and offset of Platt's line; None with one class, or if it does not rise."""
-    if beautiful.all() == beautiful.any():
-        return None
-    slope, offset = _logistic_line(x, _platt_targets(beautiful))
-    return (slope, offset) if slope > 0 else None
-
-
-def _logistic_line(x: FloatArray, target: FloatArray) -> tuple[float, float]:
-    """Minimise cross-entropy over slope and offset by Newton steps with backtracking.
-
-    After Lin, Lin and Weng, "A Note on Platt's Probabilistic Outputs" (2007): log(1 + exp) never
-    overflows, and a small ridge keeps the Hessian regular.
+    The cross-entropy is convex in a, and Platt's targets, which are off 0 and 1, see to it that its
+    derivative rises to above 0.
     """
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    line = np.array([0.0, np.log(target.mean() / (1 - target.mean()))])
-    loss = _cross_entropy(design @ line, target)
-    for _ in range(NEWTON_STEPS):
-        p = sigmoid(design @ line)
-        gradient = design.T @ (p - target)
-        hessian = (design.T * (p * (1 - p))) @ design + 1e-12 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while size > 1e-10 and _cross_entropy(design @ (line - size * step), target) > loss:
-            size /= 2
-        line = line - size * step
-        loss = _cross_entropy(design @ line, target)
-        if np.abs(gradient).max() < 1e-9 * len(x):
-            break
-    return float(line[0]), float(line[1])
+    n1 = int(np.count_nonzero(beautiful))
+    target = np.where(beautiful, (n1 + 1) / (n1 + 2), 1 / (len(beautiful) - n1 + 2))
+
+    def derivative(a: float) -> float:
+        return float(np.mean(x * (sigmoid(a * x) - target)))
+
+    if not derivative(0.0) < 0:
+        return None
+    most = 1.0
+    while derivative(most) < 0:
+        most *= 2
+    return float(brentq(derivative, 0.0, most, xtol=1e-10))
 
 
-def _cross_entropy(logits: FloatArray, target: FloatArray) -> float:
-    return float(np.sum(np.logaddexp(0.0, logits) - target * logits))
-
-
-def _offset(x: FloatArray, target: float) -> float:
-    """Halve an interval until the mean of sigmoid(x + offset) is `target`; it rises throughout."""
-    logit = float(np.log(target / (1 - target)))
-    lo, hi = logit - float(x.max()), logit - float(x.min())
-    for _ in range(HALVINGS):
-        offset = (lo + hi) / 2
-        if float(sigmoid(x + offset).mean()) < target:
-            lo = offset
-        else:
-            hi = offset
-    return (lo + hi) / 2
+def _note(beautiful: BoolArray, *, rising: bool) -> str:
+    n = len(beautiful)
+    if beautiful.all() == beautiful.any():
+        kind = "beautiful" if beautiful.any() else "not beautiful"
+        return (
+            f"All {n} photographs that probabilities could be learned from are {kind}: "
+            "p_beautiful keeps the order of the scores and is no calibrated probability. Choose "
+            "another --threshold or add photographs."
+        )
+    if not rising:
+        return (
+            f"Among the {n} photographs that probabilities could be learned from the beautiful "
+            "ones do not have the higher scores: p_beautiful keeps the order of the scores and is "
+            "no calibrated probability. Add photographs."
+        )
+    if n < FEW:
+        return f"p_beautiful is calibrated on {n} photographs: its slope is a rough one."
+    return ""

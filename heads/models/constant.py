@@ -12,6 +12,7 @@ from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.models.base import About, Arrays, History, State, Values, need_photographs
+from heads.models.neural.settings import ClosedFormSettings
 
 
 class ConstantHead:
@@ -25,6 +26,7 @@ class ConstantHead:
     about = About(
         "constant", "one answer for all, the floor of every metric", looks_at_photographs=False
     )
+    tuned = ClosedFormSettings()
     label_by_p = True
     distribution_: FloatArray | None
 

@@ -6,36 +6,46 @@ Never imports keras.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from cache.types import FloatArray, Scale
-from heads.data.features import FeatureRows, Float32Array, mean_of_views
+from heads.data.features import FeatureRows, Float32Array, mean_of_views, signed_root
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import ranking_score
 from heads.errors import UnsuitableLabelsError
-from heads.models.base import About, Answers, History, need_photographs
-from heads.models.calibration import sigmoid
+from heads.models.base import About, Answers, Arrays, History, Values, need_photographs
+from heads.models.calibration import platt_probability
 from heads.models.linear import (
-    FeatureMoments,
+    GROUPS,
+    VAL,
     LinearHead,
     LinearModel,
     PenaltyChoice,
     feature_moments,
+    groups_of,
 )
+from heads.models.neural.settings import LEFT_OUT, ClosedFormSettings
 
 # Mean log-loss + penalty / 2 |w|^2: scikit-learn's C is 1 / (n penalty). Strongest first: each fit
-# starts from the one before, and the walk ends where validation grows worse.
+# starts from the one before, and the walk ends where photographs left out grow worse.
 LOGISTIC_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 MAX_ITERATIONS = 300
+# The penalty is chosen on so many folds of at most so many photographs. What suits n of them falls
+# as 1 / n: n penalty is one over the variance of a prior, which more photographs do not move.
+FOLDS, MOST_CHOSEN_ON = 5, 10_000
 
 
 class LogisticHead(LinearHead):
-    """Logistic regression of beautiful, by scikit-learn, on standardised features.
+    """Logistic regression of beautiful, by scikit-learn, on standardised roots of features.
 
-    The penalty has the lowest log-loss on validation. The score is the probability on the scale:
-    good for ranking only. Holds the mean of the views of all training photographs in memory.
+    Where there are votes it learns soft labels, the share of votes above the threshold. The penalty
+    has the lowest log-loss on groups of train left out, or val. The score is the probability on the
+    scale: good for ranking only. Holds the mean of the views of all training photographs in memory,
+    twice for soft labels.
     """
 
     about = About(
@@ -44,84 +54,149 @@ class LogisticHead(LinearHead):
         ranking_only=True,
         linear_output="log-odds of being beautiful",
     )
-    learns = ("scale",)
+    tuned = ClosedFormSettings(labels="soft", penalty=LEFT_OUT)
+    learns = ("scale", "platt")
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
-        """Fit from the strongest penalty on, until val grows worse; no draws from the seed.
+        """Choose and calibrate on what is left out, see `_parts`; no draws from the seed.
 
         Raises:
             HeadError: train holds one class only, or there are too few photographs.
         """
         need_photographs(self.about.name, labels, labels_val)
-        _need_two_classes(labels.beautiful)
+        _need_two_classes(labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
-        features = mean_of_views(X)
-        moments = feature_moments(features)
-        features -= moments.mean.astype(np.float32)
-        features /= moments.deviation.astype(np.float32)
-        self.model_, self.choice_, self.note_ = _logistic_path(
-            features, labels.beautiful, moments, X_val, labels_val.beautiful
-        )
+        n = min(len(labels), MOST_CHOSEN_ON)
+        some, roots = labels.take(slice(n)), signed_root(mean_of_views(X[:n]))
+        parts = _parts(roots, some, signed_root(mean_of_views(X_val)), labels_val)
+        self.choice_, log_odds = _choose(parts)
+        told = Labels.concat([part.labels for part in parts])
+        self._calibrate(log_odds, told, some.middle_logit)
+        fit = _Fit(signed_root(mean_of_views(X)), labels)
+        self.model_ = fit.model(self.choice_.penalty * n / len(labels))
+        if fit.cut_short:
+            self.note_ = (
+                f"{self.note_} The solver was stopped after {MAX_ITERATIONS} iterations, before "
+                "it had converged."
+            ).strip()
         return []
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
-        """Return the probabilities of log-odds (n, 1)."""
-        p_beautiful = sigmoid(outputs[:, 0], xp)
+        """Return the calibrated probabilities of log-odds (n, 1)."""
+        p_beautiful = platt_probability(outputs[:, 0], *self.platt_, xp)
         return {
             "score": ranking_score(p_beautiful, Scale(*self.scale_)),
             "p_beautiful": p_beautiful,
         }
 
+    @classmethod
+    def from_state(cls, arrays: Arrays, values: Values) -> Self:
+        """Rebuild a fitted head; the log-odds of earlier versions were not calibrated."""
+        return super().from_state(arrays, {"platt": (1.0, 0.0), **values})
 
-def _logistic_path(
-    features: Float32Array,
-    beautiful: BoolArray,
-    moments: FeatureMoments,
-    X_val: FeatureRows,
-    beautiful_val: BoolArray,
-) -> tuple[LinearModel, PenaltyChoice, str]:
-    """Return the best model, the losses, and a note where the solver was cut short."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
 
-    learner = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
-    models: list[LinearModel] = []
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Photographs left out, their roots (m, D) and labels, and the fit to others."""
+
+    roots: Float32Array
+    labels: Labels
+    fit: _Fit
+
+
+def _parts(
+    roots: Float32Array, labels: Labels, roots_val: Float32Array, labels_val: Labels
+) -> list[_Part]:
+    """Leave out folds of groups in turn; else val (see `choose_ridge`).
+
+    That is where there are no groups, or where without one of the folds there is one class only.
+    """
+    folds = _folds(labels)
+    if not folds or not all(_both_classes(labels.take(~held)) for held in folds):
+        return [_Part(roots_val, labels_val, _Fit(roots, labels))]
+    return [
+        _Part(roots[held], labels.take(held), _Fit(roots[~held], labels.take(~held)))
+        for held in folds
+    ]
+
+
+def _folds(labels: Labels) -> list[BoolArray]:
+    """Return for each fold of whole groups which photographs are in it; none without groups."""
+    cluster = groups_of(labels)
+    if cluster is None:
+        return []
+    n = int(cluster.max()) + 1
+    fold = (np.random.default_rng(0).permutation(n) % min(FOLDS, n))[cluster]
+    return [fold == k for k in range(min(FOLDS, n))]
+
+
+def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
+    """Return the choice of penalty, and the log-odds at it of the parts' photographs."""
+    share = np.concatenate([part.labels.share_above for part in parts])
+    on = GROUPS if len(parts) > 1 else VAL
     losses: list[float] = []
-    cut_short: list[float] = []
+    best = np.empty(0)
     for penalty in LOGISTIC_PENALTIES:
-        learner.set_params(C=1 / (len(features) * penalty))
-        with warnings.catch_warnings():
-            # Said in the note instead, with the penalty it belongs to.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            learner.fit(features, beautiful)
-        if learner.n_iter_.max() >= MAX_ITERATIONS:
-            cut_short.append(penalty)
-        coefficients, at_mean = learner.coef_.T, learner.intercept_
-        models.append(moments.raw_model(coefficients, at_mean.astype(np.float64)))
-        losses.append(_log_loss(models[-1].outputs(X_val)[:, 0], beautiful_val))
+        log_odds = np.concatenate([part.fit.outputs(part.roots, penalty) for part in parts])
+        losses.append(_log_loss(log_odds, share))
         if losses[-1] > min(losses):
             break
-    best = int(np.argmin(losses))
-    choice = PenaltyChoice.lowest(list(LOGISTIC_PENALTIES[: len(losses)]), losses)
-    return models[best], choice, _cut_short_note(choice.penalty in cut_short)
+        best = log_odds
+    return PenaltyChoice.lowest(LOGISTIC_PENALTIES[: len(losses)], losses, on), best
 
 
-def _cut_short_note(cut_short: bool) -> str:
-    if not cut_short:
-        return ""
-    return f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
+class _Fit:
+    """Logistic regression of some photographs, for one penalty after the other.
+
+    A photograph with the soft label t counts twice: as beautiful with the weight t, as not with
+    1 - t.
+    """
+
+    def __init__(self, roots: Float32Array, labels: Labels) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self._n, self._moments = len(roots), feature_moments(roots)
+        standard, share = self._moments.standard(roots), labels.share_above
+        yes, no = np.flatnonzero(share > 0), np.flatnonzero(share < 1)
+        self._features = standard[np.concatenate([yes, no])]
+        self._targets = np.repeat([True, False], [len(yes), len(no)])
+        self._weights = np.concatenate([share[yes], 1 - share[no]])
+        self._learner = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
+        self.cut_short = False
+
+    def model(self, penalty: float) -> LinearModel:
+        """Fit, starting from the model before."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        self._learner.set_params(C=1 / (self._n * penalty))
+        with warnings.catch_warnings():
+            # Said in the note instead, where this is the model that is kept.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._learner.fit(self._features, self._targets, self._weights)
+        self.cut_short = bool(self._learner.n_iter_.max() >= MAX_ITERATIONS)
+        at_mean = self._learner.intercept_.astype(np.float64)
+        return self._moments.raw_model(self._learner.coef_.T, at_mean)
+
+    def outputs(self, roots: Float32Array, penalty: float) -> FloatArray:
+        """Fit, and return the log-odds (n,) of other photographs."""
+        model = self.model(penalty)
+        return np.asarray(roots @ model.kernel + model.bias)[:, 0]
 
 
-def _log_loss(logits: FloatArray, beautiful: BoolArray) -> float:
-    return float(np.mean(np.logaddexp(0.0, logits) - beautiful * logits))
+def _log_loss(log_odds: FloatArray, share: FloatArray) -> float:
+    return float(np.mean(np.logaddexp(0.0, log_odds) - share * log_odds))
 
 
-def _need_two_classes(beautiful: BoolArray) -> None:
-    if beautiful.all() == beautiful.any():
-        kind = "beautiful" if beautiful.any() else "not beautiful"
+def _both_classes(labels: Labels) -> bool:
+    return bool(labels.share_above.max() > 0 and labels.share_above.min() < 1)
+
+
+def _need_two_classes(labels: Labels) -> None:
+    if not _both_classes(labels):
+        kind = "beautiful" if labels.share_above.max() else "not beautiful"
         raise UnsuitableLabelsError(
-            f"The head logistic needs both classes, and all {len(beautiful)} training photographs "
+            f"The head logistic needs both classes, and all {len(labels)} training photographs "
             f"are {kind}. Choose another --threshold, or train ridge instead."
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,13 @@ from cache.errors import EngineError
 from cache.frameworks import importing_keras
 from cache.safe_keras import refuse_old_keras
 from heads.errors import HeadError
-from heads.models.neural.settings import NetworkSettings
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 
 if TYPE_CHECKING:
+    from heads.data.labels import Labels
     from heads.models.base import About, Arrays, Head
 
 FLOOR = "constant"
-
-
-@dataclass(frozen=True)
-class ClosedFormSettings:
-    """The settings of a head that is solved directly: there are none, null in JSON."""
-
-    def to_dict(self) -> dict[str, Any] | None:
-        """Return null."""
-        return None
 
 
 Settings = NetworkSettings | ClosedFormSettings
@@ -39,7 +31,9 @@ Settings = NetworkSettings | ClosedFormSettings
 
 def settings_from_dict(values: Mapping[str, Any] | None) -> Settings:
     """Rebuild a head's settings from `to_dict`. Raises HeadError for values out of range."""
-    return ClosedFormSettings() if values is None else NetworkSettings.from_dict(values)
+    if values is None or "penalty" in values:
+        return ClosedFormSettings(**(values or {}))
+    return NetworkSettings.from_dict(values)
 
 
 @dataclass(frozen=True)
@@ -68,13 +62,24 @@ class HeadEntry:
     @property
     def default_settings(self) -> Settings:
         """Tuned settings."""
-        return NetworkSettings() if self.neural else ClosedFormSettings()
+        settings: Settings = self.load().tuned
+        return settings
 
     @property
     def blog_settings(self) -> Settings:
         """Those of the blog post "Beautiful or not?"."""
-        settings: Settings = self.load().blog if self.neural else ClosedFormSettings()
+        settings: Settings = self.load().blog if self.neural else self.with_labels("hard")
         return settings
+
+    def with_labels(self, labels: str) -> Settings:
+        """Return the tuned settings with soft or hard labels, where there is such a choice."""
+        tuned = self.default_settings
+        return replace(tuned, labels=labels) if self.about.ranking_only else tuned
+
+    def seen(self, settings: Settings, labels: Labels) -> Labels:
+        """Return the labels that the head is to learn from: hard ones have no votes."""
+        hard = self.about.ranking_only and settings.labels == "hard"
+        return labels.without_votes() if hard else labels
 
     def resolve(self, settings: Settings, n: int, widths: Sequence[int]) -> Settings:
         """Return settings in which nothing is left to n photographs with layers of these widths."""
@@ -94,6 +99,8 @@ def register(name: str, place: str, *, neural: bool = False) -> None:
 
 register("constant", "heads.models.constant:ConstantHead")
 register("mean-ratings", "heads.models.constant:MeanRatingsHead")
+register("metadata", "heads.models.metadata:MetadataHead")
+register("challenge-mean", "heads.models.metadata:ChallengeMeanHead")
 register("logistic", "heads.models.logistic:LogisticHead")
 register("ridge", "heads.models.ridge:RidgeHead")
 register("ridge-dist", "heads.models.ridge:RidgeDistHead")
@@ -136,8 +143,8 @@ def make_head(name: str, settings: Settings | None = None) -> Head:
         return NeuralHead(entry.load(), chosen)
     if isinstance(settings, NetworkSettings):
         raise HeadError(
-            f"The head {name} has no settings: it is solved directly, and chooses its penalty on "
-            f"val. Leave out --hidden, --lr and the like, or train {', '.join(neural_heads())}."
+            f"The head {name} has no such settings: it is solved directly and chooses its penalty "
+            f"itself. Leave out --hidden, --lr and the like, or train {', '.join(neural_heads())}."
         )
     head: Head = entry.load()()
     return head

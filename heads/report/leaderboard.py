@@ -36,6 +36,9 @@ RIVALS = (
 # eighteen would bury the answer.
 JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
+# Below some twenty clusters resampling them understates what they vary by (Cameron, Gelbach and
+# Miller, "Bootstrap-Based Improvements for Inference with Clustered Errors", 2008, section 1).
+FEW_GROUPS = 20
 FINGERPRINT_DIGITS = 12
 
 
@@ -55,7 +58,10 @@ def render(comparison: Comparison) -> str:
     parts = [
         _title_lines(comparison.title),
         [table(rows)],
-        _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _ceiling_lines(rows[0].sample.labels)
+        + _metadata_lines(rows)
+        + _within_lines(rows)
+        + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
@@ -64,13 +70,14 @@ def render(comparison: Comparison) -> str:
 
 
 def _title_lines(title: Title) -> list[str]:
-    unit = "whole groups" if title.groups else "photographs"
+    unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
+    few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
         *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
         f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
-        "metric does not apply.",
+        "metric does not apply." + few * (0 < title.groups < FEW_GROUPS),
     ]
 
 
@@ -86,6 +93,21 @@ def _ceiling_lines(labels: Labels) -> list[str]:
         + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
         + ").",
     )
+
+
+def _metadata_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say at what heads rank that know only size, bytes, tags or challenge."""
+    parts, shared = [], False
+    for entry in entries:
+        if find_head(entry.head).about.looks_at_metadata:
+            srcc = entry.measures["srcc"]
+            ends = (for_table("srcc", _number(end)) for end in (srcc.value, srcc.lo, srcc.hi))
+            value, lo, hi = (end or 0.0 for end in ends)
+            parts.append(f"{entry.head} {value:.3f} [{lo:.3f}, {hi:.3f}]")
+            shared |= lo > 0
+    tail = ". What other heads gain on 0 they may partly owe to the same" * shared
+    start = "Photographs' metadata alone, srcc: "
+    return _wrapped(start, ", ".join(parts) + tail + ".") if parts else []
 
 
 def _within_lines(entries: Sequence[Entry]) -> list[str]:
@@ -111,7 +133,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and find_head(entry.head).about.looks_at_photographs:
+        if shown and not find_head(entry.head).about.constant:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []

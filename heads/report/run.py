@@ -107,9 +107,8 @@ def is_usual(run: RunData) -> bool:
 
 def _differing(run: RunData) -> dict[str, Any]:
     """Return the settings that are not the head's defaults."""
-    usual = HEADS[run.config.head].default_settings.to_dict() or {}
-    given = run.config.settings.to_dict() or {}
-    return {name: value for name, value in given.items() if usual[name] != value}
+    usual, given = HEADS[run.config.head].default_settings, run.config.settings
+    return {name: value for name, value in vars(given).items() if vars(usual)[name] != value}
 
 
 def _features(data: ReportData) -> list[Fact]:

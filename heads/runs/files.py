@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import FormatError
+from cache.types import ExtractorSpec
+from heads.data.metadata import COLUMNS as METADATA_COLUMNS
 from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
 from heads.models.base import Arrays, Head, History
@@ -45,7 +48,8 @@ DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | No
 STATE_KINDS: dict[str, Any] = {
     **{"score": float, "p_beautiful": float, "note": str, "head": str, "precision": str},
     **{"scale": tuple[float, float], "platt": tuple[float, float] | None, "penalty": float},
-    **{"penalties": list[float], "val_losses": list[float], "best_epoch": int},
+    **{"penalties": list[float], "val_losses": list[float], "left_out_losses": list[float]},
+    **{"best_epoch": int, "root": bool, "link": str, "left_out": str},
     "task": dict[str, float | list[float]],
 }
 # What senseless bytes lead to, whoever reads them: a head's arrays can be wrong in any way.
@@ -178,13 +182,20 @@ def load_head(run: Path) -> Head:
         else:
             head = find_head(config.head).load().from_state(arrays, values)
         # Whatever is missing or has a wrong shape shows where it is used.
-        head.predict(np.zeros((1, len(spec.views), spec.n_features), np.float32))
+        head.predict(anything(head, spec))
         return head
     except DAMAGE as error:
         raise RunError(
             f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
             "--overwrite."
         ) from error
+
+
+def anything(head: Head, spec: ExtractorSpec) -> npt.NDArray[np.float32]:
+    """Return one photograph, of the shape that a head is given, to try it with."""
+    if head.about.looks_at_metadata:
+        return np.ones((1, 1, METADATA_COLUMNS), np.float32)
+    return np.zeros((1, len(spec.views), spec.n_features), np.float32)
 
 
 def _read_arrays(path: Path) -> Arrays:

@@ -43,7 +43,7 @@ class Reference:
     def of(cls, head: Head, train: SplitData) -> Reference:
         """Score the training photographs of a trained head."""
         step = -(-len(train) // SCORED)
-        scores = np.sort(head.predict(np.asarray(train.X[::step])).score)
+        scores = np.sort(head.predict(np.asarray(head.about.given(train)[::step])).score)
         kept = np.linspace(0, len(scores) - 1, min(len(scores), KEPT)).round().astype(int)
         return cls(train.labels.scale, train.labels.threshold, scores[kept])
 

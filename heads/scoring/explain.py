@@ -80,7 +80,9 @@ class LinearOutput:
         """Take it from a trained head; None where the head has none."""
         if not head.about.linear_output:
             return None
-        arrays = head.state()[0]
+        arrays, values = head.state()
+        if values.get("root"):
+            return None
         if "kernel" in arrays:
             return cls(arrays["kernel"][:, 0].astype(np.float64), float(arrays["bias"][0]))
         network = cast("NeuralHead", head)  # a head in closed form has a kernel
@@ -99,8 +101,8 @@ def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Expla
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.config.head} says the same of every photograph: there is nothing to "
-            "explain. Explain another run, such as ridge."
+            f"The head {run.config.head} looks at no photograph: there is nothing to explain. "
+            "Explain another run, such as ridge."
         )
     extractor = open_map_extractor(run.config.extractor, weights=weights)
     seen = _map_of(extractor, photograph)

@@ -59,6 +59,8 @@ def open_scorer(
         StaleCacheError, FormatError: `keep` is of another extractor, or no such file.
     """
     loaded = tuple(load_run(Path(run)) for run in runs)
+    for run in loaded:
+        _check_looks_at_features(run)
     if not loaded:
         raise RunError("There is no run to score with. Name one, such as runs/ridge.")
     for other in loaded[1:]:
@@ -68,6 +70,15 @@ def open_scorer(
     if keep is None:
         return Scorer(loaded, extractor)
     return Scorer(loaded, KeptFeatures(Path(keep), spec, extractor))
+
+
+def _check_looks_at_features(run: LoadedRun) -> None:
+    if run.head.about.looks_at_metadata:
+        raise RunError(
+            f"{run.path} cannot score photographs: the head {run.config.head} knows them by what "
+            "a cache says of their files and labels. `heads predict` gives its answers for those; "
+            "score with another run, such as ridge."
+        )
 
 
 def _check_same_features(first: LoadedRun, other: LoadedRun) -> None:

@@ -114,6 +114,12 @@ def means_only(labels: Labels) -> Labels:
     return replace(labels, votes=None)
 
 
+def in_groups(labels: Labels, size: int = 2) -> Labels:
+    """The same labels with groups of so many photographs, one after the other."""
+    names = [f"group{i // size}" for i in range(len(labels))]
+    return replace(labels, group=np.array(names, np.str_))
+
+
 def all_on_one_side(labels: Labels, *, beautiful: bool) -> Labels:
     """The same labels with a threshold that all of them are above, or none."""
     return replace(labels, threshold="0" if beautiful else "7")

@@ -13,10 +13,10 @@ import numpy as np
 
 from heads.data.features import FeatureRows, mean_of_views
 from heads.data.labels import Labels
-from heads.data.predictions import Prediction
+from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError
 from heads.models.base import Answers, Arrays, History, State, Values, need_photographs
-from heads.models.calibration import calibration_note, fit_platt, platt_probability
+from heads.models.calibration import calibrate, platt_probability
 from heads.models.neural.epochs import for_this_machine
 from heads.models.neural.inputs import spans
 from heads.models.neural.network import (
@@ -27,7 +27,7 @@ from heads.models.neural.network import (
     whole_model,
 )
 from heads.models.neural.settings import NetworkSettings
-from heads.models.neural.tasks import StretchedTask, Task
+from heads.models.neural.tasks import BeautifulTask, StretchedTask, Task
 from heads.models.neural.training import prepared, train
 
 PREDICT_ROWS = 8192
@@ -45,7 +45,8 @@ class NeuralHead:
     Attributes:
         model_: Keras model from raw features (n, D) to outputs, standardisation inside.
         task_: what was learned of the labels.
-        platt_: (a, b) of p_beautiful = sigmoid(a score + b), None where the head has its own.
+        platt_: (a, b) of p_beautiful = sigmoid(a value + b), where value is the score, or the
+            log-odds of a head that only ranks.
         precision_: what it was trained in, float32 or bfloat16.
         best_epoch_: the epoch whose weights the (first) network has.
         note_: what must be said of its probabilities, mostly ''.
@@ -87,11 +88,11 @@ class NeuralHead:
         return _mean_history(histories)
 
     def _calibrate(self, X_val: FeatureRows, labels_val: Labels) -> None:
-        self.platt_, self.note_ = None, ""
-        if not self.about.ranking_only:
-            score = self.task_.decode(self._outputs(X_val), np)["score"]
-            self.platt_ = fit_platt(score, labels_val.beautiful)
-            self.note_ = calibration_note(score, labels_val.beautiful)
+        value = self.task_.decode(self._outputs(X_val), np)["score"]
+        middle = float(labels_val.threshold)
+        if isinstance(self.task_, BeautifulTask):
+            middle = self.task_.middle
+        self.platt_, self.note_ = calibrate(value, labels_val.beautiful, middle)
 
     def predict(self, X: FeatureRows) -> Prediction:
         """Predict from the mean of each photograph's views; X is (n, V, D).
@@ -103,11 +104,12 @@ class NeuralHead:
         return Prediction(**answers, ranking_only=self.about.ranking_only)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
-        """Decode as the task does, with calibrated probabilities where it has none of its own."""
+        """Decode as the task does, with calibrated probabilities."""
         answers = self.task_.decode(outputs, xp)
-        if self.platt_ is not None:
-            answers["p_beautiful"] = platt_probability(answers["score"], *self.platt_, xp)
-        return answers
+        p_beautiful = platt_probability(answers["score"], *self.platt_, xp)
+        if isinstance(self.task_, BeautifulTask):
+            answers["score"] = ranking_score(p_beautiful, self.task_.scale)
+        return {**answers, "p_beautiful": p_beautiful}
 
     def _outputs(self, X: FeatureRows) -> Any:
         """Return the outputs (n, width) float64 of the mean of the views."""
@@ -129,7 +131,7 @@ class NeuralHead:
             "n_features": int(self.model_.input_shape[-1]),
             "width": int(self.model_.output_shape[-1]),
             "task": asdict(self.task_),
-            "platt": None if self.platt_ is None else list(self.platt_),
+            "platt": list(self.platt_),
             "precision": self.precision_,
             "best_epoch": self.best_epoch_,
             "note": self.note_,
@@ -148,7 +150,9 @@ class NeuralHead:
         head = cls(task, settings)
         head.model_ = rebuilt_model(arrays, settings, task.activation)
         head.task_ = task(**values["task"])
-        head.platt_ = None if values["platt"] is None else (values["platt"][0], values["platt"][1])
+        # The log-odds of earlier versions were not calibrated.
+        a, b = values["platt"] or (1.0, 0.0)
+        head.platt_ = (a, b)
         head.precision_ = str(values.get("precision", "float32"))
         head.best_epoch_ = int(values["best_epoch"])
         head.note_ = str(values["note"])

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.types import FloatArray
-from heads.data.features import FeatureRows, mean_of_views
+from heads.data.features import FeatureRows, mean_of_views, signed_root
 from heads.errors import HeadError
+from heads.models.linear import SMALLEST_DEVIATION
 from heads.models.neural.settings import NetworkSettings
 
 BLOCK_ROWS = 8192
-# Deviations below this share of the median one are raised to it: a feature that is almost always
-# zero would otherwise stand at hundreds of deviations in the few photographs that have it.
-SMALLEST_DEVIATION = 0.01
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -26,9 +24,7 @@ FloatArray32 = npt.NDArray[np.float32]
 class Standardiser:
     """Mean and deviation (D,) float32 of each feature on train, after the root if there is one.
 
-    `root`: each feature x first becomes sign(x) sqrt(|x|). Pooled activations are skewed, and the
-    root makes them less so (as Perronnin, Sanchez and Mensink, "Improving the Fisher Kernel",
-    2010, section 3.2, do with theirs).
+    `root`: each feature first becomes its `signed_root`.
     """
 
     mean: FloatArray32
@@ -101,11 +97,6 @@ class Photographs:
 def spans(n: int, size: int) -> list[tuple[int, int]]:
     """Cut 0..n into runs of `size`, the last one shorter."""
     return [(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def signed_root(values: FloatArray32) -> FloatArray32:
-    """Return sign(x) sqrt(|x|) of float32 values."""
-    return np.copysign(np.sqrt(np.abs(values)), values)
 
 
 def standardiser(photographs: Photographs, settings: NetworkSettings) -> Standardiser:

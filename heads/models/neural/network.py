@@ -20,7 +20,7 @@ import numpy.typing as npt
 from keras import ops
 
 from cache.frameworks import refuse_forked
-from heads.data.features import Float32Array
+from heads.data.features import Float32Array, signed_root
 from heads.models.base import Arrays
 from heads.models.neural.dropout import Dropout, dropouts
 from heads.models.neural.inputs import Standardiser
@@ -199,7 +199,7 @@ def _assembled(
     root: bool, activations: Sequence[Any], members: Sequence[Sequence[Float32Array]]
 ) -> Any:
     inputs = keras.Input((members[0][0].shape[0],))
-    x = ops.sign(inputs) * ops.sqrt(ops.abs(inputs)) if root else inputs
+    x = signed_root(inputs, ops) if root else inputs
     outputs = []
     for weights in members:
         out = x

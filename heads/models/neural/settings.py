@@ -1,4 +1,4 @@
-"""Settings of the neural heads: tuned defaults, the blog's own, what is left to the data.
+"""Settings of the heads: tuned defaults, the blog's own, what is left to the data.
 
 Standard library only, so that the command line can show them without loading a framework.
 """
@@ -17,6 +17,9 @@ VIEW_USES = ("random", "mean")
 STARTS = ("mean", "random")
 TRANSFORMS = ("root", "none")
 PRECISIONS = ("float32", "bfloat16")
+LABELS = ("soft", "hard")
+# How heads in closed form choose their penalty: by photographs left out.
+LEFT_OUT = "groups of train, else val"
 
 OUTPUT_STEP, MAX_LR = 0.5, 0.01
 # A schedule makes so many passes over the photographs, and more where these are fewer optimizer
@@ -35,6 +38,23 @@ ENSEMBLE, LARGEST_AVERAGED = 3, 10_000
 
 
 @dataclass(frozen=True)
+class ClosedFormSettings:
+    """The settings of a head that is solved directly, null in JSON where all are None.
+
+    `labels` are soft or hard, of the head logistic alone. `penalty` says how that is chosen, None
+    for heads without one, and for runs of earlier versions, which chose on val and took no root.
+    """
+
+    labels: str | None = None
+    penalty: str | None = None
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """Return JSON-ready values."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return given or None
+
+
+@dataclass(frozen=True)
 class NetworkSettings:
     """How a neural head is built and trained.
 
@@ -50,8 +70,9 @@ class NetworkSettings:
     are scaled by width ** -1/4, so that wide layers do not drown narrow ones. `start` mean begins
     at the constant head: zero output kernel and a bias that gives the mean target. `ensemble`
     networks from as many seeds are averaged. `precision` None is the machine's choice
-    (`heads.models.neural.epochs`). What else is None, but for `patience`, is left to the data: see
-    `resolve`.
+    (`heads.models.neural.epochs`). `labels`, of the head binary alone: soft are shares of votes
+    above the threshold, hard are 1 for beautiful, else 0. What else is None, but for `patience`, is
+    left to the data: see `resolve`.
 
     Raises:
         HeadError: a value is out of range; the message names it and what it may be.
@@ -75,6 +96,7 @@ class NetworkSettings:
     start: str = "mean"
     ensemble: int | None = None
     precision: str | None = None
+    labels: str = "hard"
 
     def __post_init__(self) -> None:
         for name in ("dropout", "input_dropout"):
@@ -94,6 +116,7 @@ class NetworkSettings:
             ("views", VIEW_USES),
             ("transform", TRANSFORMS),
             ("start", STARTS),
+            ("labels", LABELS),
         ):
             value = getattr(self, name)
             _require(name, value, value in known, f"one of {', '.join(known)}")
@@ -137,9 +160,12 @@ class NetworkSettings:
         return self.ensemble or usual
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
+        """Return JSON-ready values, hard labels left out: earlier versions knew no others."""
         lists = {"hidden": list(self.hidden), "layer_widths": list(self.layer_widths)}
-        return asdict(self) | lists
+        values = asdict(self) | lists
+        if self.labels == "hard":
+            del values["labels"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkSettings:

@@ -17,13 +17,14 @@ from cache.types import FloatArray, Scale
 from heads.data.distributions import distribution_mean
 from heads.data.features import Float32Array
 from heads.data.labels import Labels
-from heads.data.predictions import ranking_score
 from heads.models.base import About, Answers
 from heads.models.neural.settings import BLOG, NetworkSettings
 
 # Start biases stay finite where a target's mean touches the end of the activation's range: a
 # rating that nobody gave, a column that is constant, a set that is beautiful throughout.
 EDGE = 1e-4
+# A sigmoid in float32 can come out as 0 or 1, whose log-odds are infinite.
+CERTAIN = 1e-6
 # Outputs of tanh on train that differ by no more than float32 rounds are the same.
 COLLAPSED = 1e-6
 
@@ -32,7 +33,8 @@ class Task(Protocol):
     """Target, activation and loss of a head, learned from the training labels: a dataclass.
 
     `loss` is a key of `heads.models.neural.network.LOSSES`. `linear_rate` multiplies the learning
-    rate of a network without hidden layers. `blog` are the settings of the blog post.
+    rate of a network without hidden layers. `tuned` are its default settings, `blog` those of the
+    blog post.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -40,6 +42,7 @@ class Task(Protocol):
     activation: ClassVar[str]
     loss: ClassVar[str]
     linear_rate: ClassVar[float] = 1.0
+    tuned: ClassVar[NetworkSettings] = NetworkSettings()
     blog: ClassVar[NetworkSettings] = BLOG
 
     @classmethod
@@ -56,7 +59,10 @@ class Task(Protocol):
         ...
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
-        """Turn outputs (n, width) into answers; `p_beautiful` only where the head has its own."""
+        """Turn outputs (n, width) into answers, but for `p_beautiful`.
+
+        The score of a task that only ranks is its log-odds.
+        """
         ...
 
 
@@ -203,7 +209,11 @@ class SignedMeanTask(Task):
 
 @dataclass(frozen=True)
 class BeautifulTask(ScaleTask):
-    """Head `binary`: whether the mean lies above the threshold, by cross-entropy."""
+    """Head `binary`: how far people call a photograph beautiful, by cross-entropy.
+
+    Where there are votes it learns soft labels, the share of votes above the threshold; `middle` is
+    the log-odds of that share where the mean is the threshold.
+    """
 
     about = About(
         "binary",
@@ -212,17 +222,28 @@ class BeautifulTask(ScaleTask):
         linear_output="log-odds of being beautiful",
     )
     loss = "bce"
+    tuned = NetworkSettings(labels="soft")
     blog = replace(BLOG, batch_size=64, l2=0.1)
+    middle: float = 0.0
+
+    @property
+    def scale(self) -> Scale:
+        """The data's scale."""
+        return Scale(self.lo, self.hi)
+
+    @classmethod
+    def learn(cls, labels: Labels) -> Self:
+        """Learn the scale and the middle."""
+        return cls(labels.scale.lo, labels.scale.hi, labels.middle_logit)
 
     def encode(self, labels: Labels) -> Float32Array:
-        """Return 1 for beautiful, else 0."""
-        return _column(labels.beautiful)
+        """Return the share of votes above the threshold; without votes 1 for beautiful, else 0."""
+        return _column(labels.share_above)
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
-        """Return p and lo + p (hi - lo): good for ranking only."""
-        p_beautiful = outputs[:, 0]
-        score = ranking_score(p_beautiful, Scale(self.lo, self.hi))
-        return {"score": score, "p_beautiful": p_beautiful}
+        """Return the log-odds as the score."""
+        share = xp.clip(outputs[:, 0], CERTAIN, 1 - CERTAIN)
+        return {"score": xp.log(share / (1 - share))}
 
 
 @dataclass(frozen=True)

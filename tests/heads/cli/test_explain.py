@@ -39,7 +39,7 @@ def test_the_command_draws_beside_what_it_says(
     out = tmp_path / "why.png"
     words = ["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]
     assert main(words) == 0
-    assert "Exact: the score before it is clipped" in capsys.readouterr().out
+    assert "The head ridge is no sum over cells: each is left out" in capsys.readouterr().out
     odd = tmp_path / os.fsdecode(b"caf\xe9\x1b.jpg")
     shutil.copy(studio.path(1), odd)
     assert main([*words[:2], str(odd), "--out", str(odd.with_suffix(".png"))]) == 0
@@ -48,4 +48,5 @@ def test_the_command_draws_beside_what_it_says(
         assert image.format == "PNG"
     assert main([*words, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert np.mean(values["cells"]) == pytest.approx(values["output"])
+    assert np.shape(values["cells"]) == (7, 7)
+    assert values["output"] == pytest.approx(values["score"])

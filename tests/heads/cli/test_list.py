@@ -25,7 +25,7 @@ def test_list_names_every_head(capfd: pytest.CaptureFixture[str]) -> None:
     assert heads("list", "--json") == 0
     rows = {row["head"]: row for row in json.loads(capfd.readouterr().out)["heads"]}
     assert list(rows) == list(HEADS)
-    assert rows["ridge"]["settings"] is None
+    assert rows["ridge"]["settings"] == {"penalty": "groups of train, else val"}
     assert rows["emd"]["settings"]["hidden"] == [256]
 
 

@@ -171,3 +171,22 @@ def test_a_threshold_that_is_no_number_is_refused(threshold):
         HeadError, match=f"threshold of beautiful is {threshold!r}, expected a decimal number"
     ):
         labels_of_means([1.0, 2.0], threshold=threshold)
+
+
+def test_a_soft_label_is_the_share_of_votes_above_the_threshold():
+    votes = [[1, 2, 3, 4], [0, 0, 0, 5], [2, 2, 0, 0]]
+    assert labels_of_votes(votes, threshold="2").share_above.tolist() == [0.7, 1, 0]
+    assert labels_of_votes(votes, threshold="2.5").share_above.tolist() == [0.7, 1, 0]
+    assert labels_of_votes(votes, threshold="3").share_above.tolist() == [0.4, 1, 0]
+    hard = labels_of_votes(votes, threshold="2.5").without_votes()
+    assert hard.votes is None
+    assert hard.share_above.tolist() == [1, 1, 0]
+
+
+def test_the_middle_is_the_log_odds_of_a_photograph_whose_mean_is_the_threshold():
+    # Of 40 votes so many for 1 and 4: means from 1.3 to 3.7, and 20 votes above at 2.5.
+    votes = np.array([[40 - n, 0, 0, n] for n in range(4, 37)])
+    assert labels_of_votes(votes, threshold="2.5").middle_logit == pytest.approx(0, abs=1e-9)
+    higher = labels_of_votes(votes, threshold="3.25").middle_logit
+    assert higher == pytest.approx(np.log(30.5 / 10.5), abs=0.1)
+    assert labels_of_votes(votes).without_votes().middle_logit == 0

@@ -9,23 +9,25 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
 
+from cache.labels import mean_of_votes
 from cache.store import open_cache
 from cache.types import SplitKind
+from heads.data.features import JoinedRows
 from heads.data.splits import load_splits
 from heads.errors import HeadError
 from heads.experiments.folds import (
     Fold,
-    calibrated,
+    Pool,
     fold,
     pooled,
     predict_folds,
 )
-from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import ClosedFormSettings
+from heads.models.base import Head
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.registry import HEADS, make_head
 from tests.heads.made import random_labels
-from tests.heads.planted import Plan, plant_rule
+from tests.heads.planted import Plan, plant_rule, with_metadata
 
 GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
 QUICK = NetworkSettings(hidden=(), epochs=2)
@@ -132,43 +134,62 @@ def test_a_fold_is_predicted_by_a_head_that_never_saw_it(planted: Path) -> None:
     assert np.corrcoef(joined.score, pool.labels.mean)[0, 1] > 0.8
 
 
-def test_probabilities_of_all_folds_are_comparable(planted: Path) -> None:
-    data = load_splits(planted, limit=150)
-    pool = pooled({"train": data["train"]}, None, None)
-    folds = fold(pool.labels, 5, seed=0)
-    assert max(len(part.val) for part in folds) < 15
-    joined = predict_folds("ridge", ClosedFormSettings(), pool, folds, seed=0)
-    by_p, by_score = (
-        roc_auc_score(pool.labels.beautiful, values)
-        for values in (joined.p_beautiful, joined.score)
-    )
-    assert by_p == pytest.approx(by_score, abs=0.01)
-    own = np.concatenate(
-        [
-            predict_folds("ridge", ClosedFormSettings(), pool, [part], seed=0).p_beautiful
-            for part in folds
-        ]
-    )
-    truth = np.concatenate([pool.labels.beautiful[part.test] for part in folds])
-    assert log_loss(pool.labels.beautiful, joined.p_beautiful) < log_loss(truth, own)
+def test_labels_and_probabilities_agree_in_every_fold(planted: Path) -> None:
+    pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None)
+    joined = predict_folds("ridge", ClosedFormSettings(), pool, fold(pool.labels, 5, 0), seed=0)
+    threshold = float(pool.labels.threshold)
+    np.testing.assert_array_equal(joined.p_beautiful > 0.5, joined.score > threshold)
 
 
-def test_a_probability_is_calibrated_without_the_photograph_itself(planted: Path) -> None:
+def test_hard_labels_are_learned_without_the_votes(planted: Path) -> None:
     pool = pooled({"train": load_splits(planted, limit=150)["train"]}, None, None)
     folds = fold(pool.labels, 3, seed=0)
-    test = folds[0].test
-    joined = predict_folds("ridge", ClosedFormSettings(), pool, folds, seed=0)
-    # The other side of the middle: what was said of this fold's test must not matter to it.
-    votes = pool.labels.votes.copy()
-    votes[test] = votes[test][:, ::-1]
-    flipped = replace(pool, labels=replace(pool.labels, votes=votes))
-    score, beautiful = joined.score[test], flipped.labels.beautiful
-    told = [(joined.take(part.val), joined.take(part.test)) for part in folds]
-    first, other = (
-        calibrated(told, folds, labels)[0] for labels in (pool.labels.beautiful, beautiful)
+    hard, soft = (
+        predict_folds("logistic", HEADS["logistic"].with_labels(kind), pool, folds, seed=0)
+        for kind in ("hard", "soft")
     )
-    np.testing.assert_array_equal(first.p_beautiful, other.p_beautiful)
-    assert (np.diff(first.p_beautiful[np.argsort(score)]) >= 0).all()
+    without = replace(pool, labels=pool.labels.without_votes())
+    means = predict_folds("logistic", HEADS["logistic"].with_labels("soft"), without, folds, seed=0)
+    np.testing.assert_array_equal(hard.p_beautiful, means.p_beautiful)
+    assert np.abs(hard.p_beautiful - soft.p_beautiful).max() > 0.01
+
+
+@pytest.mark.parametrize("name", [n for n, e in HEADS.items() if not e.about.constant])
+def test_nothing_that_a_head_learns_or_chooses_knows_the_test_of_its_fold(
+    planted: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    data = {"train": with_metadata(load_splits(planted, limit=150))["train"]}
+    pool = pooled(data, None, None)
+    groups = np.array([f"g{i % 40}" for i in range(150)])
+    pool = replace(pool, labels=replace(pool.labels, group=groups))
+    (part, *_) = fold(pool.labels, 3, seed=0)
+    made: list[Head] = []
+    monkeypatch.setattr(
+        "heads.experiments.folds.make_head",
+        lambda *given: made.append(make_head(*given)) or made[-1],
+    )
+    settings = QUICK if HEADS[name].neural else HEADS[name].default_settings
+    before = predict_folds(name, settings, pool, [part], seed=0)
+    predict_folds(name, settings, _with_another_test(pool, part.test), [part], seed=0)
+    (arrays, values), (others, other_values) = (head.state() for head in made)
+    assert values == other_values
+    assert arrays.keys() == others.keys()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(array, others[key])
+    everything = replace(part, train=np.union1d(part.train, part.test))
+    predict_folds(name, settings, _with_another_test(pool, part.test), [everything], seed=0)
+    assert any(not np.array_equal(a, made[2].state()[0].get(k)) for k, a in arrays.items())
+    assert np.ptp(before.score) > 0
+
+
+def _with_another_test(pool: Pool, test: np.ndarray) -> Pool:
+    """Return the pool with other features, metadata and votes in a fold's test."""
+    turned, X, known = test[::-1], np.array(pool.rows[:]), pool.metadata.copy()
+    X[test], known[test] = 6 - X[turned], known[turned] + 7
+    votes = pool.labels.votes.copy()
+    votes[test] = votes[turned, ::-1]
+    labels = replace(pool.labels, votes=votes, mean=mean_of_votes(votes))
+    return replace(pool, rows=JoinedRows([X]), metadata=known, labels=labels)
 
 
 def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:

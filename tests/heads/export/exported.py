@@ -10,7 +10,7 @@ from PIL import Image
 
 from cache.types import Scale
 from heads.models.base import Head
-from heads.models.registry import ClosedFormSettings
+from heads.models.neural.settings import ClosedFormSettings
 from heads.models.ridge import RidgeDistHead
 from heads.runs.config import RunConfig, SplitFacts
 from heads.runs.loaded import LoadedRun

@@ -23,7 +23,7 @@ from tests.heads.made import (
 NAMES = [
     *("srcc", "plcc", "krcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2"),
     *("std_srcc", "std_plcc", "acc", "balanced_acc", "precision", "recall", "f1", "auc"),
-    *("confusion", "spread"),
+    *("brier", "log_loss", "ece", "confusion", "spread"),
 ]
 
 
@@ -52,6 +52,28 @@ def test_correlations_agree_with_scipy(which, request):
     assert values["srcc"] == pytest.approx(stats.spearmanr(*pair).statistic)
     assert values["plcc"] == pytest.approx(stats.pearsonr(*pair).statistic)
     assert values["krcc"] == pytest.approx(stats.kendalltau(*pair).statistic)
+
+
+def test_errors_of_probabilities_agree_with_scikit_learn(case):
+    prediction, labels = case
+    values = evaluate(prediction, labels)
+    pair = labels.beautiful, prediction.p_beautiful
+    assert values["brier"] == pytest.approx(sk.brier_score_loss(*pair))
+    assert values["log_loss"] == pytest.approx(sk.log_loss(*pair))
+
+
+def test_the_calibration_error_is_the_mean_distance_of_bins_of_equal_size():
+    labels = labels_of_votes([[0, 1]] * 30 + [[1, 0]] * 70, threshold="1.5")
+    p = 0.1 * np.repeat(np.arange(10), 10)
+    # Three bins that say 0, 0.1 and 0.2 are beautiful throughout; the others are not.
+    expected = (1 + 0.9 + 0.8 + 0.3 + 0.4 + 0.5 + 0.6 + 0.7 + 0.8 + 0.9) / 10
+    assert evaluate(Prediction(1 + p, p), labels)["ece"] == pytest.approx(expected)
+
+
+def test_the_calibration_error_of_equal_probabilities_does_not_depend_on_their_order():
+    labels = labels_of_votes([[0, 1]] * 30 + [[1, 0]] * 70, threshold="1.5")
+    share = np.full(100, 0.3)
+    assert evaluate(Prediction(1 + share, share), labels)["ece"] == pytest.approx(0, abs=1e-12)
 
 
 def test_deviations_are_correlated_with_those_of_the_votes(case):

@@ -1,21 +1,25 @@
-"""Logistic regression: the oracle, the choice on validation, and what it refuses."""
+"""Logistic regression: the oracle, the choice on groups left out, and what it refuses."""
 
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from heads.data.features import signed_root
 from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
 from heads.models.logistic import LogisticHead
-from tests.heads.made import all_on_one_side, means_only, planted
+from tests.heads.made import all_on_one_side, in_groups, means_only, planted
 
 DATA = planted(700)
 TRAIN, VAL, TEST = DATA.part(0, 400), DATA.part(400, 550), DATA.part(550, 700)
+GROUPED = TRAIN[0], in_groups(TRAIN[1])
 
 
 def fitted(head, train=TRAIN, val=VAL):
@@ -24,16 +28,46 @@ def fitted(head, train=TRAIN, val=VAL):
 
 
 def standard(X: np.ndarray, like: np.ndarray = TRAIN[0]) -> np.ndarray:
-    means = [x.astype(np.float64).mean(axis=1) for x in (like, X)]
+    means = [signed_root(x.astype(np.float64).mean(axis=1)) for x in (like, X)]
     return StandardScaler().fit(means[0]).transform(means[1])
 
 
-def test_logistic_is_scikit_learns_at_the_penalty_it_chose():
-    head = fitted(LogisticHead())
+def test_logistic_learns_hard_labels_as_scikit_learn_does():
+    head = fitted(LogisticHead(), (TRAIN[0], TRAIN[1].without_votes()))
     theirs = LogisticRegression(C=1 / (400 * head.choice_.penalty), tol=1e-8, max_iter=1000)
     theirs.fit(standard(TRAIN[0]), TRAIN[1].beautiful)
-    expected = theirs.predict_proba(standard(TEST[0]))[:, 1]
-    np.testing.assert_allclose(head.predict(TEST[0]).p_beautiful, expected, atol=5e-3)
+    expected = theirs.decision_function(standard(TEST[0]))
+    np.testing.assert_allclose(head.model_.outputs(TEST[0])[:, 0], expected, atol=2e-2)
+
+
+def test_soft_labels_are_photographs_that_count_twice():
+    head, share = fitted(LogisticHead()), TRAIN[1].share_above
+    theirs = LogisticRegression(C=1 / (400 * head.choice_.penalty), tol=1e-8, max_iter=1000)
+    twice = np.tile(standard(TRAIN[0]), (2, 1))
+    theirs.fit(twice, np.repeat([1, 0], 400), np.r_[share, 1 - share])
+    expected = theirs.decision_function(standard(TEST[0]))
+    np.testing.assert_allclose(head.model_.outputs(TEST[0])[:, 0], expected, atol=2e-2)
+
+
+def test_a_penalty_chosen_on_some_photographs_falls_with_the_number_of_all(monkeypatch):
+    monkeypatch.setattr("heads.models.logistic.MOST_CHOSEN_ON", 100)
+    head, few = fitted(LogisticHead()), fitted(LogisticHead(), DATA.part(0, 100))
+    assert head.choice_ == few.choice_
+    assert head.platt_ == few.platt_
+    theirs = LogisticRegression(C=1 / (100 * few.choice_.penalty), tol=1e-8, max_iter=1000)
+    share = TRAIN[1].share_above
+    twice = np.tile(standard(TRAIN[0]), (2, 1))
+    theirs.fit(twice, np.repeat([1, 0], 400), np.r_[share, 1 - share])
+    expected = theirs.decision_function(standard(TEST[0]))
+    np.testing.assert_allclose(head.model_.outputs(TEST[0])[:, 0], expected, atol=2e-2)
+
+
+def test_the_log_odds_of_an_earlier_versions_run_are_not_calibrated():
+    arrays, values = fitted(LogisticHead()).state()
+    del values["platt"]
+    old = LogisticHead.from_state(arrays, values)
+    log_odds = old.model_.outputs(TEST[0])[:, 0]
+    np.testing.assert_allclose(old.predict(TEST[0]).p_beautiful, 1 / (1 + np.exp(-log_odds)))
 
 
 def test_logistic_scores_are_probabilities_on_the_scale_for_ranking_only():
@@ -43,12 +77,12 @@ def test_logistic_scores_are_probabilities_on_the_scale_for_ranking_only():
     np.testing.assert_allclose(prediction.score, 1 + 6 * prediction.p_beautiful)
 
 
-def test_logistic_stops_where_validation_grows_worse():
+def test_logistic_stops_where_photographs_left_out_grow_worse():
     choice = fitted(LogisticHead()).choice_
-    best = int(np.argmin(choice.val_losses))
+    best = int(np.argmin(choice.losses))
     assert choice.penalty == choice.penalties[best]
-    assert len(choice.val_losses) <= best + 2
-    assert (np.diff(choice.val_losses[: best + 1]) <= 0).all()
+    assert len(choice.losses) <= best + 2
+    assert (np.diff(choice.losses[: best + 1]) <= 0).all()
 
 
 def test_a_solver_that_is_cut_short_is_noted(monkeypatch):
@@ -66,9 +100,29 @@ def test_logistic_refuses_one_class(beautiful, kind):
         fitted(LogisticHead(), train)
 
 
-def test_logistic_needs_validation_photographs():
-    with pytest.raises(HeadError, match=r"logistic chooses or calibrates on validation.*none"):
-        fitted(LogisticHead(), val=DATA.part(0, 0))
+def test_where_there_are_groups_val_is_not_looked_at():
+    values = fitted(LogisticHead(), GROUPED).state()[1]
+    assert values == fitted(LogisticHead(), GROUPED, DATA.part(400, 430)).state()[1]
+    assert values["left_out"] == "groups of train"
+
+
+def test_without_groups_val_decides():
+    head = fitted(LogisticHead())
+    assert head.choice_.on == "val"
+    log_odds, share = head.model_.outputs(VAL[0])[:, 0], VAL[1].share_above
+    loss = log_loss(
+        np.repeat([1, 0], 150),
+        np.tile(1 / (1 + np.exp(-log_odds)), 2),
+        sample_weight=np.r_[share, 1 - share],
+    )
+    assert min(head.choice_.losses) == pytest.approx(loss, rel=1e-3)
+
+
+def test_where_a_fold_would_leave_one_class_to_the_others_val_decides():
+    labels = in_groups(TRAIN[1].without_votes(), 40)
+    first = replace(labels, mean=np.where(np.arange(400) < 40, 6.0, 2.0))
+    head = fitted(LogisticHead(), (TRAIN[0], first))
+    assert head.choice_.on == "val"
 
 
 def test_logistic_takes_labels_with_means_only_and_fewer_photographs_than_features():

@@ -1,18 +1,20 @@
-"""Ridge regression: oracles, choices on validation, and what it refuses."""
+"""Ridge regression: oracles, choices on groups left out, and what it refuses."""
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from heads.data.distributions import distribution_mean
+from heads.data.distributions import distribution_mean, project_onto_simplex
+from heads.data.features import signed_root
 from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
 from heads.models.ridge import RidgeDistHead, RidgeHead
-from tests.heads.made import all_on_one_side, labels_of_means, means_only, planted
+from tests.heads.made import all_on_one_side, in_groups, labels_of_means, means_only, planted
 
 DATA = planted(700)
 TRAIN, VAL, TEST = DATA.part(0, 400), DATA.part(400, 550), DATA.part(550, 700)
+GROUPED = TRAIN[0], in_groups(TRAIN[1])
 BOTH = (RidgeHead, RidgeDistHead)
 
 
@@ -22,7 +24,7 @@ def fitted(head, train=TRAIN, val=VAL):
 
 
 def standard(X: np.ndarray, like: np.ndarray = TRAIN[0]) -> np.ndarray:
-    means = [x.astype(np.float64).mean(axis=1) for x in (like, X)]
+    means = [signed_root(x.astype(np.float64).mean(axis=1)) for x in (like, X)]
     return StandardScaler().fit(means[0]).transform(means[1])
 
 
@@ -48,22 +50,63 @@ def test_ridge_dist_gives_distributions_whose_mean_is_the_score():
     np.testing.assert_allclose(prediction.score, distribution_mean(prediction.distribution))
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_probabilities_are_calibrated_on_validation(kind):
-    p = fitted(kind()).predict(VAL[0]).p_beautiful
-    # Platt's maximum of likelihood makes the mean probability the mean of his targets.
-    n1 = VAL[1].beautiful.sum()
-    n0 = 150 - n1
-    target = (n1 * (n1 + 1) / (n1 + 2) + n0 / (n0 + 2)) / 150
-    assert p.mean() == pytest.approx(target, abs=1e-6)
+def test_ridge_dist_is_scikit_learns_ridge_on_centred_log_shares():
+    head = fitted(RidgeDistHead())
+    logs = np.log(TRAIN[1].votes + 0.5)
+    logs -= logs.mean(axis=1, keepdims=True)
+    theirs = Ridge(alpha=400 * head.choice_.penalty).fit(standard(TRAIN[0]), logs)
+    powers = np.exp(theirs.predict(standard(TEST[0])))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(head.predict(TEST[0]).distribution, expected, atol=1e-4)
+
+
+def test_shares_of_an_earlier_versions_run_are_still_projected():
+    arrays, values = fitted(RidgeDistHead()).state()
+    del values["link"], values["root"]
+    del values["left_out"]
+    values["val_losses"] = values.pop("left_out_losses")
+    old = RidgeDistHead.from_state(arrays, values)
+    outputs = TEST[0].mean(axis=1, dtype=np.float32) @ arrays["kernel"] + arrays["bias"]
+    np.testing.assert_allclose(
+        old.predict(TEST[0]).distribution, project_onto_simplex(outputs), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_one_class_in_validation_is_noted_and_keeps_the_order(kind):
-    X_val, labels_val = VAL
-    head = fitted(kind(), val=(X_val, all_on_one_side(labels_val, beautiful=True)))
+def test_where_there_are_groups_val_is_not_looked_at(kind):
+    one = fitted(kind(), GROUPED).state()
+    other = fitted(kind(), GROUPED, DATA.part(0, 30)).state()
+    assert one[1] == other[1]
+    assert one[1]["left_out"] == "groups of train"
+    np.testing.assert_array_equal(one[0]["kernel"], other[0]["kernel"])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_without_groups_val_decides(kind):
+    values = fitted(kind()).state()[1]
+    assert values["left_out"] == "val"
+    assert fitted(kind(), val=DATA.part(400, 430)).state()[1] != values
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_without_val_there_is_nothing_to_choose_on(kind):
+    with pytest.raises(HeadError, match=r"on validation photographs, and there are none\."):
+        fitted(kind(), val=DATA.part(0, 0))
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_labels_and_probabilities_agree(kind):
+    prediction = fitted(kind()).predict(TEST[0])
+    threshold = float(TEST[1].threshold)
+    np.testing.assert_array_equal(prediction.p_beautiful > 0.5, prediction.score > threshold)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_one_class_in_train_is_noted_and_keeps_the_order(kind):
+    X, labels = TRAIN
+    head = fitted(kind(), (X, in_groups(all_on_one_side(labels, beautiful=True))))
     prediction = head.predict(TEST[0])
-    assert "All 150 validation photographs are beautiful" in head.state()[1]["note"]
+    assert "All 400 photographs that probabilities could be" in head.state()[1]["note"]
     assert (np.diff(prediction.p_beautiful[np.argsort(prediction.score)]) >= 0).all()
     assert fitted(kind()).state()[1]["note"] == ""
 
@@ -74,11 +117,7 @@ def test_ridge_dist_refuses_labels_with_means_only():
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_ridge_needs_validation_and_two_training_photographs(kind):
-    with pytest.raises(
-        HeadError, match=rf"{kind.about.name} chooses or calibrates on validation.*none"
-    ):
-        fitted(kind(), val=DATA.part(0, 0))
+def test_ridge_needs_two_training_photographs(kind):
     with pytest.raises(HeadError, match=r"needs at least 2 training photographs; got 1\."):
         fitted(kind(), train=DATA.part(0, 1))
 

@@ -35,7 +35,7 @@ def test_the_sections_answer_the_questions_in_order(page: str) -> None:
         "Which head should I use?",
         "By how much does it beat the floor?",
         "Can I trust that?",
-        "What does emd get wrong?",
+        "What does ridge get wrong?",
         "How do the heads differ?",
         "How did training go?",
         "Where do the other heads go wrong?",
@@ -79,7 +79,7 @@ def test_pictures_have_words_and_tables_have_captions_and_headers(page: str) -> 
 
 def test_the_best_head_is_named_with_its_interval_and_the_floor(page: str) -> None:
     answer = page[page.index("id=answer") : page.index("id=ranking")]
-    assert "Use emd" in answer
+    assert "Use ridge" in answer
     assert re.search(r"a 95\u202f% interval of 0\.\d{3} to 0\.\d{3}", answer)
     assert "The floor has 0, the noise ceiling 0." in answer
     assert "beats its floor" in answer

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from cache.types import ExtractorSpec
-from heads.models.neural.settings import NetworkSettings
+from heads.data.metadata import WIDTH
+from heads.data.splits import load_splits
+from heads.experiments.train import run_config
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 from heads.models.registry import HEADS, Settings
 from heads.runs.config import Config, FoldsConfig, RunConfig, SplitFacts
-from tests.heads.planted import Plan, spec
+from tests.heads.planted import Plan, spec, with_metadata
 
 ONE = spec(Plan())
 TWO = replace(ONE, layers=(("block", 0, 20), ("top", 20, 32)))
@@ -33,7 +37,7 @@ SPLITS = {split: SplitFacts("a" * 64, "b" * 64, n) for split, n in SIZES.items()
         ),
         (
             "ridge",
-            None,
+            ClosedFormSettings(),
             ONE,
             None,
             "1c5a626b4253a697446a288e9d652dd742b63a7fba9d3c5fc76e3a2aad2682d1",
@@ -101,7 +105,11 @@ def test_the_identity_of_a_run_stays(
 @pytest.mark.parametrize(
     ("head", "settings", "digits"),
     [
-        ("ridge", None, "097c1fab5d4fd22efdc0578cbb28a3960070eb9e83e4122358429b7423d032ee"),
+        (
+            "ridge",
+            ClosedFormSettings(),
+            "097c1fab5d4fd22efdc0578cbb28a3960070eb9e83e4122358429b7423d032ee",
+        ),
         ("tanh", LINEAR, "6818be0ca9d80705ecab05c5159681b9e10f98d1d41df0fdf92839b68c784b14"),
         ("emd", None, "f6b7957a5d5cca66d623a96c47f3a62ac308c598aa1d82b34d17dcf618a042e4"),
     ],
@@ -134,3 +142,11 @@ def test_the_identity_of_a_cross_validation_stays(
 def test_every_field_decides_the_identity_or_is_only_noted(kind: type[Config]) -> None:
     names = [field.name for field in fields(kind)]
     assert sorted([*kind.deciding, *kind.noted]) == sorted(names)
+
+
+def test_other_metadata_is_another_run_of_the_heads_that_are_given_it_alone(planted: Path) -> None:
+    data, others = with_metadata(load_splits(planted)), with_metadata(load_splits(planted))
+    others["test"].metadata[3, 0, WIDTH] += 1
+    for head in ("metadata", "challenge-mean", "ridge"):
+        one, other = (run_config(head, None, 0, each).identity for each in (data, others))
+        assert (one == other) == (head == "ridge")

@@ -14,8 +14,8 @@ from cache.types import ExtractorSpec, Scale
 from heads.errors import HeadError
 from heads.models.base import Head
 from heads.models.logistic import LogisticHead
-from heads.models.neural.settings import NetworkSettings
-from heads.models.registry import ClosedFormSettings, make_head
+from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
+from heads.models.registry import make_head
 from heads.models.ridge import RidgeDistHead, RidgeHead
 from heads.photos import Unreadable
 from heads.runs.config import RunConfig, SplitFacts
@@ -67,8 +67,14 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + np.exp(-value))
 
 
-def test_ridge_is_the_mean_of_its_cells(spec: ExtractorSpec) -> None:
-    explanation = explain_map(loaded(trained(RidgeHead()), spec), a_map(), BOX)
+def of_an_earlier_version(head: Head) -> Head:
+    """The same head as of a run whose features had no root taken."""
+    arrays, values = trained(head).state()
+    return type(head).from_state(arrays, {**values, "root": False})
+
+
+def test_ridge_without_a_root_is_the_mean_of_its_cells(spec: ExtractorSpec) -> None:
+    explanation = explain_map(loaded(of_an_earlier_version(RidgeHead()), spec), a_map(), BOX)
     assert explanation.exact
     assert explanation.cells.shape == (7, 7)
     assert 1 < explanation.opinion.score < 7
@@ -77,10 +83,14 @@ def test_ridge_is_the_mean_of_its_cells(spec: ExtractorSpec) -> None:
     assert explanation.drawn.sum() == pytest.approx(0, abs=1e-9)
 
 
-def test_logistic_is_the_mean_of_its_cells_before_the_sigmoid(spec: ExtractorSpec) -> None:
-    explanation = explain_map(loaded(trained(LogisticHead()), spec), a_map(), BOX)
+def test_logistic_without_a_root_is_the_mean_of_its_cells_before_the_sigmoid(
+    spec: ExtractorSpec,
+) -> None:
+    head = of_an_earlier_version(LogisticHead())
+    explanation = explain_map(loaded(head, spec), a_map(), BOX)
     assert explanation.exact
-    assert sigmoid(explanation.cells.mean()) == pytest.approx(
+    a, b = head.state()[1]["platt"]
+    assert sigmoid(a * explanation.cells.mean() + b) == pytest.approx(
         explanation.opinion.p_beautiful, abs=1e-6
     )
 
@@ -92,9 +102,9 @@ def test_linear_networks_are_the_mean_of_their_cells_before_the_last_function(
     head = trained(make_head(name, QUICK))
     explanation = explain_map(loaded(head, spec), a_map(), BOX)
     output, score = explanation.cells.mean(), explanation.opinion.score
-    task = head.state()[1]["task"]
+    task, (a, b) = head.state()[1]["task"], head.state()[1]["platt"]
     expected = {
-        "binary": lambda: 1 + 6 * sigmoid(output),
+        "binary": lambda: 1 + 6 * sigmoid(a * output + b),
         "sigmoid": lambda: 1 + 6 * sigmoid(output),
         "tanh": lambda: np.interp(
             np.tanh(output),
@@ -118,6 +128,8 @@ def test_a_cell_counts_where_it_lies(spec: ExtractorSpec) -> None:
 @pytest.mark.parametrize(
     "head",
     [
+        RidgeHead(),
+        LogisticHead(),
         RidgeDistHead(),
         make_head("sigmoid", NetworkSettings(hidden=(8,), transform="none", epochs=2)),
         make_head("binary", NetworkSettings(hidden=(), transform="root", epochs=2)),
@@ -143,7 +155,7 @@ def test_leaving_out_agrees_with_the_sum_where_a_head_is_linear(spec: ExtractorS
 
 
 def test_a_head_that_does_not_look_is_not_explained(studio: Studio) -> None:
-    with pytest.raises(HeadError, match=r"says the same of every photograph.*nothing to explain"):
+    with pytest.raises(HeadError, match=r"looks at no photograph: there is nothing to explain"):
         explain(load_run(studio.run("constant")), studio.path(1))
 
 

@@ -116,11 +116,14 @@ def test_a_rating_that_never_varies_keeps_its_count() -> None:
     np.testing.assert_allclose(decoded["distribution"], [[3 / 12, 9 / 12]])
 
 
-def test_binary_targets_are_above_the_threshold_and_its_score_only_ranks() -> None:
+def test_binary_targets_are_shares_of_votes_above_the_threshold_and_log_odds_come_back() -> None:
     task, labels = learned("binary")
-    np.testing.assert_array_equal(task.encode(labels)[:, 0], [0, 0, 1])
+    np.testing.assert_allclose(task.encode(labels)[:, 0], labels.share_above, rtol=1e-6)
+    np.testing.assert_array_equal(task.encode(labels.without_votes())[:, 0], [0, 0, 1])
     assert task.about.ranking_only
-    np.testing.assert_allclose(task.decode(np.array([[0.0], [0.5], [1.0]]), np)["score"], [1, 2, 3])
+    odds = task.decode(np.array([[0.0], [0.5], [0.75], [1.0]]), np)["score"]
+    np.testing.assert_allclose(odds, [np.log(1e-6), 0, np.log(3), -np.log(1e-6)], rtol=1e-5)
+    assert task.middle == labels.middle_logit
 
 
 @pytest.mark.parametrize("head", ["emd", "columns"])
