@@ -120,7 +120,7 @@ def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
         default="center",
         metavar="VIEWS",
         help="crops of each photograph: center (default), flip, ten, random:N, whole, or frame: "
-        "all of it, neither cut nor stretched; best where proportions differ",
+        "all of it, neither cut nor stretched",
     )
     group.add_argument(
         "--layers",

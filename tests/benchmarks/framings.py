@@ -1,11 +1,12 @@
 """What other views of a photograph bring, on photographs of one shape and of mixed ones.
 
-    python tests/benchmarks/framings.py crops DATA OUT      # a copy of DATA, photographs cropped
+    python tests/benchmarks/framings.py crops DATA OUT 0    # a copy of DATA, cropped by draw 0
     extract --split all --layers multi --data OUT --out A   # and B with --views frame, and so on
     python tests/benchmarks/framings.py compare A B ... [--ways 3,4,5] [--heads emd,ridge]
 
-`crops` cuts each photograph to one of five proportions (2:3, 1:1, 5:4, 16:9, 5:2), by its name, and
-keeps its votes, which were of all of it: features are compared, no score is true. `compare` prints
+`crops` cuts each photograph to one of five proportions (2:3, 1:1, 5:4, 16:9, 5:2), by its name and
+the number of the draw, and keeps its votes, which were of all of it: features are compared, no
+score is true. One draw says little: see RESULTS.md. `compare` prints
 each head's SRCC and EMD in 5 folds of each way, and the paired difference from the first folder
 with its 95 % interval. Nothing is asserted: a number is no test.
 """
@@ -20,14 +21,16 @@ from pathlib import Path
 PROPORTIONS = (2 / 3, 1.0, 5 / 4, 16 / 9, 5 / 2)
 
 
-def crops(data: Path, out: Path) -> None:
+def crops(data: Path, out: Path, draw: int) -> None:
     """Write the middle of each photograph of DATA, of the proportions that its name draws."""
     from PIL import Image
 
     (out / "images").mkdir(parents=True)
     shutil.copy(data / "labels.csv", out)
     for path in sorted((data / "images").iterdir()):
-        drawn = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % len(PROPORTIONS)
+        drawn = int(hashlib.sha256(f"{draw}images/{path.name}".encode()).hexdigest(), 16) % len(
+            PROPORTIONS
+        )
         image = Image.open(path).convert("RGB")
         width = min(image.width, round(image.height * PROPORTIONS[drawn]))
         height = min(image.height, round(image.width / PROPORTIONS[drawn]))
@@ -67,13 +70,14 @@ def main() -> None:
     making = commands.add_parser("crops")
     making.add_argument("data", type=Path)
     making.add_argument("out", type=Path)
+    making.add_argument("draw", type=int)
     comparing = commands.add_parser("compare")
     comparing.add_argument("folders", type=Path, nargs="+")
     comparing.add_argument("--ways", default="3,4,5")
     comparing.add_argument("--heads", default="emd,ridge-dist,ridge")
     options = parser.parse_args()
     if options.command == "crops":
-        crops(options.data, options.out)
+        crops(options.data, options.out, options.draw)
     else:
         ways = [int(way) for way in options.ways.split(",")]
         compare(options.folders, ways, options.heads.split(","))
