@@ -29,9 +29,8 @@ from cache.files import (
     scratch_folder,
     storage_errors,
 )
-from cache.frameworks import importing_keras
+from cache.frameworks import importing_keras, refuse_old_keras
 from cache.places import photographs_of
-from cache.safe_keras import refuse_old_keras
 from cache.store import open_cache
 from cache.text import path_named
 from heads.data.predictions import Prediction

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.files import Mark, write_text_atomically
-from cache.text import CsvLines, harmless_cell, shown
+from cache.text import LONGEST_LINE, CsvLines, harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.duplicates import Found
@@ -73,7 +73,7 @@ def _title_lines(title: Title) -> list[str]:
     unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
     few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
-        *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
+        *([f"Note: {shown(title.label_note, LONGEST_LINE)}."] if title.label_note else []),
         f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError
+from cache.text import shown
 from cache.types import ExtractorSpec
 from heads.data.metadata import COLUMNS as METADATA_COLUMNS
 from heads.data.splits import SPLITS
@@ -73,8 +74,8 @@ def read_config(run: Path) -> RunConfig:
         )
     if (values.get("format"), values.get("version")) != (RunConfig.format, RunConfig.version):
         raise RunError(
-            f"{run / 'config.json'} has the format {values.get('format')!r} version "
-            f"{values.get('version')!r}; this program reads {RunConfig.format!r} "
+            f"{run / 'config.json'} has the format {shown(values.get('format'))} version "
+            f"{shown(values.get('version'))}; this program reads {RunConfig.format} "
             f"version {RunConfig.version}."
         )
     try:
@@ -96,13 +97,15 @@ def _check_config(config: RunConfig, *, neural: bool, sha256: object) -> None:
     if isinstance(config.settings, NetworkSettings) != neural:
         raise ValueError(f"its settings are not those of the head {config.head}")
     if set(config.splits) != set(SPLITS):
-        raise ValueError(f"it needs the splits {', '.join(SPLITS)}; got {sorted(config.splits)}")
+        raise ValueError(
+            f"it needs the splits {', '.join(SPLITS)}; got {shown(sorted(config.splits))}"
+        )
     if config.extractor.sha256 != sha256:
         raise ValueError("its extractor does not match its fingerprint")
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path} is damaged: {error!r}. {REMEDY}")
+    return RunError(f"{path} is damaged: {shown(error)}. {REMEDY}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -119,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
             "Make one with `heads train HEAD`."
         ) from None
     except ValueError as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged: it holds no JSON object. Train the head again.")
     return values
@@ -145,7 +148,7 @@ def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
         if values.get("split", SPLITS[-1]) not in SPLITS:
             raise ValueError(f"there is no split {values['split']}")
     except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}. {REMEDY}") from error
+        raise RunError(f"{path} is damaged: {shown(error)}. {REMEDY}") from error
     return values
 
 
@@ -186,7 +189,7 @@ def load_head(run: Path) -> Head:
         return head
     except DAMAGE as error:
         raise RunError(
-            f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
+            f"{path} cannot be loaded with model.json: {shown(error)}. Train the head again with "
             "--overwrite."
         ) from error
 
@@ -235,7 +238,7 @@ def read_history(run: Path) -> History:
             raise ValueError("it needs an epoch and finite numbers below different names")
         return [dict(zip(names, row, strict=True)) for row in rows]
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
 
 
 def _number(value: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import LabelError
+from cache.text import shown
 from cache.types import FloatArray, Scale, decimal_number
 from heads.data.splits import SplitData
 from heads.errors import RunError
@@ -85,5 +86,5 @@ def read_reference(run: Path) -> Reference:
         return Reference.from_dict(read_json(run / FILE))
     except (KeyError, ValueError, LabelError) as error:
         raise RunError(
-            f"{run / FILE} is damaged: {error!r}. Train the head again with --overwrite."
+            f"{run / FILE} is damaged: {shown(error)}. Train the head again with --overwrite."
         ) from error

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from cache.errors import EngineError, MismatchError
+from cache.text import shown
 from heads.data.features import Float32Array, mean_of_views
 from heads.errors import RunError
 from heads.photos import Extracted, PhotographSource, Sources, open_extractor, photographs
@@ -85,7 +86,7 @@ def _check_same_features(first: LoadedRun, other: LoadedRun) -> None:
     for name, mine, theirs in first.config.extractor.differences(other.config.extractor):
         raise MismatchError(
             f"{first.path} and {other.path} cannot score together: their {name} differs, "
-            f"{mine!r} and {theirs!r}. Score with one after the other."
+            f"{shown(mine)} and {shown(theirs)}. Score with one after the other."
         )
 
 

@@ -177,7 +177,7 @@ def test_a_run_whose_photographs_were_read_otherwise_is_refused(
     studio: Studio, tmp_path: Path
 ) -> None:
     run = changed(studio, tmp_path, "interpolation", "bicubic")
-    with pytest.raises(MismatchError, match="made with interpolation = 'bicubic'; this version"):
+    with pytest.raises(MismatchError, match="made with interpolation bicubic; this version"):
         open_scorer(run, weights=studio.weights)
     with pytest.raises(MismatchError, match="cannot score together: their interpolation differs"):
         open_scorer(studio.run("ridge"), run, weights=studio.weights)
