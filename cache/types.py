@@ -128,8 +128,9 @@ class ExtractorSpec:
     """Everything that decides the numbers in `features`; its SHA-256 is the fingerprint.
 
     `layers` maps a layer's name to its (start, stop) in the last axis of `features`. `views`
-    names the second axis; view 0 is the unflipped centre, or `whole`. What is not known of features
-    that were made elsewhere is said so: texts are NOT_KNOWN, sides 0, the SHA-256 that of the name.
+    names the second axis; view 0 is the unflipped centre, or everything. What is not known of
+    features that were made elsewhere is said so: texts are NOT_KNOWN, sides 0, the SHA-256 that of
+    the name.
     """
 
     backbone: str

@@ -5,6 +5,7 @@ The one door through which stage two reaches photographs (`heads.photos`).
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from extract.images.decode import peculiarity as peculiarity
 from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
 from extract.images.pool import in_order as in_order
-from extract.images.views import PREPROCESSING, views
+from extract.images.views import PREPROCESSING, Box, views
 from extract.images.views import View as View
 from extract.stream import Account, Cutting, stream
 from extract.stream import PhotographSource as PhotographSource
@@ -75,7 +76,7 @@ def _in_words(value: object) -> str:
 class Extracted:
     """One photograph's features (V, D) float32, or the reason why there are none.
 
-    `pixels_u8` (V, 224, 224, 3) is what the backbone saw, None where unreadable.
+    `pixels_u8` (V, height, width, 3) is what the backbone saw, None where unreadable.
     """
 
     features: npt.NDArray[np.float32] | None
@@ -189,7 +190,7 @@ def views_of(spec: ExtractorSpec) -> tuple[View, ...]:
     Raises:
         MismatchError: this version cuts no such views.
     """
-    choices = ["center", "flip", "ten", "whole"]
+    choices = ["center", "flip", "ten", "whole", "frame"]
     if len(spec.views) > 1:
         choices.append(f"random:{len(spec.views)}")
     for choice in choices:
@@ -215,28 +216,43 @@ def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtr
     return MapExtractor(_weights_of(spec, weights), views_of(spec)[0], _layers_of(spec))
 
 
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """`cells` (rows, columns, D) float32, and the `pixels_u8` (height, width, 3) that they cover.
+
+    `box` is what they cover of the upright photograph, (left, top, right, bottom) as fractions;
+    beyond 0..1 lies the mean colour.
+    """
+
+    cells: npt.NDArray[np.float32]
+    pixels_u8: npt.NDArray[np.uint8]
+    box: Box
+
+
 class MapExtractor:
-    """The (7, 7, D) map whose mean over cells is the feature vector of view 0."""
+    """The map (rows, columns, D) whose mean over cells is the feature vector of view 0."""
 
     def __init__(self, weights: Weights, view: View, layers: str) -> None:
         with importing_keras():
             from extract.backbones.graph import build_map_extractor
 
-            self._model = build_map_extractor(weights, layers=layers, batch_size=1)
-        self.view = view
+        self._model_for = functools.cache(
+            lambda size: build_map_extractor(weights, layers=layers, batch_size=1, size=size)
+        )
+        self._view = view
 
-    def __call__(
-        self, source: PhotographSource
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Return the map (7, 7, D) float32 and the pixels (224, 224, 3) that it covers.
+    def __call__(self, source: PhotographSource) -> FeatureMap:
+        """Return the map of a photograph.
 
         Raises:
             Unreadable: the photograph cannot be read.
         """
         refuse_forked()
-        photograph = read_photograph(source, (self.view,))
-        answer = self._model([photograph.pixels_u8], training=False)
-        return np.asarray(answer)[0].astype(np.float32), photograph.pixels_u8[0]
+        photograph = read_photograph(source, (self._view,))
+        (pixels_u8,) = photograph.pixels_u8
+        answer = self._model_for(pixels_u8.shape[:2])([pixels_u8[None]], training=False)
+        cells = np.asarray(answer)[0].astype(np.float32)
+        return FeatureMap(cells, pixels_u8, self._view.box_in(photograph.size))
 
 
 def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:

@@ -107,7 +107,8 @@ def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
         "--views",
         default="center",
         metavar="VIEWS",
-        help="crops of each photograph: center (default), flip, ten, random:N or whole",
+        help="crops of each photograph: center (default), flip, ten, random:N, whole, or frame: "
+        "all of it, neither cut nor stretched",
     )
     group.add_argument(
         "--layers",

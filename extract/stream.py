@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -91,9 +91,13 @@ class Computed:
     features: npt.NDArray[np.float32]
 
 
-def block_size(n_views: int, batch_size: int) -> int:
-    """Return how many photographs go through together: some whole batches, one write of each."""
-    return max(8, 4 * batch_size // n_views)
+def block_size(views: tuple[View, ...], batch_size: int) -> int:
+    """Return how many photographs go through together: some whole batches, one write of each.
+
+    Some for each two shapes, since each fills batches of its own.
+    """
+    shapes = max(1, len(views[0].shapes) // 2)
+    return max(8, 4 * shapes * batch_size // len(views))
 
 
 def stream(
@@ -104,7 +108,7 @@ def stream(
     Sources are asked for as they are needed, so that there may be any number of them. Who stops
     before the end, as Ctrl-C does, waits for no photograph that is being decoded.
     """
-    size = block_size(len(cutting.views), engine.batch_size)
+    size = block_size(cutting.views, engine.batch_size)
     remaining = iter(sources)
     ahead: deque[_Pending] = deque()
     decoders = Pool(cutting.threads, "decode")
@@ -135,46 +139,42 @@ class _Pending:
     account: Account
     outcomes: list[Outcome] = field(default_factory=list)
     batches: list[Future[npt.NDArray[np.float32]]] = field(default_factory=list)
+    # Of each batch, which of all views of the good photographs are in it.
+    places: list[list[int]] = field(default_factory=list)
 
     def infer(self, engine: Engine, runners: ThreadPoolExecutor) -> None:
-        """Hand the photographs to the engine, batch by batch as they are decoded."""
-        waiting: list[npt.NDArray[np.uint8]] = []
-        n_waiting = 0
+        """Hand the photographs to the engine, batch by batch as they are decoded.
+
+        Those of one shape wait for each other; the last batch of a shape need not be full.
+        """
+        waiting: defaultdict[tuple[int, ...], list[tuple[int, Pixels]]] = defaultdict(list)
+        n_seen = 0
         for source, future in zip(self.sources, self.decoding, strict=True):
             outcome = _waited_for(future, source)
             self.outcomes.append(outcome)
-            if isinstance(outcome, Photograph):
-                waiting.append(outcome.pixels_u8)
-                n_waiting += len(outcome.pixels_u8)
-            if n_waiting >= engine.batch_size:
-                waiting = self._submit(engine, runners, waiting, last=False)
-                n_waiting = sum(map(len, waiting))
-        self._submit(engine, runners, waiting, last=True)
+            for pixels_u8 in outcome.pixels_u8 if isinstance(outcome, Photograph) else ():
+                alike = waiting[pixels_u8.shape]
+                alike.append((n_seen, pixels_u8))
+                n_seen += 1
+                if len(alike) == engine.batch_size:
+                    self._submit(engine, runners, alike)
+                    alike.clear()
+        for alike in filter(None, waiting.values()):
+            self._submit(engine, runners, alike)
         self.sources = self.decoding = ()
 
     def _submit(
-        self,
-        engine: Engine,
-        runners: ThreadPoolExecutor,
-        waiting: list[npt.NDArray[np.uint8]],
-        *,
-        last: bool,
-    ) -> list[npt.NDArray[np.uint8]]:
-        """Submit all whole batches, and the rest too if it is the last; return what is left."""
-        if not waiting:
-            return []
-        pixels_u8 = np.concatenate(waiting)
-        whole = len(pixels_u8) // engine.batch_size * engine.batch_size
-        stop = len(pixels_u8) if last else whole
-        for start in range(0, stop, engine.batch_size):
-            batch = pixels_u8[start : min(start + engine.batch_size, stop)]
-            self.batches.append(runners.submit(_infer, engine, batch, self.account))
-        return [pixels_u8[stop:]] if stop < len(pixels_u8) else []
+        self, engine: Engine, runners: ThreadPoolExecutor, batch: list[tuple[int, Pixels]]
+    ) -> None:
+        places, pixels_u8 = zip(*batch, strict=True)
+        self.places.append(list(places))
+        self.batches.append(runners.submit(_infer, engine, np.stack(pixels_u8), self.account))
 
     def result(self, n_views: int) -> Computed:
         """Wait for the features."""
         parts = [future.result() for future in self.batches]
         features = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        features = features[np.argsort(np.concatenate([[], *self.places]))]
         return Computed(self.outcomes, features.reshape(-1, n_views, features.shape[1]))
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from extract.api import Extracted as Extracted
+from extract.api import FeatureMap as FeatureMap
 from extract.api import MapExtractor as MapExtractor
 from extract.api import PhotographSource as PhotographSource
 from extract.api import Sources as Sources

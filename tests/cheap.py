@@ -18,6 +18,7 @@ from PIL import Image
 from extract.backbones.engines import EngineSettings
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 from extract.backbones.weights import Weights
+from extract.images.views import FRAMES
 from extract.run.settings import Settings
 
 GRID = 14
@@ -38,8 +39,9 @@ class CheapEngine:
         self.batches = 0
 
     def features(self, pixels_u8: np.ndarray) -> np.ndarray:
-        """Compute one batch: (16, 224, 224, 3) uint8 to (16, D) float32."""
-        if pixels_u8.shape != (self.batch_size, 224, 224, 3) or pixels_u8.dtype != np.uint8:
+        """Compute one batch: (16, height, width, 3) uint8 to (16, D) float32."""
+        known = [(self.batch_size, height, width, 3) for width, height in FRAMES]
+        if pixels_u8.shape not in known or pixels_u8.dtype != np.uint8:
             raise ValueError(f"a batch of {pixels_u8.shape} {pixels_u8.dtype}")
         self.batches += 1
         time.sleep(self.seconds_a_batch)

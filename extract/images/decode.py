@@ -34,7 +34,7 @@ from extract.images.container import Unreadable as Unreadable
 from extract.images.container import Vanished as Vanished
 from extract.images.opening import FORMATS, SCANS, Costly, opened_image
 from extract.images.pool import Pool
-from extract.images.views import CROP, RESIZE, View
+from extract.images.views import CROP, MEAN_COLOUR, RESIZE, View, margins
 
 # Admits the 200-megapixel sensors of phones.
 MAX_PIXELS = 200_000_000
@@ -82,7 +82,7 @@ class Truncated(Unreadable):
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """`pixels_u8` (V, 224, 224, 3), and the photograph's upright (width, height) in pixels."""
+    """`pixels_u8` (V, height, width, 3), and the photograph's upright (width, height) in pixels."""
 
     pixels_u8: npt.NDArray[np.uint8]
     size: tuple[int, int]
@@ -353,7 +353,7 @@ def _cut(image: Image.Image, room: Room, views: tuple[View, ...]) -> Photograph:
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:
     upright_size = size[::-1] if _orientation(image) in QUARTER_TURNS else size
-    return Photograph(_crops(upright_rgb(image), views), upright_size)
+    return Photograph(_crops(upright_rgb(image), views, upright_size), upright_size)
 
 
 # --- limits ---------------------------------------------------------------------------------------
@@ -496,10 +496,14 @@ def _from_integers(image: Image.Image) -> Image.Image:
     return Image.fromarray(eight).convert("RGB")
 
 
-def _crops(image: Image.Image, views: tuple[View, ...]) -> npt.NDArray[np.uint8]:
-    """Resize and crop to (V, 224, 224, 3)."""
+def _crops(
+    image: Image.Image, views: tuple[View, ...], size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Resize and crop to (V, height, width, 3); `size` is that before any reduction."""
     if len(views) == 1:
-        return _resized_box(image, views[0])[None]
+        (view,) = views
+        pixels = _framed(image, view, size) if view.shapes else _resized_box(image, view)
+        return pixels[None]
     pixels = np.empty((len(views), *CROP, 3), np.uint8)
     whole = np.asarray(image.resize(RESIZE, BILINEAR))
     for view, target in zip(views, pixels, strict=True):
@@ -507,6 +511,14 @@ def _crops(image: Image.Image, views: tuple[View, ...]) -> npt.NDArray[np.uint8]
         crop = whole[top : top + CROP[1], left : left + CROP[0]]
         target[:] = crop[:, ::-1] if view.flipped else crop
     return pixels
+
+
+def _framed(image: Image.Image, view: View, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize all of a photograph, its proportions kept, into the middle of its shape."""
+    shape, inner = view.fit(size)
+    canvas = Image.new("RGB", shape, MEAN_COLOUR)
+    canvas.paste(image.resize(inner, BILINEAR), margins(shape, inner))
+    return np.asarray(canvas)
 
 
 def _resized_box(image: Image.Image, view: View) -> npt.NDArray[np.uint8]:

@@ -19,9 +19,9 @@ EPILOG = """examples:
   heads explain runs/ridge photo.jpg              writes photo-explained.png
   heads explain runs/emd photo.jpg --out why.png
 Exact for binary, sigmoid and tanh if trained with `--hidden none
---transform none`: what the head computes is the mean of what it says of each of 49 cells. For the
-others each cell is left out in turn, which is no sum. Only the centre (view 0)
-is explained; what lies outside is dimmed.
+--transform none`: what the head computes is the mean of what it says of each of 49 cells, or as
+many as the view has. For the others each cell is left out in turn, which is no sum. Only view 0
+is explained; what lies outside is dimmed, and mean colour around a frame is grey.
 """
 
 
@@ -74,8 +74,8 @@ def _words(loaded: LoadedRun, explanation: Explanation, photograph: Path, out: P
     lines = [f"{photograph}: score {explanation.opinion.score:.3f}. Drawn in {out}."]
     if explanation.exact:
         lines.append(
-            f"Exact: the {explanation.meaning} is {explanation.output:.4f}, the mean of 49 cells "
-            f"from {cells.min():.3f} to {cells.max():.3f}."
+            f"Exact: the {explanation.meaning} is {explanation.output:.4f}, the mean of "
+            f"{cells.size} cells from {cells.min():.3f} to {cells.max():.3f}."
         )
     else:
         lines.append(

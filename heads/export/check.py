@@ -36,7 +36,7 @@ from cache.text import path_named
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
-from heads.photos import Unreadable, open_extractor
+from heads.photos import Unreadable, open_extractor, views_of
 from heads.runs.loaded import LoadedRun
 from heads.runs.places import features_of
 
@@ -82,7 +82,8 @@ def export(
         weights: as the option of `extract`.
 
     Raises:
-        HeadError: the head cannot be exported, or the export differs too much from the run.
+        HeadError: the head or its views cannot be exported, or the export differs too much from
+            the run.
         EngineError: a package or Keras' TensorFlow backend is missing.
         MismatchError, WeightsError: the run's features cannot be made here.
         RunError: there is no photograph to check with.
@@ -92,6 +93,12 @@ def export(
         raise HeadError(
             f"The head {run.head.about.name} looks at no photograph: there is nothing to export. "
             "Export another run, such as ridge."
+        )
+    if any(view.shapes for view in views_of(run.config.extractor)):
+        raise HeadError(
+            "The run was trained on --views frame, where the shape that the backbone sees depends "
+            "on the photograph; an export has one shape for all. Score with `heads score`, or "
+            "export a run of other views."
         )
     kind = FORMATS[to]
     final = out or run.path / "export" / kind.file

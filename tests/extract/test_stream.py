@@ -53,6 +53,21 @@ def test_views_of_a_photograph_stay_side_by_side(choice: str) -> None:
         np.testing.assert_array_equal(features[number], expected_features(number, choice))
 
 
+def test_photographs_of_all_shapes_come_out_in_order_and_as_if_alone() -> None:
+    sizes = [(64, 48), (48, 64), (90, 60), (50, 50), (300, 60), (40, 70)]
+    sources = [photograph(number, sizes[number * number % 6]) for number in range(230)]
+    cutting, engine = Cutting(views("frame"), threads=2), CheapEngine()
+    results = list(stream(sources, cutting, engine, Account()))
+    features = np.concatenate([result.features for result in results])
+    assert features.shape == (230, 1, 1280)
+    shapes = set()
+    for source, vector in zip(sources, features, strict=True):
+        (pixels,) = read_photograph(source, views("frame")).pixels_u8
+        shapes.add(pixels.shape)
+        np.testing.assert_array_equal(vector[0], full_batch(CheapEngine(), pixels[None])[0])
+    assert len(shapes) > 3
+
+
 def test_photographs_that_cannot_be_read_leave_their_place_empty() -> None:
     bad = Image.new("F", (9, 9))
     sources = [photograph(0), bad, photograph(2), *[bad] * 70, photograph(73)]
@@ -73,9 +88,10 @@ def test_batches_are_full_and_only_the_last_is_filled_up() -> None:
 
 
 def test_a_block_is_some_whole_batches() -> None:
-    assert block_size(1, 16) == 64
-    assert block_size(10, 16) == 8
-    assert block_size(1, 128) == 512
+    assert block_size(views("center"), 16) == 64
+    assert block_size(views("ten"), 16) == 8
+    assert block_size(views("center"), 128) == 512
+    assert block_size(views("frame"), 16) == 192
 
 
 def counted(sources: Iterator[Image.Image], taken: list[int]) -> Iterator[Image.Image]:
@@ -85,7 +101,7 @@ def counted(sources: Iterator[Image.Image], taken: list[int]) -> Iterator[Image.
 
 
 def test_photographs_in_flight_are_bounded_and_sources_may_be_endless() -> None:
-    taken, size = [0], block_size(1, CheapEngine.batch_size)
+    taken, size = [0], block_size(views("center"), CheapEngine.batch_size)
     endless = counted((photograph(i % 5) for i in itertools.count()), taken)
     results = stream(endless, CENTER, CheapEngine(), Account())
     for seen in range(1, 6):

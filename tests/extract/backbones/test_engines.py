@@ -213,6 +213,20 @@ def test_engines_agree_on_pictures(
     np.testing.assert_allclose(one, other, atol=2e-3)
 
 
+def test_engines_agree_on_lying_and_upright_pictures_whatever_came_before(
+    keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
+) -> None:
+    batch = pictures(16)
+    square = [engine.features(batch) for engine in (keras_engine, openvino_engine)]
+    for shaped in (batch[:, :192], batch[:, :, :160]):
+        one, other = keras_engine.features(shaped), openvino_engine.features(shaped)
+        assert cosines(one, other).min() > 0.9999
+        np.testing.assert_array_equal(full_batch(openvino_engine, shaped[3:4])[0], other[3])
+        np.testing.assert_array_equal(full_batch(keras_engine, shaped[3:4])[0], one[3])
+    for engine, before in zip((keras_engine, openvino_engine), square, strict=True):
+        np.testing.assert_array_equal(engine.features(batch), before)
+
+
 def test_engines_agree_on_real_photographs(
     oasis: Path, keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
 ) -> None:

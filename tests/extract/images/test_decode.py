@@ -23,7 +23,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from extract.images import apart
 from extract.images import decode as images
 from extract.images.decode import Photograph, Unreadable, Vanished, read_photograph, thumbnail_jpeg
-from extract.images.views import CROP, RESIZE, views
+from extract.images.views import CROP, MEAN_COLOUR, RESIZE, views
 
 WHOLE = views("whole")
 RED, GREEN, BLUE, GREY = (250, 10, 10), (10, 250, 10), (10, 10, 250), (120, 120, 120)
@@ -894,3 +894,21 @@ def test_a_thumbnail_holds_nothing_of_what_is_said_beside_the_picture(tmp_path: 
     quarters().save(tmp_path / "plain.gif")
     quarters().save(tmp_path / "a.gif", comment=b"private " * 10_000)
     assert thumbnail_jpeg(tmp_path / "a.gif", 90) == thumbnail_jpeg(tmp_path / "plain.gif", 90)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_frame_holds_all_of_a_photograph_unstretched_on_the_mean_colour(
+    tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / "wide.png"
+    quarters((400, 100)).save(path, exif=exif)
+    (pixels,) = read_photograph(path, views("frame")).pixels_u8
+    if orientation == 6:  # shown turned clockwise
+        pixels = np.rot90(pixels)
+    assert pixels.shape == (160, 320, 3)
+    assert (pixels[:40] == MEAN_COLOUR).all()
+    assert (pixels[120:] == MEAN_COLOUR).all()
+    for (y, x), colour in zip(CORNERS, (RED, GREEN, BLUE, GREY), strict=True):
+        assert tuple(pixels[y + (40 if y > 0 else -40), x]) == colour

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from heads.cli.main import main
+from heads.photos import FeatureMap
 from tests.heads.studio import Studio
 
 BOX = (0.0625, 0.0625, 0.9375, 0.9375)
@@ -20,11 +21,9 @@ BOX = (0.0625, 0.0625, 0.9375, 0.9375)
 class CheapMap:
     """Stands in for the map extractor."""
 
-    class view:
-        box = BOX
-
-    def __call__(self, photograph: Path) -> tuple[np.ndarray, None]:
-        return np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32), None
+    def __call__(self, photograph: Path) -> FeatureMap:
+        cells = np.random.default_rng(0).uniform(0, 6, (7, 7, 1280)).astype(np.float32)
+        return FeatureMap(cells, np.zeros((224, 224, 3), np.uint8), BOX)
 
 
 def test_the_command_draws_beside_what_it_says(

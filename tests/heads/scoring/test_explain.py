@@ -198,6 +198,20 @@ def test_what_the_head_does_not_see_is_dimmed(tmp_path: Path) -> None:
     assert border.min() > inside.max()
 
 
+def test_what_a_head_sees_beyond_the_photograph_is_drawn_around_it(tmp_path: Path) -> None:
+    opinion = Opinion(4.0, None, 0.5, 50.0, beautiful=True)
+    cells = np.zeros((6, 8))
+    cells[0] = 1  # a row that lies beyond the photograph
+    explanation = Explanation(cells, False, 4.0, "score", opinion, (0.0, -0.5, 1.0, 1.5))
+    path = grey(tmp_path / "wide.png", (640, 160))
+    sheet = np.asarray(draw(explanation, path, "a title"), np.int64)[:320]
+    right = sheet[:, -640:]
+    assert (right[:20, :, 0] > right[:20, :, 2] + 50).all()
+    assert np.ptp(right[200:], axis=2).max() == 0
+    assert (sheet[:79, :640] == 255).all()
+    assert (sheet[81:239, :640] == 128).all()
+
+
 def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     class Refuses:
         def __call__(self, photograph: Path) -> None:
