@@ -22,14 +22,13 @@ from cache.inplace import InPlace
 from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
 from cache.store import open_cache, partial_path
-from cache.types import Status
+from cache.types import SPLITS, Status
 from cache.verify import verify
 from extract import stream as pipeline
 from extract.backbones.engines import EngineSettings
 from extract.errors import TooManyFailuresError
 from extract.images.decode import read_photograph
 from extract.images.views import views
-from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
 from extract.run.extract import extract
 from extract.run.settings import FailurePolicy, Settings
