@@ -478,6 +478,7 @@ ODD_ORIENTATIONS = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("exif", ODD_ORIENTATIONS)
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 def test_odd_exif_turns_a_loaded_image_as_it_turns_its_file(

@@ -71,8 +71,7 @@ def test_a_stale_cache_is_refused_before_any_work(settings: Settings) -> None:
         dry_run(replace(settings, dtype="float32"), Opener())
 
 
-@pytest.mark.parametrize("link", [False, True])
-@pytest.mark.parametrize("below", ["", "deeper"])
+@pytest.mark.parametrize(("below", "link"), [("", False), ("deeper", False), ("", True)])
 def test_a_file_in_the_folders_place_is_refused_as_the_extraction_refuses_it(
     settings: Settings, below: str, link: bool
 ) -> None:
