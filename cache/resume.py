@@ -190,7 +190,8 @@ def pending_rows(
     """
     found = [] if reuse.overwrite else _earlier(path, manifest, spec)
     if found and _same_rows(found[0], manifest):
-        to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
+        to_do = _outdated(found[0], facts, reuse)
+        to_do |= found[0].status == Status.PENDING
         if found[0].path == partial_path(path):
             to_do |= _damaged(found[0])
         return to_do & ~facts.missing
