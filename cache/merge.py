@@ -22,7 +22,7 @@ from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
 from cache.text import quoted, shown
-from cache.types import IntArray, Status
+from cache.types import SPLITS, IntArray, Status
 from cache.writer import Block, CacheWriter, now
 
 
@@ -60,7 +60,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
 
 def _check_name(out: Path, split: str) -> None:
     """Refuse the name that another split's cache has wherever caches are used."""
-    if out.stem in ("train", "val", "test") and out.stem != split:
+    if out.stem in SPLITS and out.stem != split:
         raise MismatchError(
             f"{out} would be used as {out.stem}, and the shards are of {split}. Name it {split}.h5."
         )

@@ -180,23 +180,26 @@ def _origin(
     return replace(before, **{name: getattr(origin, name) for name in Provenance.RENEWED})
 
 
-def count_pending(
+def pending_rows(
     path: Path, manifest: Manifest, spec: ExtractorSpec, facts: FileFacts, reuse: Reuse
-) -> int:
-    """Return how many photographs `open_writer` would leave to extract; write nothing.
+) -> npt.NDArray[np.bool_]:
+    """(N,) True for the photographs that `open_writer` would leave to extract; writes nothing.
 
     Raises:
         StaleCacheError, FormatError: as `open_writer`.
     """
     found = [] if reuse.overwrite else _earlier(path, manifest, spec)
     if found and _same_rows(found[0], manifest):
-        to_do = _outdated(found[0], facts, reuse) | (found[0].status == Status.PENDING)
+        to_do = _outdated(found[0], facts, reuse)
+        to_do |= found[0].status == Status.PENDING
         if found[0].path == partial_path(path):
             to_do |= _damaged(found[0])
-        return int((to_do & ~facts.missing).sum())
+        return to_do & ~facts.missing
     found += [] if reuse.overwrite else _donors(path, spec, reuse)
-    kept = sum(len(part.new) for part in _kept(found, manifest, facts, reuse))
-    return int((~facts.missing).sum()) - kept
+    pending = ~facts.missing
+    for part in _kept(found, manifest, facts, reuse):
+        pending[part.new] = False
+    return pending
 
 
 def _earlier(path: Path, manifest: Manifest, spec: ExtractorSpec) -> list[FeatureCache]:

@@ -25,6 +25,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 TextArray = npt.NDArray[np.str_]
 
+# What photographs are parted into, in the order in which they are named.
+SPLITS = ("train", "val", "test")
 # The blog's and the papers' choice on AVA's scale, 1..10.
 AVA_SCALE, AVA_THRESHOLD = (1.0, 10.0), "5"
 # Far wider than any rating needs, and their squares and sums stay far from the ends of float64.

@@ -239,8 +239,8 @@ def _print(result: str, options: argparse.Namespace) -> None:
 
 def _settings(options: argparse.Namespace) -> Settings:
     from cache.resume import Reuse
+    from cache.types import SPLITS
     from extract.backbones.engines import EngineSettings
-    from extract.labels.records import SPLITS
     from extract.labels.splits import SplitSettings
     from extract.run.settings import FailurePolicy, Settings, Shard
 

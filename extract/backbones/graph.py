@@ -16,7 +16,7 @@ from keras import ops
 
 from cache.frameworks import refuse_old_keras
 from cache.schema import DAMAGE
-from cache.text import shown
+from cache.text import quoted, shown
 from extract.backbones.base import SCALINGS
 from extract.backbones.weights import Weights
 from extract.errors import WeightsError
@@ -113,7 +113,9 @@ def _scale(pixels_u8: keras.KerasTensor, weights: Weights, compute_dtype: str) -
     elif weights.scaling == "tf":
         pixels = pixels / 127.5 - 1.0
     else:
-        raise ValueError(f"No scaling is called {weights.scaling!r}; there are {SCALINGS}.")
+        raise ValueError(
+            f"No scaling is called {quoted(weights.scaling)}; there are {shown(SCALINGS)}."
+        )
     return ops.cast(pixels, compute_dtype)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -224,7 +225,10 @@ def _opened_file(
     """
     with _reasons():
         if isinstance(source, Path):
-            n_bytes = os.stat(source).st_size  # noqa: PTH116  (twice as fast as Path.stat here)
+            facts = os.stat(source)  # noqa: PTH116  (twice as fast as Path.stat here)
+            if not stat.S_ISREG(facts.st_mode):
+                raise Unreadable("a folder, pipe or device, not a file")
+            n_bytes = facts.st_size
         else:
             n_bytes = source.seek(0, io.SEEK_END)
             source.seek(0)
@@ -439,12 +443,18 @@ def _orientation(image: Image.Image) -> int:
     """Return the orientation 1 (upright) to 8; 1 where nothing is said that makes sense."""
     if SCANS in image.info:  # opened here, its metadata as in the file
         return orientation(image.info)
+    blank = Image.new("1", (1, 1))
+    blank.info = image.info
     try:
         with _callers_images:
-            said = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+            said, stored = (
+                each.getexif().get(ExifTags.Base.Orientation, UPRIGHT) for each in (image, blank)
+            )
     except Exception:  # Pillow raises what it likes on damaged metadata, which decide nothing
+        said = stored = None
+    if said == stored:  # what a file holds is read as that of any file; what the owner set counts
         return orientation(image.info)
-    return said if said in TURNS else UPRIGHT
+    return int(said) if said in TURNS else UPRIGHT
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -21,6 +21,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from cache.text import shown
 from extract.images.container import WALKED_STARTS, Picture, picture
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
@@ -93,7 +94,7 @@ def _identified(alone: Picture, name: str) -> Image.Image:
                 return image
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # as Pillow does: not of this kind after all
-    raise UnidentifiedImageError(f"cannot identify image file {name!r}")
+    raise UnidentifiedImageError(f"cannot identify image file '{shown(name)}'")
 
 
 class _UnguardedImage:

@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from cache.text import quoted
+
 RESIZE = (256, 256)
 CROP = (224, 224)
 # Says how pixels are made; a change here makes old caches stale.
@@ -117,7 +119,7 @@ def views(choice: str) -> tuple[View, ...]:
     if kind == "random" and count.isdecimal() and 2 <= int(count) <= MAX_RANDOM_VIEWS:
         return (center, *_random_views(int(count) - 1, margin_x, margin_y))
     raise ValueError(
-        f"{choice!r} is no choice of views; expected {VIEWS}, N from 2 to {MAX_RANDOM_VIEWS}."
+        f"{quoted(choice)} is no choice of views; expected {VIEWS}, N from 2 to {MAX_RANDOM_VIEWS}."
     )
 
 

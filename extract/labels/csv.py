@@ -23,8 +23,8 @@ from cache.labels import (
 )
 from cache.tables import Table, listed, read_table
 from cache.text import kept_name, path_named, quoted
-from cache.types import Scale, decimal_number
-from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
+from cache.types import SPLITS, Scale, decimal_number
+from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex
 
 LABELS_FILE = "labels.csv"
 MEAN = ("mean", "scale_min", "scale_max")

@@ -25,7 +25,6 @@ from cache.types import TextArray
 from extract.errors import is_passing
 
 NOTE_FILE = "labels-note.txt"
-SPLITS = ("train", "val", "test")
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 BAD_SHOWN = 5
 # Some threads at once, for folders that lie across a network; chunks keep their cost small.

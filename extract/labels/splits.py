@@ -17,9 +17,10 @@ from cache.errors import LabelError
 from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.text import quoted
-from cache.types import IntArray, Scale, SplitKind, SplitRule, TextArray
-from extract.labels.records import SPLITS, FolderLabels
+from cache.types import SPLITS, IntArray, Scale, SplitKind, SplitRule, TextArray
+from extract.labels.records import FolderLabels
 
+SHOWN_GROUPS = 5
 VAL_FRACTION, TEST_FRACTION = 0.10, 0.20
 VAL_FRACTION_OF_OFFICIAL = 0.05
 RULES = {
@@ -139,9 +140,10 @@ def make_manifests(
     limit counts photographs whose files are there.
 
     Raises:
-        LabelError: a split would be empty.
+        LabelError: a split would be empty, or a group stands in two.
     """
     names, rule = assign(labels, settings)
+    _check_groups(labels, names)
     table = replace(labels.table, threshold=threshold_text(labels.table.scale, settings))
     made = []
     for split in splits:
@@ -149,6 +151,31 @@ def make_manifests(
         rows = _limited(_rows(table.image_id, names == split, split_rule), facts, settings.limit)
         made.append((Manifest(table.take(rows), split_rule), facts.take(rows)))
     return made
+
+
+def _check_groups(labels: FolderLabels, names: TextArray) -> None:
+    """Refuse groups that a column of splits parts: `heads` would refuse the files.
+
+    Raises:
+        LabelError: there are some.
+    """
+    grouped = np.flatnonzero(labels.table.group != "")
+    first: dict[str, str] = {}
+    groups = labels.table.group[grouped].tolist()
+    both = zip(groups, names[grouped].tolist(), strict=True)
+    parted = {group: split for group, split in both if first.setdefault(group, split) != split}
+    if not parted:
+        return
+    shown = ", ".join(
+        f"{quoted(group)} in {first[group]} and {split}"
+        for group, split in list(parted.items())[:SHOWN_GROUPS]
+    )
+    more = ", ..." if len(parted) > SHOWN_GROUPS else ""
+    raise LabelError(
+        f"{labels.source}: {len(parted):,} of {len(set(groups)):,} groups stand in more than one "
+        f"split: {shown}{more}. The pictures of a group stay together, or what is learned of some "
+        "tells of the others: write one split for all of each, or leave such groups empty."
+    )
 
 
 def _rows(image_id: TextArray, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:

@@ -7,7 +7,7 @@ found, those are *away*
   tenth of these is there now;
 - of which the system does not say whether they are there (EIO, ESTALE, EACCES, ...).
 All others are missing, and so is what a finished file already calls missing. What was read and is
-away now is kept as it was; an extraction in which something is away that was never read is not
+away now is kept as it was; an extraction in which something is away that is still to be read is not
 finished. Looks at names of files, and at earlier caches.
 """
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import AestheticError
 from cache.labels import LabelTable, Manifest
@@ -66,7 +67,7 @@ class Away:
             )
         if self.unread:
             said.append(
-                f"{path} is not finished: {_counted(data, self.unread)} away, and were never read. "
+                f"{path} is not finished: {_counted(data, self.unread)} away, still to be read. "
                 f"The others are kept in {partial_path(path).name}. Bring the folder back and give "
                 "the same command again (without --overwrite); or, if there are no such "
                 "photographs, take their rows out of the labels."
@@ -173,6 +174,26 @@ def settle(
             if not anew:
                 path[row], size[row], mtime[row] = known.path, known.size_bytes, known.mtime_ns
     return replace(labels, path=path.astype(np.str_)), FileFacts(size, mtime), away
+
+
+def unkept(
+    manifest: Manifest, facts: FileFacts, away: Away, pending: npt.NDArray[np.bool_]
+) -> tuple[FileFacts, Away]:
+    """Count as unread, and its file as missing, what is away and not kept from when it was read.
+
+    So it is where an unfinished file has begun anew, or --retry-failed asks for another try.
+
+    Args:
+        manifest, facts, away: a part's rows, and what `settle` says of them.
+        pending: (N,) the rows of which nothing is kept, as `cache.resume.pending_rows` gives them.
+    """
+    lost = [row for row in np.flatnonzero(pending) if manifest.labels.image_id[row] in away.read]
+    names = set(manifest.labels.image_id[lost].tolist())
+    size, mtime = facts.size_bytes.copy(), facts.mtime_ns.copy()
+    size[lost] = mtime[lost] = -1
+    read = {name: folder for name, folder in away.read.items() if name not in names}
+    unread = away.unread | {name: away.read[name] for name in names}
+    return FileFacts(size, mtime), Away(read, unread)
 
 
 def _thinned(

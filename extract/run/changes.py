@@ -15,7 +15,8 @@ from cache.labels import LabelTable, Manifest
 from cache.resume import renewals
 from cache.schema import Provenance
 from cache.store import FeatureCache, open_cache
-from extract.labels.records import SPLITS
+from cache.text import quoted, shown
+from cache.types import SPLITS
 
 
 def changes(path: Path, manifest: Manifest, origin: Provenance) -> list[str]:
@@ -29,7 +30,7 @@ def changes(path: Path, manifest: Manifest, origin: Provenance) -> list[str]:
     said = list(_labels(earlier, manifest)) if earlier.manifest_sha256 != manifest.sha256 else []
     new = renewals(earlier, origin)
     if "label_note" in new:
-        said.append(f"the remark on the labels is now {new['label_note']!r}")
+        said.append(f"the remark on the labels is now {quoted(new['label_note'])}")
     if "data_root" in new:
         said.append(f"the photographs lie in {new['data_root']} now")
     if "label_files" in new and not said:
@@ -63,7 +64,7 @@ def _labels(earlier: FeatureCache, manifest: Manifest) -> Iterator[str]:
     ]
     for name, mine, theirs in named:
         if mine != theirs:
-            yield f"the {name} went from {mine!r} to {theirs!r}"
+            yield f"the {name} went from {shown(mine)} to {shown(theirs)}"
 
 
 def _differing(before: LabelTable, now: LabelTable) -> int:

@@ -5,7 +5,9 @@ The rate is measured on a few of the photographs at hand, not assumed. Writes no
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from itertools import islice
 
 import numpy as np
 
+from cache.files import storage_errors
 from cache.labels import Manifest
-from cache.resume import count_pending
+from cache.resume import pending_rows
 from cache.schema import FileFacts
 from cache.text import path_named
 from cache.types import ExtractorSpec, IntArray
@@ -41,12 +44,15 @@ class SplitPlan:
 def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple[str, str]:
     """Return what would be done as (lines for a person, one JSON object)."""
     planned = plan(settings)
+    out = settings.out.absolute()
+    nearest = next(folder for folder in (out, *out.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        with storage_errors(settings.out):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     splits = [_split_plan(settings, planned.spec, *each) for each in planned.splits]
     problems = _problems(settings, planned)
     pending = sum(split.to_extract for split in splits)
     rate = _measured_rate(settings, planned, open_engine_) if pending else 0.0
-    out = settings.out.resolve()
-    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
     free = shutil.disk_usage(nearest).free
     seconds = pending / rate if rate else 0.0
     facts = {
@@ -72,7 +78,8 @@ def _problems(settings: Settings, planned: Plan) -> list[str]:
 def _split_plan(
     settings: Settings, spec: ExtractorSpec, manifest: Manifest, facts: FileFacts
 ) -> SplitPlan:
-    path = settings.shard.path(settings.out, manifest.split_rule.split)
+    split = manifest.split_rule.split
+    path = settings.shard.path(settings.out, split)
     vector = len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
     labels = manifest.labels
     texts = labels.image_id.dtype.itemsize // 4 + labels.path.dtype.itemsize // 4
@@ -80,7 +87,7 @@ def _split_plan(
         path=str(path),
         rows=len(manifest),
         missing=int(facts.missing.sum()),
-        to_extract=count_pending(path, manifest, spec, facts, settings.reuse),
+        to_extract=int(pending_rows(path, manifest, spec, facts, settings.reuse_for(split)).sum()),
         bytes=len(manifest) * (vector + 4 * labels.levels + texts + 56),
     )
 

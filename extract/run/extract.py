@@ -32,7 +32,7 @@ from extract.labels.records import read_note
 from extract.run.away import Away, is_away
 from extract.run.changes import changes, left_behind
 from extract.run.plan import Plan, plan
-from extract.run.settings import Settings, Shard
+from extract.run.settings import Settings
 from extract.run.summary import Summary
 from extract.stream import Account, Cutting, extract_blocks
 
@@ -103,8 +103,7 @@ def _extract_split(
     path = settings.shard.path(settings.out, split)
     summary = Summary(path, away=away.problems(settings.data, path))
     with storage_errors(path), exclusive(path):
-        # A shard takes what an earlier file of the whole split already holds.
-        reuse = replace(settings.reuse, donors=(Shard().path(settings.out, split),))
+        reuse = settings.reuse_for(split)
         for line in () if reuse.overwrite else changes(path, manifest, origin):
             note(line)
         writer = open_writer(path, manifest, spec, facts, origin, reuse)

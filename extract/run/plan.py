@@ -11,16 +11,17 @@ from pathlib import Path
 from cache.console import note
 from cache.errors import LabelError, NoPhotographsError
 from cache.labels import Manifest
+from cache.resume import pending_rows
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
-from cache.types import ExtractorSpec, SplitKind, SplitRule
+from cache.types import SPLITS, ExtractorSpec, SplitKind, SplitRule
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.views import PREPROCESSING, views
-from extract.labels.records import SPLITS, FolderLabels, file_facts
+from extract.labels.records import FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
-from extract.run.away import Away, held, settle
+from extract.run.away import Away, held, settle, unkept
 from extract.run.changes import finished
 from extract.run.settings import Settings, Shard
 
@@ -72,8 +73,15 @@ def plan(settings: Settings) -> Plan:
     for flag in unused_fractions(settings.split, rule.kind):
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
-    parts = tuple(settings.shard.cut(*split) for split in splits)
-    return Plan(weights, make_spec(settings, weights), parts, whole, away, labels.files)
+    spec, parts = make_spec(settings, weights), []
+    for manifest, facts in (settings.shard.cut(*split) for split in splits):
+        if away.of(manifest).read:
+            split = manifest.split_rule.split
+            path, reuse = settings.shard.path(settings.out, split), settings.reuse_for(split)
+            pending = pending_rows(path, manifest, spec, facts, reuse)
+            facts, away = unkept(manifest, facts, away, pending)
+        parts.append((manifest, facts))
+    return Plan(weights, spec, tuple(parts), whole, away, labels.files)
 
 
 def _files(settings: Settings) -> list[Path]:

@@ -14,12 +14,11 @@ from cache.labels import Manifest
 from cache.resume import Reuse
 from cache.schema import FileFacts
 from cache.store import partial_path
-from cache.types import Status
+from cache.types import SPLITS, Status
 from extract.backbones.engines import EngineSettings
 from extract.backbones.registry import DEFAULT
 from extract.errors import TooManyFailuresError
 from extract.images.decode import MAX_PIXELS
-from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
 
 REASONS_SHOWN = 4
@@ -106,3 +105,7 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     shard: Shard = field(default_factory=Shard)
     progress: bool = False
+
+    def reuse_for(self, split: str) -> Reuse:
+        """What counts of earlier work: a shard takes what a file of the whole split holds, too."""
+        return replace(self.reuse, donors=(Shard().path(self.out, split),))

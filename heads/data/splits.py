@@ -21,7 +21,7 @@ from cache.errors import MismatchError
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
 from cache.text import shown
-from cache.types import FloatArray, IntArray, SplitKind
+from cache.types import SPLITS, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
 from heads.data.metadata import metadata_of
@@ -30,7 +30,6 @@ from heads.errors import HeadError, SplitOverlapError
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "val", "test")
 SHOWN_NAMES = 5
 NOTE_FILE = "labels-note.txt"
 # Of a file's provenance, what should be known where two files differ, in words.

@@ -18,10 +18,10 @@ from cache.errors import AestheticError
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
 from cache.text import path_named
-from cache.types import FloatArray
+from cache.types import SPLITS, FloatArray
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
-from heads.data.splits import SPLITS, check_together, joint_note, labels_of
+from heads.data.splits import check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
 from heads.metrics.catalogue import METRICS, evaluate, ranked_by

@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from cache.errors import FormatError
 from cache.text import shown
-from cache.types import ExtractorSpec
+from cache.types import SPLITS, ExtractorSpec
 from heads.data.metadata import COLUMNS as METADATA_COLUMNS
-from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
 from heads.models.base import About, Arrays, Head, History, Values
 from heads.models.neural.settings import NetworkSettings

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from cache.errors import FormatError, StaleCacheError, StorageError
-from cache.resume import Reuse, count_pending, is_current, open_writer, renew
+from cache.resume import Reuse, is_current, open_writer, pending_rows, renew
 from cache.schema import FileFacts, Provenance
 from cache.store import open_cache, partial_path
 from cache.types import Status
@@ -100,7 +100,7 @@ class TestGoingOn:
         with h5py.File(partial_path(path), "r+") as file:
             file["features"][4, 0, 0] += 1
             file["crc32"][7] = 0
-        assert count_pending(path, MANIFEST, SPEC, present(N), Reuse()) == N - 9 + 2
+        assert pending_rows(path, MANIFEST, SPEC, present(N), Reuse()).sum() == N - 9 + 2
         with opened(path) as writer:
             assert writer.pending.tolist() == [4, 7, 9, 10, 11]
             writer.write(block(writer.pending.tolist()))
@@ -418,7 +418,7 @@ class TestCountingBeforehand:
             with opened(path, take(MANIFEST, range(6))) as writer:
                 writer.write(block(range(6), bad=[2]))
                 writer.finish()
-        promised = count_pending(path, MANIFEST, SPEC, facts, reuse)
+        promised = pending_rows(path, MANIFEST, SPEC, facts, reuse).sum()
         writer = opened(path, facts=facts, reuse=reuse)
         if writer is None:
             assert promised == 0

@@ -28,7 +28,7 @@ from cache import schema
 from cache.errors import FormatError, IncompleteCacheError, StaleCacheError
 from cache.files import exclusive
 from cache.labels import Manifest
-from cache.resume import Reuse, count_pending, open_writer
+from cache.resume import Reuse, open_writer, pending_rows
 from cache.schema import FileFacts, Provenance
 from cache.store import FeatureCache, open_cache, partial_path
 from cache.types import Status
@@ -346,7 +346,7 @@ class CacheAgainstDict(RuleBasedStateMachine):
     def open(self, overwrite: bool, retry: bool) -> None:
         expected = self.expected(overwrite, retry)
         reuse = Reuse(overwrite=overwrite, retry_failed=retry)
-        counted = count_pending(self.path, self.manifest(), SPEC, self.facts(), reuse)
+        counted = pending_rows(self.path, self.manifest(), SPEC, self.facts(), reuse).sum()
         with exclusive(self.path):
             self.writer = open_writer(
                 self.path, self.manifest(), SPEC, self.facts(), Provenance(), reuse

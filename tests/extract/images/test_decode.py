@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import resource
 import struct
 import subprocess
@@ -22,7 +23,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from extract.images import apart
 from extract.images import decode as images
-from extract.images.decode import Photograph, Unreadable, Vanished, read_photograph, thumbnail_jpeg
+from extract.images.decode import (
+    Photograph,
+    Unreadable,
+    Vanished,
+    read_photograph,
+    thumbnail_jpeg,
+    upright_pixels,
+)
 from extract.images.views import CROP, MEAN_COLOUR, RESIZE, views
 
 WHOLE = views("whole")
@@ -106,9 +114,10 @@ def test_a_truncated_jpeg_is_said_to_be_truncated(tmp_path: Path) -> None:
     assert "truncated" in reason(tmp_path / "cut.jpg")
 
 
-def test_a_folder_in_a_photographs_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "folder.jpg").mkdir()
-    assert "Is a directory" in reason(tmp_path / "folder.jpg")
+def test_what_is_no_file_is_refused_in_words(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        assert reason(source) == "a folder, pipe or device, not a file"
 
 
 def test_postscript_is_never_opened(tmp_path: Path) -> None:
@@ -459,6 +468,37 @@ def test_any_shape_of_photograph_is_read(tmp_path: Path, size: tuple[int, int]) 
     photograph = read_photograph(tmp_path / "odd.png", views("ten"))
     assert photograph.size == size
     assert (photograph.pixels_u8 == GREEN).all()
+
+
+# Two values of one, an odd kind of number, and a directory that promises more than there is.
+ODD_ORIENTATIONS = (
+    "49492a0008000000010012010300020000000300000000000000",
+    "4d4d002a00000008000101120006000000010800000000000000",
+    "49492a00080000000700120106000100000001000000",
+)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", ODD_ORIENTATIONS)
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_odd_exif_turns_a_loaded_image_as_it_turns_its_file(
+    tmp_path: Path, ending: str, exif: str
+) -> None:
+    path = tmp_path / f"odd.{ending}"
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
+    said = {} if ending == "png" else {"xmp": xmp}
+    quarters().save(path, exif=b"Exif\0\0" + bytes.fromhex(exif), **said)
+    with Image.open(path) as image:
+        image.load()
+        np.testing.assert_array_equal(upright_pixels(image), upright_pixels(path))
+
+
+def test_an_orientation_that_the_owner_of_an_image_sets_counts(tmp_path: Path) -> None:
+    quarters().rotate(90, expand=True).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        image.getexif()[0x0112] = 6
+        assert_quarters(read(image))
 
 
 def test_an_image_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:

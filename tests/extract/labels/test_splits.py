@@ -12,10 +12,10 @@ import pytest
 from cache.errors import LabelError
 from cache.labels import LabelTable, Manifest, mean_of_votes
 from cache.schema import FileFacts
-from cache.types import Scale, SplitKind
+from cache.types import SPLITS, Scale, SplitKind
 from extract.labels import splits
 from extract.labels.ava import read_ava
-from extract.labels.records import SPLITS, FolderLabels, empty_text
+from extract.labels.records import FolderLabels, empty_text
 from extract.labels.splits import (
     RULES,
     SplitSettings,
@@ -250,6 +250,28 @@ def test_a_split_column_without_val_lends_it_a_tenth_of_its_train_by_group() -> 
     half, _ = assign(labels, SplitSettings(val_fraction=0.5))
     assert (half[column == "train"] == "val").mean() == pytest.approx(0.5, abs=0.04)
     assert set(groups[names == "val"]) < set(groups[half == "val"])
+
+
+def test_groups_that_a_split_column_parts_are_refused_with_their_number_and_names() -> None:
+    groups = np.array([f"scene {i // 2}" for i in range(N)])
+    groups[N // 2 :] = ""  # photographs of no group may stand anywhere
+    column = np.array((["train"] * 4 + ["val"] * 4 + ["test"] * 4) * (N // 12) + ["val"] * (N % 12))
+    labels = replace(grouped(labels_of(), groups), split=column)
+    make_manifests(labels, facts_of(), SPLITS, SplitSettings())
+    column[[1, 5, 9, 13, 17, 21]] = "test", "train", "train", "test", "val", "val"
+    column[17] = "test"
+    with pytest.raises(LabelError) as caught:
+        make_manifests(labels, facts_of(), ("val",), SplitSettings())
+    assert str(caught.value) == (
+        f"{labels.source}: 6 of 1,000 groups stand in more than one split: 'scene 0' in train and "
+        "test, 'scene 2' in val and train, 'scene 4' in test and train, 'scene 6' in train and "
+        "test, 'scene 8' in val and test, .... The pictures of a group stay together, or what is "
+        "learned of some tells of the others: write one split for all of each, or leave such "
+        "groups empty."
+    )
+    labels = replace(labels, split=np.where(column == "val", "train", column))
+    with pytest.raises(LabelError, match="5 of 1,000 groups stand in more than one split"):
+        make_manifests(labels, facts_of(), ("train",), SplitSettings())
 
 
 def test_an_empty_split_is_refused() -> None:

@@ -88,7 +88,7 @@ KEPT = (
     "gone for good, take their rows out of the labels."
 )
 UNFINISHED = (
-    "{path} is not finished: {what} are away, and were never read. The others are kept in "
+    "{path} is not finished: {what} are away, still to be read. The others are kept in "
     "train.h5.partial. Bring the folder back and give the same command again (without "
     "--overwrite); or, if there are no such photographs, take their rows out of the labels."
 )
@@ -551,3 +551,45 @@ def test_a_folder_is_away_if_it_is_not_there_or_empty_or_no_folder(tmp_path: Pat
         *[True] * 4,
         False,
     ]
+
+
+# --- begun anew, with a folder away ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 20])
+def test_the_command_after_an_overwrite_with_a_folder_away_waits_for_the_folder(
+    settings: Settings, limit: int
+) -> None:
+    before = do(replace(settings, split=SplitSettings(limit=limit))).path.read_bytes()
+    kept = put_away(settings.data / "share")
+    assert do(replace(settings, reuse=Reuse(overwrite=True))).finished is False
+    text, _ = dry_run(settings, Opener())
+    summary = do(settings)
+    what = f"30 photographs of the folder {settings.data / 'share'}"
+    assert summary.problems == [UNFINISHED.format(path=summary.path, what=what)]
+    assert text.endswith("\n".join(("Nothing to do.", *summary.problems)))
+    assert (counts(summary), summary.path.read_bytes()) == ((30, 30, 0, 0), before)
+    bring_back(kept)
+    again = do(settings)
+    assert (counts(again), again.problems) == ((60, 0, 0, 30), [])
+
+
+def test_another_try_of_a_photograph_waits_for_its_folder(settings: Settings) -> None:
+    damaged = settings.data / "share" / "one" / "30.jpg"
+    damaged.write_bytes(b"no picture")
+    before = do(settings).path.read_bytes()
+    kept = put_away(settings.data / "share")
+    retry = replace(settings, reuse=Reuse(retry_failed=True))
+    summary = do(retry)
+    share = settings.data / "share"
+    assert summary.problems == [
+        KEPT.format(path=summary.path, what=f"29 photographs of the folder {share}"),
+        UNFINISHED.format(path=summary.path, what=f"1 photograph of the folder {share}").replace(
+            "share are away", "share is away"
+        ),
+    ]
+    assert summary.path.read_bytes() == before
+    bring_back(kept)
+    photograph(30).save(damaged)
+    again = do(retry)
+    assert (counts(again), again.problems) == ((60, 0, 0, 1), [])

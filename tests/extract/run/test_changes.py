@@ -12,8 +12,8 @@ from cache.errors import LabelError
 from cache.places import changed_labels
 from cache.resume import Reuse
 from cache.store import open_cache
+from cache.types import SPLITS
 from cache.verify import verify
-from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
 from extract.run.extract import extract
 from extract.run.settings import Settings
@@ -90,7 +90,7 @@ def test_photographs_that_came_and_went_and_other_rules_are_said(
     more = replace(one, split=SplitSettings(threshold="2", seed=3))
     assert do(more, capsys) == [
         f"{path}: since it was made, 2 photographs came into the split; 1 photograph left it; the "
-        "threshold went from '3' to '2'; the seed went from 0 to 3."
+        "threshold went from 3 to 2; the seed went from 0 to 3."
     ]
 
 
@@ -213,7 +213,7 @@ def test_another_scale_of_the_same_means_is_said(
         (settings.data / "labels.csv").write_text(text)
         said += do(one, capsys)
     assert said == [
-        f"{settings.out}/train.h5: since it was made, the scale went from '0..10' to '1..9'."
+        f"{settings.out}/train.h5: since it was made, the scale went from 0..10 to 1..9."
     ]
 
 

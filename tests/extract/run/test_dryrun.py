@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import StaleCacheError
+from cache.errors import StaleCacheError, StorageError
 from extract.run.dryrun import dry_run
 from extract.run.extract import extract
 from extract.run.settings import Settings, Shard
@@ -69,3 +69,30 @@ def test_a_stale_cache_is_refused_before_any_work(settings: Settings) -> None:
     extract(settings, Opener())
     with pytest.raises(StaleCacheError, match="its dtype is float16, this command's is"):
         dry_run(replace(settings, dtype="float32"), Opener())
+
+
+@pytest.mark.parametrize(("below", "link"), [("", False), ("deeper", False), ("", True)])
+def test_a_file_in_the_folders_place_is_refused_as_the_extraction_refuses_it(
+    settings: Settings, below: str, link: bool
+) -> None:
+    if link:
+        settings.out.symlink_to(settings.out)
+    else:
+        settings.out.write_text("x")
+    settings = replace(settings, out=settings.out / below)
+    said = []
+    for run in (dry_run, extract):
+        with pytest.raises(StorageError) as caught:
+            run(settings, Opener())
+        said.append(str(caught.value))
+    assert said == 2 * [
+        f"{settings.out} cannot be written: a file stands where a folder is needed. Choose another "
+        "one."
+    ]
+
+
+def test_a_shard_is_counted_without_what_a_file_of_the_whole_split_holds(
+    settings: Settings,
+) -> None:
+    extract(settings, Opener())
+    assert facts(replace(settings, shard=Shard(1, 3)))["splits"][0]["to_extract"] == 0

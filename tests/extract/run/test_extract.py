@@ -14,6 +14,7 @@ import pytest
 
 from cache.errors import (
     CacheLockedError,
+    LabelError,
     NoPhotographsError,
     StorageError,
 )
@@ -22,14 +23,13 @@ from cache.inplace import InPlace
 from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
 from cache.store import open_cache, partial_path
-from cache.types import Status
+from cache.types import SPLITS, Status
 from cache.verify import verify
 from extract import stream as pipeline
 from extract.backbones.engines import EngineSettings
 from extract.errors import TooManyFailuresError
 from extract.images.decode import read_photograph
 from extract.images.views import views
-from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings
 from extract.run.extract import extract
 from extract.run.settings import FailurePolicy, Settings
@@ -533,6 +533,25 @@ def test_a_cache_that_another_writes_is_refused(settings: Settings) -> None:
 def test_a_file_in_the_folders_place_is_said_to_be_one(settings: Settings) -> None:
     settings.out.write_text("x")
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+        do(settings)
+
+
+def test_folders_may_have_any_name_and_a_photograph_only_one_in_utf_8(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    data, out = (Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/d\xe9", b"/f\xe9"))
+    make_folder(data, 3)
+    photograph = data / "images" / os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(data / "images" / "0.jpg", photograph)
+    with (data / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write("café.jpg,train,1,2,3,4,5\n")
+    settings = replace(settings, data=data, out=out)
+    summary = do(settings)
+    assert counts(summary) == (3, 1, 0, 3)
+    assert open_cache(summary.path).data_root == data.resolve()
+    assert verify(summary.path) == []
+    with (data / "labels.csv").open("ab") as file:
+        file.write(b"caf\xe9.jpg,train,1,2,3,4,5\n")
+    with pytest.raises(LabelError, match="line 6: the byte 0xe9 is not UTF-8 text"):
         do(settings)
 
 

@@ -16,6 +16,7 @@ from cache.errors import (
 )
 from cache.resume import Reuse
 from cache.store import open_cache, partial_path
+from cache.text import shown
 from cache.types import ExtractorSpec
 from extract.backbones.base import Backbone
 from extract.backbones.engines import EngineSettings
@@ -157,8 +158,9 @@ def test_another_extractor_is_refused_with_the_field_and_both_values(
     with pytest.raises(StaleCacheError) as caught:
         do(changed)
     assert str(caught.value) == (
-        f"{path} was made by another extractor: its {name} is {theirs!r}, this command's is "
-        f"{mine!r}. Use the same settings, choose another --out, or replace it with --overwrite."
+        f"{path} was made by another extractor: its {name} is {shown(theirs)}, this command's is "
+        f"{shown(mine)}. Use the same settings, choose another --out, or replace it with "
+        "--overwrite."
     )
     assert path.read_bytes() == content
 

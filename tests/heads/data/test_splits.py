@@ -18,9 +18,9 @@ from cache import schema, store
 from cache.errors import FormatError, IncompleteCacheError, MismatchError
 from cache.labels import LabelTable, Manifest
 from cache.store import FeatureCache, open_cache
-from cache.types import SplitKind, SplitRule, Status
+from cache.types import SPLITS, SplitKind, SplitRule, Status
 from heads.data.features import memory_budget
-from heads.data.splits import SPLITS, check_together, joint_note, load_splits, with_limit
+from heads.data.splits import check_together, joint_note, load_splits, with_limit
 from heads.errors import HeadError, SplitOverlapError
 from tests.heads.planted import Plan, plant, plant_split, spec
 from tests.helpers import write_cache
