@@ -103,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads.data.splits import load_splits
     from heads.experiments.compare import compare, cross_validate
+    from heads.experiments.contests import contests_to_dict
     from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
     from heads.report.write import write_report
@@ -148,7 +149,13 @@ def run(options: argparse.Namespace) -> int:
         files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
         rows = leaderboard.ranked(done.entries)
-        print(json.dumps({**files, "heads": [_json_row(row) for row in rows]}))
+        contests = {
+            "linear_against_neural": [pair.to_dict() for pair in done.pairs],
+            "multi_against_top": {
+                head: contests_to_dict(each) for head, each in done.layers.items()
+            },
+        }
+        print(json.dumps({**files, "heads": [_json_row(row) for row in rows], **contests}))
         return console.EXIT_OK
     console.show(leaderboard.render(done))
     console.note("")

@@ -7,22 +7,32 @@ Owns which heads are compared and what is known of each afterwards; the table an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from cache.console import note
 from cache.files import write_text_atomically
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
-from heads.experiments.crossval import folded, folds_config
+from heads.experiments.contests import Contestant, Cost, Pair, against, lesson, pairs
+from heads.experiments.crossval import FoldedRun, folded, folds_config
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_groups, across_splits, check_list
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
-from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
+from heads.metrics.comparison import (
+    Contest,
+    Measures,
+    Sample,
+    deviations,
+    mean_sample,
+    measure,
+)
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, HEADS, Settings, find_head
+from heads.runs.files import size_of_model
 
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
@@ -35,7 +45,7 @@ class Entry:
     `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
     `measures` then hold; `repeats` is how many; `run` the (first) folder; `without` the metrics
     without duplicates, None where there are none, or nothing else; `features` their extractor's
-    fingerprint.
+    fingerprint; `learned_from` what `lesson` gives; `cost` that of a fit.
     """
 
     head: str
@@ -47,6 +57,13 @@ class Entry:
     repeats: int = 1
     without: Mapping[str, float | None] | None = None
     features: str = ""
+    learned_from: object = None
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def contestant(self) -> Contestant:
+        """The head as one of a pair."""
+        return Contestant(self.head, self.head, self.learned_from, self.sample, self.cost)
 
 
 @dataclass(frozen=True)
@@ -66,13 +83,20 @@ class Title:
 class Comparison:
     """The heads of one comparison, the floor first; `folder` holds their runs.
 
-    `found` are photographs that look like one that a head was trained on.
+    `found` are photographs that look like one that a head was trained on. `layers` are contests of
+    heads on all layers and on the last one, by head.
     """
 
     title: Title
     folder: Path
     entries: tuple[Entry, ...]
     found: Found | None = None
+    layers: Mapping[str, Sequence[Contest]] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Linear heads and networks that learned the same."""
+        return pairs([entry.contestant for entry in self.entries])
 
 
 def compare(
@@ -104,7 +128,7 @@ def compare(
     train, test = data["train"], data[HEADLINE]
 
     def entry(name: str) -> Entry:
-        samples, paths = [], []
+        samples, paths, costs = [], [], []
         for i in range(seeds if HEADS[name].neural else 1):
             config = run_config(name, _settings(name, settings), seed + i, data)
             # The first seed alone replaces a run that is not equal; the others lie beside it.
@@ -121,6 +145,7 @@ def compare(
                 note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
             samples.append(sample_of(done, data))
             paths.append(str(done.path))
+            costs.append(Cost(done.metrics["fit_seconds"], size_of_model(done.path)))
         sample, n_train = mean_sample(samples), len(train)
         return Entry(
             head=name,
@@ -132,6 +157,8 @@ def compare(
             deviation=deviations(samples),
             repeats=len(samples),
             without=_without(found, samples),
+            learned_from=lesson(name, config.settings),
+            cost=Cost.mean(costs),
         )
 
     title = Title(
@@ -158,6 +185,8 @@ def cross_validate(
 ) -> Comparison:
     """Predict every photograph by heads that never saw it, and measure them beside the floor.
 
+    Where the features are of several layers, some heads are set against those on the last one.
+
     Args:
         data: train, val and test, as `load_splits` gives them.
         folding: of these data, as `fold_photographs` gives it.
@@ -175,19 +204,33 @@ def cross_validate(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
     )
 
-    def entry(name: str) -> Entry:
+    def run(name: str, folding: Folding, *, keep_others: bool = False) -> FoldedRun:
         config = folds_config(name, _settings(name, settings), folding, data)
-        done = folded(config, folding, data, folder, floor, found, overwrite=overwrite)
+        return folded(
+            config,
+            folding,
+            data,
+            folder,
+            floor,
+            found,
+            overwrite=overwrite,
+            keep_others=keep_others,
+        )
+
+    def entry(name: str) -> Entry:
+        done = run(name, folding)
         return Entry(
             head=name,
             run=str(done.path),
             sample=done.sample,
             measures=done.measures,
-            n_train=config.n_train,
-            features=config.extractor.sha256,
+            n_train=done.config.n_train,
+            features=done.config.extractor.sha256,
             deviation=done.deviations,
             repeats=len(done.samples),
             without=_without(found, done.samples),
+            learned_from=lesson(name, done.config.settings),
+            cost=done.cost,
         )
 
     cache, n_ways = data["train"].cache, len(folding.ways)
@@ -202,7 +245,26 @@ def cross_validate(
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=bool((pool.labels.group != "").any()),
     )
-    return _told(Comparison(title, folder, _entries(data, heads, entry), found))
+    entries, last, layers = _entries(data, heads, entry), pool.of_last_layer(), {}
+    if last is not None:
+        again = partial(run, folding=replace(folding, pool=last), keep_others=True)
+        layers = _against_last_layer(entries, again)
+    return _told(Comparison(title, folder, entries, found, layers))
+
+
+def _against_last_layer(
+    entries: Sequence[Entry], again: Callable[[str], FoldedRun]
+) -> dict[str, Sequence[Contest]]:
+    """Set heads on all layers against the same heads on the last one, in the same folds.
+
+    These are the heads in closed form, which take a second or two; the others where none is here.
+    None is picked by its figures, which would flatter the layers it was picked with.
+    """
+    looking = [e for e in entries if find_head(e.head).about.looks_at_photographs]
+    chosen = [e for e in looking if not HEADS[e.head].neural] or looking
+    if chosen:
+        note(f"Trained again, on the last layer alone: {', '.join(e.head for e in chosen)}.")
+    return {e.head: against(("multi", e.sample), ("top", again(e.head).sample)) for e in chosen}
 
 
 def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | None] | None:

@@ -31,7 +31,8 @@ class About:
 
     `needs_votes`: it cannot learn from mean-only labels. `ranking_only`: its score is a probability
     on the scale. `linear_output` says in words what its last function is applied to, where that is
-    linear in the features; '' elsewhere.
+    linear in the features; '' elsewhere. `linear_rival` is the linear head that learns the same as
+    this network, against which it is measured.
     """
 
     name: str
@@ -40,6 +41,7 @@ class About:
     looks_at_photographs: bool = True
     ranking_only: bool = False
     linear_output: str = ""
+    linear_rival: str = ""
 
 
 class Head(Protocol):

@@ -39,6 +39,7 @@ KINDS: dict[str, Any] = {
     "deviation": dict[str, NUMBER],
     "val": dict[str, Any],
     "duplicates": dict[str, Any],
+    "model_bytes": int,
 }
 DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | None}
 # What a head's state may hold in model.json.
@@ -158,6 +159,19 @@ def write_model(folder: Path, head: Head) -> None:
     arrays, values = head.state()
     np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
+
+
+def model_bytes(head: Head) -> int:
+    """Return the size of a model.npz that is not written."""
+    file = io.BytesIO()
+    np.savez(file, **head.state()[0])  # type: ignore[arg-type]
+    return file.tell()
+
+
+def size_of_model(run: Path) -> int | None:
+    """Return the bytes of a run's model; None where there is none."""
+    paths = [path for path in (run / "model.npz", run / "model.keras") if path.exists()]
+    return paths[0].stat().st_size if paths else None
 
 
 def load_head(run: Path) -> Head:
