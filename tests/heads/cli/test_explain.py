@@ -49,4 +49,5 @@ def test_the_command_draws_beside_what_it_says(
         assert image.format == "PNG"
     assert main([*words, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert np.mean(values["cells"]) == pytest.approx(values["output"])
+    assert np.shape(values["cells"]) == (7, 7)
+    assert values["output"] == pytest.approx(values["score"])
