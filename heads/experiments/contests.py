@@ -81,6 +81,11 @@ class Pair:
     linear: Contestant
     contests: tuple[Contest, ...]
 
+    @property
+    def by_metric(self) -> dict[str, Contest]:
+        """The contests by their metric."""
+        return {found.metric: found for found in self.contests}
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         costs = self.network.cost, self.linear.cost

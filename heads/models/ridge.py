@@ -34,6 +34,7 @@ class RidgeHead(LinearHead):
         "the mean score, ridge regression",
         linear_output="score before it is clipped to the scale",
     )
+    chosen_by = "MSE (points²)"
     learns = ("scale", "platt")
 
     def fit(
@@ -74,6 +75,7 @@ class RidgeDistHead(LinearHead):
     """
 
     about = About("ridge-dist", "the vote distribution, ridge regression", needs_votes=True)
+    chosen_by = "EMD, r = 2 (share)"
     learns = ("platt",)
     link_ = "softmax"
 

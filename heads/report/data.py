@@ -18,20 +18,25 @@ from cache.errors import AestheticError
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
 from cache.text import path_named
-from cache.types import FloatArray
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import SPLITS, check_together, joint_note, labels_of
 from heads.errors import RunError
-from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
+from heads.experiments.contests import COMPARED, Contestant, Cost, Pair, lesson, pairs
 from heads.metrics.catalogue import evaluate, for_table
-from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
+from heads.metrics.comparison import Contest, Sample, StoredMetrics, contest
 from heads.metrics.reliability import Reliability, ceiling
-from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
+from heads.models.linear import PenaltyChoice
 from heads.runs.config import RunConfig
-from heads.runs.files import read_config, read_history, read_metrics
+from heads.runs.files import (
+    read_config,
+    read_history,
+    read_metrics,
+    read_penalties,
+    size_of_model,
+)
 from heads.runs.folder import find_runs
 from heads.runs.places import features_of, naming_option
 from heads.runs.predictions import read_predictions
@@ -47,7 +52,7 @@ NONE = np.empty(0)
 class RunData:
     """One run: its folder's name, configuration, metrics.json, history and predictions of test.
 
-    `features` is where its caches lie.
+    `features` is where its caches lie; `choice` that of its penalty, None where it has none.
     """
 
     name: str
@@ -55,8 +60,10 @@ class RunData:
     config: RunConfig
     metrics: dict[str, Any]
     history: History
+    choice: PenaltyChoice | None
     labels: Labels
     prediction: Prediction
+    cost: Cost
 
     @property
     def stored(self) -> StoredMetrics:
@@ -92,7 +99,8 @@ class ReportData:
 
     `folder` holds the runs, `photographs_root` those that paths of `cache` name, None if they are
     away; `cache` is that of test and `note_now` the remark on the labels of all splits, as they are
-    now; `contests` compare the first run's SRCC with each other's in pairs;
+    now; `contests` compare the first run's SRCC with each other's; `pairs` are networks and linear
+    heads that learned the same;
     `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
     says by name why runs are not here.
     """
@@ -104,6 +112,7 @@ class ReportData:
     note_now: str
     runs: tuple[RunData, ...]
     contests: dict[str, Contest]
+    pairs: list[Pair]
     floors: dict[str, dict[str, float]]
     ceiling: Reliability | None
     left_out: dict[str, str]
@@ -167,6 +176,11 @@ def read_report(
     ordered = sorted(chosen, key=_place)
     own = caches[ordered[0].features]
     labels = ordered[0].labels
+    known = samples or {}
+    drawn = {
+        run.name: known.get(run.name) or Sample.of(run.prediction, labels, COMPARED)
+        for run in ordered
+    }
     return ReportData(
         name=own["test"].data_root.name or own["test"].path.parent.name,
         folder=folder,
@@ -174,7 +188,8 @@ def read_report(
         photographs_root=photographs_of(own["test"], photographs),
         note_now=joint_note(own.values()),
         runs=tuple(ordered),
-        contests=_contests(ordered, samples or {}),
+        contests=_contests(ordered, drawn),
+        pairs=pairs([_contestant(run, drawn[run.name]) for run in ordered]),
         floors=_floors(ordered, caches),
         ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
@@ -233,7 +248,17 @@ def _read_run(
             f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
             "two was changed. Train the head again with --overwrite."
         )
-    return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
+    return RunData(
+        name=path.name,
+        features=folder,
+        config=config,
+        metrics=metrics,
+        history=read_history(path),
+        choice=read_penalties(path, config),
+        labels=labels,
+        prediction=prediction,
+        cost=Cost(metrics["fit_seconds"], size_of_model(path)),
+    )
 
 
 def _open_splits(folder: Path, caches: dict[Path, dict[str, FeatureCache]]) -> None:
@@ -295,40 +320,15 @@ def _same_photographs(runs: Sequence[RunData]) -> tuple[list[RunData], dict[str,
 def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[str, Contest]:
     """Compare the best run's SRCC with each other one's that ranks at all, draw by draw."""
     ranking = [run for run in runs if not run.collapsed and run.value(RANKED_BY) is not None]
-    if len(ranking) < 2:
-        return {}
-    known = {
-        r.name: samples[r.name].bootstrap.drawn[RANKED_BY] for r in ranking if r.name in samples
-    }
-    drawn = {name: draws for name, draws in known.items() if draws is not None}
-    drawn |= _srcc_draws([run for run in ranking if run.name not in drawn])
-    best, *others = ranking
-    first = np.nan_to_num(drawn[best.name], nan=0.0)
-    return {
-        other.name: _contest(best, other, first - np.nan_to_num(drawn[other.name], nan=0.0))
-        for other in others
-    }
+    named = [(run.name, samples[run.name]) for run in ranking]
+    found = {other[0]: contest(named[0], other, (RANKED_BY,)) for other in named[1:]}
+    return {name: contests[0] for name, contests in found.items() if contests}
 
 
-def _contest(best: RunData, other: RunData, gap: FloatArray) -> Contest:
-    lo, hi = (float(end) for end in np.quantile(gap, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))
-    difference = (best.value(RANKED_BY) or 0.0) - (other.value(RANKED_BY) or 0.0)
-    winner = None if lo <= 0 <= hi else best.name if lo > 0 else other.name
-    return Contest(RANKED_BY, difference, lo, hi, winner)
-
-
-def _srcc_draws(runs: Sequence[RunData]) -> dict[str, FloatArray]:
-    """Return the SRCC of each draw; the draws are those of `heads.metrics.bootstrap`."""
-    if not runs:
-        return {}
-    labels, mean = runs[0].labels, Levels(runs[0].labels.mean)
-    scores = {run.name: Levels(run.prediction.score) for run in runs}
-    drawn: dict[str, list[FloatArray]] = {name: [] for name in scores}
-    for counts in draw_counts(clusters(labels.group), DRAWS, BOOTSTRAP_SEED):
-        mean_ranks = mean.ranks(counts)
-        for name, score in scores.items():
-            drawn[name].append(rank_correlation(score.ranks(counts), mean_ranks, counts))
-    return {name: np.concatenate(parts) for name, parts in drawn.items()}
+def _contestant(run: RunData, sample: Sample) -> Contestant:
+    config = run.config
+    made_of = config.extractor.sha256, config.splits, lesson(config.head, config.settings)
+    return Contestant(run.name, config.head, made_of, sample, run.cost)
 
 
 def _floors(

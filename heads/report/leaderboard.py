@@ -189,8 +189,8 @@ def _bought(pair: Pair) -> str:
     gained = " and ".join(gains) or "nothing that these photographs show"
     mine, theirs = pair.network.cost, pair.linear.cost
     return (
-        f"{gained}, for {mine.time} a fit instead of {theirs.time}, and a model of {mine.size} "
-        f"instead of {theirs.size}"
+        f"{gained}, for {mine.time} instead of {theirs.time} a fit and {mine.size} instead of "
+        f"{theirs.size} of model"
     )
 
 
@@ -203,23 +203,18 @@ def _layer_lines(layers: Mapping[str, Sequence[Contest]]) -> list[str]:
     lines = []
     for head, contests in layers.items():
         lines += _wrapped(f"  {head}: ", _contest_words(contests))
-    return (
-        [
-            "All layers (multi) against the last one (top): the same folds, multi minus top, paired:",
-            *lines,
-        ]
-        if lines
-        else []
-    )
+    start = "All layers (multi) against the last one (top): the same folds, paired differences:"
+    return [start, *lines] if lines else []
 
 
 def _contest_words(contests: Sequence[Contest]) -> str:
-    return "; ".join(
-        f"{c.metric} {c.difference:+.{_decimals(c.metric)}f} "
-        f"[{c.lo:+.{_decimals(c.metric)}f}, {c.hi:+.{_decimals(c.metric)}f}] "
-        + ("the data cannot tell them apart" if c.winner is None else f"{c.winner} is better")
-        for c in contests
-    )
+    parts = []
+    for c in contests:
+        # A zero is +0.000.
+        value, lo, hi = (f"{v + 0.0:+.{_decimals(c.metric)}f}" for v in (c.difference, c.lo, c.hi))
+        winner = f"{c.winner} is better" if c.winner else "the data cannot tell them apart"
+        parts.append(f"{c.metric} {value} [{lo}, {hi}] {winner}")
+    return "; ".join(parts)
 
 
 def _wrapped(start: str, text: str) -> list[str]:

@@ -20,6 +20,7 @@ from cache.errors import FormatError
 from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
 from heads.models.base import Arrays, Head, History
+from heads.models.linear import LinearHead, PenaltyChoice
 from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import find_head, load_neural_head, weights_of_keras_file
 from heads.runs.checksums import REMEDY, read_bytes, read_text
@@ -172,6 +173,23 @@ def size_of_model(run: Path) -> int | None:
     """Return the bytes of a run's model; None where there is none."""
     paths = [path for path in (run / "model.npz", run / "model.keras") if path.exists()]
     return paths[0].stat().st_size if paths else None
+
+
+def read_penalties(run: Path, config: RunConfig) -> PenaltyChoice | None:
+    """Read how the penalty of a run's head was chosen; None for a head that has none.
+
+    Raises:
+        RunError: model.json is missing or damaged.
+    """
+    if not issubclass(find_head(config.head).load(), LinearHead):
+        return None
+    path = run / "model.json"
+    values = read_json(path)
+    try:
+        check_kinds(values, STATE_KINDS)
+        return PenaltyChoice.from_dict(values)
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def load_head(run: Path) -> Head:
