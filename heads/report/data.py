@@ -335,19 +335,25 @@ def _floors(
     runs: Sequence[RunData],
     caches: Mapping[Path, Mapping[str, FeatureCache]],
 ) -> dict[str, dict[str, float]]:
-    known: dict[tuple[Path, int | None], dict[str, float]] = {}
+    known: dict[tuple[Path, int | None, bool], dict[str, float]] = {}
     floors = {}
     for run in runs:
         if run.history:
-            key = run.features, run.config.limit
+            kind, _ = lesson(run.config.head, run.config.settings)
+            key = run.features, run.config.limit, kind == "soft"
             if key not in known:
-                known[key] = floor_on_val(caches[key[0]], key[1])
+                known[key] = floor_on_val(caches[key[0]], key[1], soft=key[2])
             floors[run.name] = known[key]
     return floors
 
 
-def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[str, float]:
-    """Return the constant head's metrics on val, learned from the first `limit` labels of train."""
+def floor_on_val(
+    caches: Mapping[str, FeatureCache], limit: int | None, *, soft: bool
+) -> dict[str, float]:
+    """Return the constant head's metrics on val, learned from the first `limit` labels of train.
+
+    Its cross-entropy is that of soft labels (as of `logistic`) or of hard ones.
+    """
     train, val = (
         labels_of(cache, cache.ok_rows[:rows])
         for cache, rows in ((caches["train"], limit), (caches["val"], None))
@@ -356,7 +362,8 @@ def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[
     head.fit(nothing, train, nothing, val, seed=0)
     prediction = head.predict(nothing)
     values = evaluate(prediction, val)
-    p, truth = np.clip(prediction.p_beautiful, 1e-7, 1 - 1e-7), val.beautiful
-    entropy = -np.mean(np.where(truth, np.log(p), np.log1p(-p)))
+    shares = [part.share_above if soft else part.beautiful for part in (train, val)]
+    p, truth = np.clip(shares[0].mean(), 1e-7, 1 - 1e-7), shares[1].mean()
+    entropy = -(truth * np.log(p) + (1 - truth) * np.log1p(-p))
     floors = {name: value for name, value in values.items() if isinstance(value, float)}
     return {**floors, "cross_entropy": float(entropy)}

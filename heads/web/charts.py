@@ -23,7 +23,7 @@ SCATTER_POINTS = 1500
 DENSITY_CELLS, DENSITY_SHADES = 44, 6
 ROC_POINTS = 200
 SQUARE = 268.0
-POWERS_APART = 2  # powers of ten from tick to tick
+POWERS = 5  # of ten on one axis; of more of them every other one
 DIGIT = 7.0  # width of a digit at the plots' font size
 
 BoolArray = npt.NDArray[np.bool_]
@@ -133,7 +133,8 @@ def penalty_path(path_: PenaltyPath, head: str) -> Markup:
     frame = Frame(Span.of(places), Span.of(path_.losses), left=50)
     xs, ys = frame.x(places), frame.y(path_.losses)
     order = np.argsort(places)
-    powers = np.arange(np.ceil(places.min()), np.floor(places.max()) + 1, POWERS_APART)
+    powers = np.arange(np.ceil(places.min()), np.floor(places.max()) + 1)
+    powers = powers[:: 1 if len(powers) <= POWERS else 2]
     alt = (
         f"{path_.name} of {head} on photographs left out, for {len(places)} penalties: lowest, "
         f"{path_.losses[best]:.4g}, at the penalty {path_.penalties[best]:.2g}."
