@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cache import console
 from cache.errors import AestheticError
-from cache.text import shown
+from cache.text import LONGEST_LINE, shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def _verify(options: argparse.Namespace) -> int:
             console.note(f"{file}: {verdict.not_covered}")
         else:
             for finding in verdict.findings:
-                console.show(f"{shown(file)}: {shown(finding)}")
+                console.show(f"{shown(file)}: {shown(finding, LONGEST_LINE)}")
             console.show(f"{file}: damaged. Extract it again with `extract --overwrite`.")
     return console.EXIT_OK if sound else console.EXIT_PROBLEM
 

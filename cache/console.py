@@ -21,7 +21,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from cache.errors import AestheticError
-from cache.text import shown, shown_lines
+from cache.text import LONGEST_LINE, shown, shown_lines
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # of TensorFlow; 3 leaves fatal errors only
 # Wrong usage is argparse's affair: 2.
@@ -39,7 +39,7 @@ _running: list[str] = []
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread so that files are closed as for Ctrl-C."""
+    """SIGTERM or SIGHUP, raised in the main thread so that files are closed as for Ctrl-C."""
 
 
 def is_running() -> bool:
@@ -58,7 +58,7 @@ def note(text: str) -> None:
     No work ends because nobody can hear a remark: the disk behind stderr may be full.
     """
     try:
-        print(shown(text), file=sys.stderr, flush=True)
+        print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError:
         _silence(sys.stderr)
 
@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit with 2."""
-        super().error(shown(message))
+        super().error(shown(message, LONGEST_LINE))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -117,12 +117,12 @@ def run(
     *,
     when_stopped: str = "Nothing half-made is left in place; the same command starts anew.",
 ) -> int:
-    """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (SIGTERM).
+    """Run a command and return its exit code: 0, 1 (a problem), 130 (Ctrl-C), 143 (terminated).
 
     Args:
         name: the command's name, shown before an error.
         command: does the work and returns an exit code.
-        when_stopped: what is left after Ctrl-C or SIGTERM, and how to go on.
+        when_stopped: what is left after Ctrl-C or a signal, and how to go on.
     """
     with _own_process(name):
         try:
@@ -222,15 +222,22 @@ def _own_process(name: str) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does; Python allows that in the main thread alone."""
+    """Let SIGTERM and SIGHUP (the terminal is closed) end the command as Ctrl-C does.
+
+    Python allows that in the main thread alone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler != signal.SIG_IGN:  # as nohup ignores it
+            signal.signal(number, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Results(io.TextIOWrapper):

@@ -6,16 +6,6 @@ keeps its traceback. A message says what happened, where, what was expected and 
 `add_note` adds context where more of it is known.
 """
 
-SHOWN_CHARACTERS = 200
-
-
-def brief(value: object) -> str:
-    """Return a value as a message shows it: its end cut off if it is long."""
-    text = str(value)
-    if len(text) <= SHOWN_CHARACTERS:
-        return text
-    return f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters)"
-
 
 class AestheticError(Exception):
     """A problem that the user can solve; its text is shown without a traceback."""

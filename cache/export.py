@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from cache.errors import MismatchError, StorageError
 from cache.files import Mark, check_output, replacing, storage_errors
 from cache.store import FeatureCache, open_cache
+from cache.text import CsvLines
 
 # What tells an export of ours: its first columns, as each format spells them.
 MARKS = (
@@ -69,7 +71,9 @@ def _write_frame(
     names = [f"f{i}" for i in range(flat.shape[1])]
     frame = pd.concat([pd.DataFrame(columns), pd.DataFrame(flat, columns=names)], axis=1)
     if to == "csv":
-        frame.to_csv(file, index=False)
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        frame.to_csv(CsvLines(text), index=False, lineterminator="\r\n")
+        text.detach()
         return
     try:
         frame.to_parquet(file, index=False)

@@ -46,16 +46,17 @@ def _reason(error: OSError | RuntimeError) -> str | None:
     number = getattr(error, "errno", None) or (int(hidden[1]) if hidden else None)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return (
-            "the disk is full. What was written is kept; make room and give the same command again."
+            "the disk is full. What was finished before is kept; make room and give the same "
+            "command again."
         )
     if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return "no permission, or a read-only folder. Choose another one with --out."
+        return "no permission, or a read-only folder. Choose another one."
     if number in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder is needed. Choose another one with --out."
+        return "a file stands where a folder is needed. Choose another one."
     if number is not None:
         return (
-            f"{os.strerror(number)}. What was written is kept; solve this and go on with the same "
-            "command."
+            f"{os.strerror(number)}. What was finished before is kept; solve this and give the "
+            "same command again."
         )
     return None
 

@@ -1,8 +1,9 @@
 """Keras and its backends in this process: imported in words, with settings that numbers rest on.
 
 Keras takes its number type, its order of axes and its backend from the user's keras.json and from
-the environment. And no framework survives a fork: its threads stay behind, and the child waits for
-them for ever. Imports no framework itself; `importing_keras` stands around the import.
+the environment. Older versions of it run code from model files. And no framework survives a fork:
+its threads stay behind, and the child waits for them for ever. Imports no framework itself;
+`importing_keras` stands around the import.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 from cache import console
@@ -29,6 +31,10 @@ NUMERIC_VARIABLES = (
     "XLA_FLAGS",
 )
 LONGEST_VALUE = 40
+# Before 3.9, 3.11, 3.11.3, 3.12.1, 3.13.2 and 3.14 holes are known by which a model file runs code
+# or writes files in spite of safe mode (CVE-2025-1550, -8747, -9906, -9905, CVE-2026-1462,
+# GHSA-hqp4-2352-xf5r); 3.15.1 has the last fixes. The same number is in pyproject.toml.
+OLDEST = "3.15.1"
 
 # The process that a framework was first used in, by this package.
 _used_in: list[int] = []
@@ -105,6 +111,30 @@ def refuse_forked() -> None:
             "open scorers, extractors and networks in each child, or start processes another way: "
             "multiprocessing.get_context('spawn'), or joblib's loky."
         )
+
+
+def refuse_old_keras() -> None:
+    """Check the installed version, before Keras is used or a model file opened.
+
+    Raises:
+        EngineError: it is older than `OLDEST`.
+    """
+    installed = version("keras")
+    if _numbers(installed) < _numbers(OLDEST):
+        raise EngineError(
+            f"Keras {installed} is installed; {OLDEST} or later is needed, because older ones can "
+            f"run code that is hidden in model files. Install with: pip install 'keras>={OLDEST}'"
+        )
+
+
+def _numbers(release: str) -> list[int]:
+    """Return '3.15.1' as [3, 15, 1]; what follows, as in '3.16.0.dev1', does not count."""
+    numbers = []
+    for part in release.split(".")[:3]:
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    return numbers
 
 
 def numeric_variables() -> str:

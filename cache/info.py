@@ -7,7 +7,7 @@ from typing import Any
 
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
-from cache.text import shown
+from cache.text import LONGEST_LINE, shown
 from cache.types import Status
 
 
@@ -77,7 +77,7 @@ def render(facts: dict[str, Any]) -> str:
         "made": f"{facts['created']} to {facts['finished'] or '?'} by {facts['engine']}",
         "versions": ", ".join(f"{k} {v}" for k, v in facts["library_versions"].items()),
     }
-    return "\n".join(f"{name:12} {shown(value)}" for name, value in lines.items())
+    return "\n".join(f"{name:12} {shown(value, LONGEST_LINE)}" for name, value in lines.items())
 
 
 def _place(facts: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ class InPlace:
         content = np.array(value, self._types.get(name)).tobytes()
         place, width = self._attributes.get(name, (0, 0))
         if not len(content) <= width < len(content) + 8:  # widths are padded to whole eights
-            raise FormatError(f"{self.path} is damaged: its attribute {name!r} has no fixed width.")
+            raise FormatError(f"{self.path} is damaged: its attribute {name} has no fixed width.")
         write_at(self._descriptor, content, place)
 
     def force(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import LabelError
+from cache.text import quoted, shown
 from cache.types import FloatArray, Scale, SplitRule, TextArray, canonical_json
 
 MIN_LEVELS, MAX_LEVELS = 2, 20
@@ -131,7 +132,7 @@ class Manifest:
         labels, n = self.labels, len(self.labels)
         ids, counts = np.unique(labels.image_id, return_counts=True)
         if len(ids) != n:
-            raise LabelError(f"The id {str(ids[counts > 1][0])!r} appears twice in the labels.")
+            raise LabelError(f"The id {quoted(ids[counts > 1][0])} appears twice in the labels.")
         if labels.votes is not None:
             if not MIN_LEVELS <= labels.levels <= MAX_LEVELS:
                 raise LabelError(f"Votes have 2 to 20 levels, not {labels.levels}.")
@@ -141,8 +142,8 @@ class Manifest:
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise LabelError(
-                f"The mean {labels.mean[row]} of {str(labels.image_id[row])!r} lies outside the "
-                f"scale {scale.lo}..{scale.hi}."
+                f"The mean {labels.mean[row]} of {quoted(labels.image_id[row])} lies outside the "
+                f"scale {scale}."
             )
 
     def __len__(self) -> int:
@@ -184,7 +185,8 @@ def check_votes(labels: LabelTable) -> None:
         row = int(np.argmax(wrong))
         raise LabelError(
             f"Every photograph needs at least one vote, and none below zero, and at most "
-            f"{MAX_VOTES:,} in all; {str(labels.image_id[row])!r} has {labels.votes[row].tolist()}."
+            f"{MAX_VOTES:,} in all; {quoted(labels.image_id[row])} has "
+            f"{shown(labels.votes[row].tolist())}."
         )
 
 

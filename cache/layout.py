@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5a, h5d, h5l, h5o, h5s, h5t
 
-from cache.errors import FormatError, brief
+from cache.errors import FormatError
+from cache.text import shown
 
 MAX_ATTRIBUTE_BYTES = 2**20
 TEXT = "text"  # in place of a dtype: UTF-8 of a fixed width
@@ -75,9 +76,14 @@ def check_header(content: mmap) -> None:
         raise FormatError("something stands before its first byte (a user block)")
     if content[8:9] != b"\0" or content[13:15] != b"\x08\x08":
         raise FormatError("it is not of the version of HDF5 that caches are written in")
-    base, driver, root = (_integer(content, place) for place in (24, 48, 64))
+    base, end, driver, root = (_integer(content, place) for place in (24, 40, 48, 64))
     if base or driver != UNDEFINED:
         raise FormatError("it names a driver: parts of it may lie in other files")
+    if end != len(content):
+        raise FormatError(
+            f"it has {len(content):,} bytes and should end after {end:,}: some were "
+            "appended or cut off"
+        )
     for message in _attribute_messages(content, root):
         length = _announced_length(message)
         if length > MAX_ATTRIBUTE_BYTES:
@@ -136,7 +142,7 @@ def find_datasets(
     }
     rows = {name: place.shape[0] for name, place in places.items()}
     if len(set(rows.values())) > 1:
-        raise FormatError(f"its datasets have different numbers of rows: {rows}")
+        raise FormatError(f"its datasets have different numbers of rows: {shown(rows)}")
     _check_apart(places)
     return places
 
@@ -236,7 +242,7 @@ def text(attributes: Mapping[str, Any], name: str, errors: str = "strict") -> st
     """
     value = _present(attributes, name)
     if not isinstance(value, str | bytes):
-        raise FormatError(f"the attribute {name} is {brief(value)}, expected text")
+        raise FormatError(f"the attribute {name} is {shown(value)}, expected text")
     try:  # h5py lets bytes that are no UTF-8 pass as lone surrogates
         return (value if isinstance(value, bytes) else encoded(value)).decode(errors=errors)
     except UnicodeError:
@@ -256,7 +262,7 @@ def number(attributes: Mapping[str, Any], name: str) -> int:
     """
     value = _present(attributes, name)
     if not isinstance(value, np.integer):
-        raise FormatError(f"the attribute {name} is {brief(value)}, expected a whole number")
+        raise FormatError(f"the attribute {name} is {shown(value)}, expected a whole number")
     return int(value)
 
 
@@ -270,7 +276,7 @@ def numbers(attributes: Mapping[str, Any], name: str, count: int) -> list[float]
     if not (
         isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "fiu"
     ):
-        raise FormatError(f"the attribute {name} is {brief(value)}, expected {count} numbers")
+        raise FormatError(f"the attribute {name} is {shown(value)}, expected {count} numbers")
     return [float(each) for each in value]
 
 

@@ -21,7 +21,7 @@ from cache.rejects import read_rejects
 from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
 from cache.store import FeatureCache, open_cache
-from cache.tables import quoted
+from cache.text import quoted, shown
 from cache.types import IntArray, Status
 from cache.writer import Block, CacheWriter, now
 
@@ -40,6 +40,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     check_output(out, MARK, inputs=shards)
     caches = sorted((open_cache(path) for path in shards), key=lambda c: c.split_rule.shard)
     _check(caches)
+    _check_name(out, caches[0].split)
     manifest = _whole_manifest(caches)
     facts = FileFacts(
         np.concatenate([cache.facts.size_bytes for cache in caches]),
@@ -57,13 +58,21 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     return open_cache(out)
 
 
+def _check_name(out: Path, split: str) -> None:
+    """Refuse the name that another split's cache has wherever caches are used."""
+    if out.stem in ("train", "val", "test") and out.stem != split:
+        raise MismatchError(
+            f"{out} would be used as {out.stem}, and the shards are of {split}. Name it {split}.h5."
+        )
+
+
 def _check(caches: Sequence[FeatureCache]) -> None:
     first = caches[0]
     for cache in caches[1:]:
         for name, mine, theirs in first.spec.differences(cache.spec):
             raise MismatchError(
                 f"{cache.path} was made by another extractor than {first.path}: its {name} is "
-                f"{theirs!r}, not {mine!r}."
+                f"{shown(theirs)}, not {shown(mine)}."
             )
     shards = first.split_rule.shards
     for cache in caches:

@@ -26,7 +26,7 @@ from cache.places import photographs_of
 from cache.rejects import REASON_LOST, journal_path, read_journal, read_rejects
 from cache.schema import FileFacts, Provenance
 from cache.store import PARTIAL, FeatureCache, open_cache, partial_path
-from cache.text import CsvLines
+from cache.text import CsvLines, shown
 from cache.types import ExtractorSpec, IntArray, Status
 from cache.writer import CacheWriter, mark_missing, spans_of
 
@@ -248,8 +248,8 @@ def _compatible(path: Path, spec: ExtractorSpec) -> FeatureCache:
     earlier = open_cache(path, allow_partial=True)
     for name, theirs, mine in earlier.spec.differences(spec):
         raise StaleCacheError(
-            f"{path} was made by another extractor: its {name} is {theirs!r}, this command's is "
-            f"{mine!r}. Use the same settings, choose another --out, or replace it with "
+            f"{path} was made by another extractor: its {name} is {shown(theirs)}, this command's "
+            f"is {shown(mine)}. Use the same settings, choose another --out, or replace it with "
             "--overwrite."
         )
     return earlier

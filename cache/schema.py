@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cache import layout
-from cache.errors import FormatError, LabelError, brief
+from cache.errors import FormatError, LabelError
 from cache.files import reserve, write_at
 from cache.labels import COLUMNS, COUNT, FLOAT, TEXT, Column, LabelTable, Manifest
 from cache.layout import Expected, Place
+from cache.text import quoted, shown
 from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, canonical_json
 
 FORMAT = "aesthetic-features"
@@ -251,11 +252,11 @@ def read_header(file: h5py.File, path: Path) -> Header:
     if str(attrs.get("format")) != FORMAT:
         raise FormatError(
             f"{path} is an HDF5 file but no feature cache: its attribute 'format' is "
-            f"{brief(attrs.get('format'))!r}, expected {FORMAT!r}."
+            f"{quoted(attrs.get('format'))}, expected '{FORMAT}'."
         )
     if str(attrs.get("version")) != str(VERSION):
         raise FormatError(
-            f"{path} has cache version {brief(attrs.get('version'))}; this program reads version "
+            f"{path} has cache version {shown(attrs.get('version'))}; this program reads version "
             f"{VERSION}. Use the program that wrote it, or extract again with --overwrite."
         )
     with _damaged_attributes(path):
@@ -272,7 +273,7 @@ def _damaged_attributes(path: Path) -> Iterator[None]:
         yield
     except (*DAMAGE, FormatError, LabelError) as error:
         raise FormatError(
-            f"{path} is damaged: its attributes cannot be read ({brief(error)})."
+            f"{path} is damaged: its attributes cannot be read ({shown(error)})."
         ) from None
 
 
@@ -324,7 +325,7 @@ def _check_repeated(attrs: Mapping[str, Any], spec: ExtractorSpec, rule: SplitRu
         ("layers", canonical_json([list(layer) for layer in spec.layers])),
     ):
         if layout.text(attrs, name) != said:
-            raise FormatError(f"{name} is {brief(attrs[name])}, and elsewhere {brief(said)}")
+            raise FormatError(f"{name} is {shown(attrs[name])}, and elsewhere {shown(said)}")
 
 
 def _value_ranges(attrs: Mapping[str, Any], spec: ExtractorSpec) -> dict[str, tuple[float, float]]:
@@ -345,6 +346,9 @@ def _label_files(attrs: Mapping[str, Any]) -> dict[str, str]:
     if "label_files" not in attrs:
         return {}
     stored = json.loads(layout.text(attrs, "label_files"))
+    if not isinstance(stored, dict):
+        written = shown(layout.text(attrs, "label_files"))
+        raise FormatError(f"the attribute label_files is {written}, not names with SHA-256")
     return {str(name): str(sha256) for name, sha256 in stored.items()}
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cache import layout, schema
-from cache.errors import FormatError, IncompleteCacheError, LabelError, brief
+from cache.errors import FormatError, IncompleteCacheError, LabelError
 from cache.labels import COLUMNS, TEXT, LabelTable, Manifest
-from cache.text import path_named
+from cache.text import path_named, shown
 from cache.types import IntArray, Status, TextArray
 
 Features = npt.NDArray[np.floating[Any]]
@@ -58,9 +58,9 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
             raise FormatError(f"{path} cannot be opened: {reason}.") from None
         reason = "it is truncated" if "truncated" in str(error) else "it is no HDF5 file"
         if path.stat().st_size and "truncated" not in str(error):
-            reason = f"it is no HDF5 file, or damaged ({brief(error)})"
+            reason = f"it is no HDF5 file, or damaged ({shown(error)})"
     except schema.DAMAGE as error:
-        reason = f"it is no HDF5 file, or damaged ({brief(error)})"
+        reason = f"it is no HDF5 file, or damaged ({shown(error)})"
     raise FormatError(f"{path} cannot be read: {reason}. Extract it again with --overwrite.")
 
 
@@ -71,7 +71,7 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except schema.DAMAGE as error:
         raise FormatError(
-            f"{path} is damaged: it cannot be read ({brief(error)}). Extract it again with "
+            f"{path} is damaged: it cannot be read ({shown(error)}). Extract it again with "
             "--overwrite."
         ) from None
 
@@ -199,7 +199,7 @@ class FeatureCache:
             yield
         except FormatError as error:
             raise FormatError(
-                f"{self.path} is damaged: {brief(error)}. Extract it again with --overwrite."
+                f"{self.path} is damaged: {shown(error)}. Extract it again with --overwrite."
             ) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -240,7 +240,7 @@ class FeatureCache:
             if self.manifest().sha256 != self.manifest_sha256:
                 problem = "its labels do not match the manifest's SHA-256"
         except LabelError as error:
-            problem = f"its labels contradict themselves ({brief(error)})"
+            problem = f"its labels contradict themselves ({shown(error)})"
         if problem:
             raise FormatError(f"{self.path} is damaged: {problem}. {remedy(self)}")
         return self.stored_labels
@@ -305,7 +305,7 @@ class FeatureCache:
 
     def _named(self, rows: IntArray) -> str:
         ids = self.stored_labels.image_id
-        named = [f"row {row} ({brief(ids[row])})" for row in rows[:SHOWN_ROWS].tolist()]
+        named = [f"row {row} ({shown(ids[row])})" for row in rows[:SHOWN_ROWS].tolist()]
         return ", ".join(named) + " and more" * (len(rows) > SHOWN_ROWS)
 
     def check_unchanged(self) -> None:

@@ -15,17 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import LabelError
+from cache.text import quoted
 
 BYTE_ORDER_MARK = "\ufeff"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 # One cell with the comma behind it: in quotation marks, those inside doubled, or without any.
 CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*)),')
-SHOWN_CHARACTERS, SHOWN_NAMES = 40, 12
-
-
-def quoted(text: str) -> str:
-    """Return a text as Python writes it, cut to what a message can hold."""
-    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+SHOWN_NAMES = 12
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TextIO
 
-# Of a text without blanks, and of a whole line: longer ones lose their middle.
-LONGEST_WORD, LONGEST_LINE = 300, 2000
+# Of a line with texts from outside in it, of one such text, and of one in quotation marks: longer
+# ones lose their middle.
+LONGEST_LINE, LONGEST, LONGEST_QUOTE = 2000, 300, 40
 
 # Control characters (C0, DEL, C1), what reorders or hides text (bidirectional and invisible
 # controls, tags), line separators, lone surrogates. Joiners stay: scripts and emoji need them.
@@ -22,20 +24,42 @@ _STEERING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_LONG_WORD = re.compile(rf"[^ ]{{{LONGEST_WORD + 1},}}")
+_LONG_WORD = re.compile(rf"[^ ]{{{LONGEST + 1},}}")
 # What a spreadsheet takes for the start of a formula.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
-def shown(text: object, longest: int = LONGEST_LINE) -> str:
-    """Return a text as one line for people: nothing in it steers a terminal, nothing is endless.
+def shown(value: object, longest: int = LONGEST) -> str:
+    """Return a value as people see it, in one line: nothing in it steers a terminal or is endless.
 
+    Values in a list or by names stand with commas between, an error as its reason, None as `none`.
     Steering characters stand as `\\x1b`, `\\n` or `\\u202e`, a byte that is no UTF-8 as `\\xff`.
-    Words above `LONGEST_WORD` characters and texts above `longest` are cut in the middle; a text
-    that a message quotes should have no more than `LONGEST_WORD`.
+    Words above `LONGEST` characters and texts above `longest` are cut in the middle.
     """
-    line = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST_WORD), str(text))
-    return _escaped(_cut(line, longest))
+    text = _plain(value)
+    if longest > LONGEST:
+        text = _LONG_WORD.sub(lambda word: _cut(word[0], LONGEST), text)
+    return _escaped(_cut(text, longest))
+
+
+def quoted(value: object) -> str:
+    """Return a value as a message quotes it: as `shown`, but shorter, odd blanks escaped too."""
+    signs = _cut(_plain(value), LONGEST_QUOTE)
+    return f"'{''.join(s if s.isprintable() else _escape(s) for s in signs)}'"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, KeyError):  # its text is the bare name
+        return f"{value} is missing"
+    if isinstance(value, OSError) and value.strerror:  # its text begins with a number
+        return value.strerror
+    if isinstance(value, Exception):
+        return str(value) or type(value).__name__
+    return "none" if value is None else str(value)
 
 
 def visible(text: str) -> str:
@@ -45,7 +69,7 @@ def visible(text: str) -> str:
 
 def shown_lines(text: str) -> str:
     """Return a text of ours of several lines, each as `shown`."""
-    return "\n".join(map(shown, text.split("\n")))
+    return "\n".join(shown(line, LONGEST_LINE) for line in text.split("\n"))
 
 
 def _cut(text: str, length: int) -> str:
@@ -56,14 +80,14 @@ def _cut(text: str, length: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _STEERING.sub(_escape, text)
+    return _STEERING.sub(lambda found: _escape(found[0]), text)
 
 
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _escape(sign: str) -> str:
+    number = ord(sign)
     if 0xDC80 <= number <= 0xDCFF:  # an escaped byte
         return f"\\x{number - 0xDC00:02x}"
-    return found[0].encode("unicode_escape").decode("ascii")
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def harmless_cell(value: object) -> object:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, LabelError
+from cache.text import quoted, shown
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -145,7 +146,7 @@ class ExtractorSpec:
             raise FormatError("An extractor needs at least one view and one layer.")
         stops = [0, *(stop for _, _, stop in self.layers)]
         if [start for _, start, _ in self.layers] != stops[:-1] or stops != sorted(set(stops)):
-            raise FormatError(f"The layers' slices leave gaps or overlap: {self.layers}.")
+            raise FormatError(f"The layers' slices leave gaps or overlap: {shown(self.layers)}.")
         if self.dtype not in ("float16", "float32"):
             raise FormatError(f"Features are stored as float16 or float32, not {self.dtype}.")
 
@@ -156,11 +157,13 @@ class ExtractorSpec:
         named |= {f"view {i}": view for i, view in enumerate(self.views)}
         for name, value in named.items():
             if not isinstance(value, str):
-                raise FormatError(f"An extractor's {name} is text, not {value!r}.")
+                raise FormatError(f"An extractor's {name} is text, not {quoted(value)}.")
         for name in ("resize", "crop"):
             sides = getattr(self, name)
             if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-                raise FormatError(f"An extractor's {name} is two numbers above 0, not {sides!r}.")
+                raise FormatError(
+                    f"An extractor's {name} is two numbers above 0, not {quoted(sides)}."
+                )
 
     @property
     def n_features(self) -> int:
@@ -177,7 +180,9 @@ class ExtractorSpec:
         for layer, start, stop in self.layers:
             if layer == name:
                 return slice(start, stop)
-        raise FormatError(f"No layer {name!r}; there are {[layer for layer, _, _ in self.layers]}.")
+        raise FormatError(
+            f"No layer {name}; there are {shown([layer for layer, _, _ in self.layers])}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values (tuples become lists)."""
@@ -194,8 +199,8 @@ class ExtractorSpec:
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise FormatError(
-                f"An extractor's description has the fields {sorted(names)}; "
-                f"these differ: {sorted(names ^ set(values))}."
+                f"An extractor's description has the fields {shown(sorted(names))}; "
+                f"these differ: {shown(sorted(names ^ set(values)))}."
             )
         plain = dict(values)
         for name in ("resize", "crop", "views"):
@@ -263,7 +268,7 @@ class SplitRule:
         for each in fields(self):
             value, kind = getattr(self, each.name), _KINDS[str(each.type)]
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise FormatError(f"The {each.name} of a split's rule cannot be {value!r}.")
+                raise FormatError(f"The {each.name} of a split's rule cannot be {quoted(value)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values of all but `kind`.

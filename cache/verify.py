@@ -18,6 +18,7 @@ from cache.errors import AestheticError, IncompleteCacheError, LabelError
 from cache.labels import mean_of_votes
 from cache.schema import UNSEALED_ATTRIBUTES
 from cache.store import SEAL_BROKEN, FeatureCache, open_unsealed
+from cache.text import shown
 from cache.types import IntArray, Status
 
 SHOWN = 5
@@ -126,7 +127,7 @@ def _label_problems(cache: FeatureCache) -> list[Finding]:
     try:
         sound = cache.manifest().sha256 == cache.manifest_sha256
     except LabelError as error:
-        return [Finding(f"labels that contradict themselves: {error}", cache.n_rows, ())]
+        return [Finding(f"labels that contradict themselves: {shown(error)}", cache.n_rows, ())]
     if sound:
         return []
     problem = "labels that do not match the manifest's SHA-256 (paths, groups, tags or challenges)"
@@ -139,8 +140,8 @@ def _header_problems(cache: FeatureCache) -> list[Finding]:
     counted = tuple(cache.counts[s] for s in (Status.OK, Status.MISSING, Status.UNREADABLE))
     if counted != cache.header.counts:
         found.append(
-            f"n_ok, n_missing and n_unreadable are {cache.header.counts}, but the rows' status "
-            f"gives {counted}"
+            f"n_ok, n_missing and n_unreadable are {shown(cache.header.counts)}, but the rows' "
+            f"status gives {shown(counted)}"
         )
     if cache.seal_is_broken:
         found.append(SEAL_BROKEN)

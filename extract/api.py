@@ -17,6 +17,7 @@ from PIL import Image
 
 from cache.errors import EngineError, MismatchError
 from cache.frameworks import importing_keras, refuse_forked
+from cache.text import shown
 from cache.types import ExtractorSpec
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
@@ -158,8 +159,8 @@ def _check_preprocessing(spec: ExtractorSpec) -> None:
         theirs = getattr(spec, name)
         if theirs != mine:
             raise MismatchError(
-                f"The features were made with {name} = {theirs!r}; this version does {mine!r}. "
-                "Use the version that made them, or extract again and train anew."
+                f"The features were made with {name} {shown(theirs)}; this version does "
+                f"{shown(mine)}. Use the version that made them, or extract again and train anew."
             )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache import console
+from cache.text import quoted
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.registry import BACKBONES, DEFAULT
 
@@ -206,7 +207,7 @@ def _positive(text: str) -> int:
 def _shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 <= i <= n, such as 2/8")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not i/n with 1 <= i <= n, such as 2/8")
     return int(number), int(count)
 
 

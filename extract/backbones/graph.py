@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cache.errors import brief
-from cache.safe_keras import refuse_old_keras
+from cache.frameworks import refuse_old_keras
 from cache.schema import DAMAGE
+from cache.text import shown
 from extract.backbones.base import SCALINGS
 from extract.backbones.weights import Weights
 from extract.errors import WeightsError
@@ -135,7 +135,7 @@ def load(model: keras.Model, weights: Weights) -> None:
         _load_keras(model, weights)
     # What h5py and Keras make of senseless bytes; a warning where filters make errors of warnings.
     except (*DAMAGE, UserWarning) as error:
-        raise _unfit(weights, brief(error)) from None
+        raise _unfit(weights, shown(error)) from None
     left = sum(not np.isfinite(array).all() for array in model.get_weights())
     if left:
         raise _unfit(weights, f"{left} of the network's arrays are not in it, or not finite")
@@ -167,13 +167,13 @@ def _check_plain(group: h5py.Group, seen: set[h5py.Group]) -> int:
     seen.add(group)
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{brief(name)} is a link to another place")
+            raise ValueError(f"{shown(name)} is a link to another place")
         item = group[name]
         if isinstance(item, h5py.Group):
             total += _check_plain(item, seen)
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
-                raise ValueError(f"{brief(name)} lies in another file")
+                raise ValueError(f"{shown(name)} lies in another file")
             total += item.nbytes
         if total > MAX_BYTES:
             raise ValueError(f"its arrays have more than {MAX_BYTES / 2**30:g} GB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cache.errors import MismatchError
+from cache.text import quoted
 from extract.backbones.base import Backbone
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
 
@@ -18,7 +19,7 @@ def find_backbone(name: str) -> Backbone:
     """
     if name not in BACKBONES:
         raise MismatchError(
-            f"This version has no backbone {name!r}; it has {', '.join(BACKBONES)}. Use the "
+            f"This version has no backbone {quoted(name)}; it has {', '.join(BACKBONES)}. Use the "
             "version that made the features, or extract again and train anew."
         )
     return BACKBONES[name]

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from cache.text import shown
 from extract.errors import WeightsError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -86,7 +87,9 @@ def read_torch_pickle(path: Path) -> OrderedDict[str, np.ndarray]:
             dtypes = {tensor.key: tensor.dtype for tensor in tensors.values()}
             storages = {key: _read_storage(file, dtypes[key]) for key in keys}
     except (pickle.UnpicklingError, EOFError, struct.error, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} is not a readable torch weights file ({error}).") from None
+        raise WeightsError(
+            f"{path} is not a readable torch weights file ({shown(error)})."
+        ) from None
     return OrderedDict((name, _view(tensor, storages)) for name, tensor in tensors.items())
 
 

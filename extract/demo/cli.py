@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cache import console
 from cache.errors import StorageError
 from cache.files import replacing_folder
+from cache.text import shown
 
 if TYPE_CHECKING:
     from extract.demo.plan import Plan
@@ -98,9 +99,9 @@ def _already_made(folder: Path, recipe: Recipe) -> bool:
     found = _read_stamp(folder / STAMP)
     if found == asdict(recipe):
         return True
-    what = f"a demo set made as {found}" if found else "something else than a demo set"
+    what = f"a demo set made with {shown(found)}" if found else "something else than a demo set"
     raise StorageError(
-        f"{folder} already holds {what}; wanted is {asdict(recipe)}. "
+        f"{folder} already holds {what}; wanted is {shown(asdict(recipe))}. "
         "Name another folder, or remove that one first."
     )
 

@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 # What a file may hold at most of what no camera or encoder makes thousands of. Decoding goes once
 # over all pixels for each scan; encoders write 10, the most thorough ones 20.
-MAX_SCANS, MAX_PARTS = 100, 1_000_000
+MAX_SCANS, MAX_PARTS = 100, 200_000
 # A JPEG without its end is decoded several times, one of more scans not at all.
 MAX_SCANS_WITHOUT_END = 20
 # Compressed texts unfold to at most this.
@@ -31,6 +31,13 @@ class Unreadable(Exception):
 
 class Vanished(Unreadable):
     """There is no file of that name."""
+
+
+class Refused(Unreadable):
+    """The system did not give the file's content; the photograph may be good, and is tried again.
+
+    The text is the system's own, without the path, so that equal reasons can be counted.
+    """
 
 
 class _Spliced(io.RawIOBase):
@@ -96,6 +103,10 @@ class Picture:
     file: IO[bytes]
     info: dict[str, bytes] = field(default_factory=dict)
     scans: int = 1
+
+
+# By what files begin of which the parts are gone over here, quickly, whatever they hold.
+WALKED_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 
 def picture(file: IO[bytes], *, tail: bytes = b"") -> Picture:
@@ -210,7 +221,7 @@ def _jpeg(file: IO[bytes], tail: bytes) -> Picture | None:
                 components = 256  # progressive: one scan is never all
         if marker not in METADATA or body.startswith(COLOUR_STARTS):
             head.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
-        elif body[:6] == b"Exif\0\0":
+        elif body[:6] == b"Exif\0\0" and len(info.get("exif", b"")) < MAX_TEXT:
             info["exif"] = info.get("exif", b"") + body[6:]
         elif body.startswith(XMP_START):
             info["xmp"] = body[len(XMP_START) :]
@@ -388,7 +399,7 @@ def _png_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]:
 
     Where one of metadata does not, before the pixels, the picture's next chunk is searched for.
     """
-    place, before, pixels = len(PNG_SIGNATURE), 0, False
+    place, before, pixels, damaged = len(PNG_SIGNATURE), 0, False, 0
     for _ in range(MAX_PARTS):
         if place >= size:
             return
@@ -396,8 +407,9 @@ def _png_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]:
         length, name = int.from_bytes(lead[:4], "big"), lead[4:]
         sound = len(lead) == 8 and name.isalpha() and name.isascii()
         if name != b"IDAT" and (not sound or place + 12 + length > size):
+            damaged += 1
             found = None if pixels else _next_png_chunk(file, before + 8)
-            if found is None:
+            if found is None or damaged > MAX_DAMAGED:
                 return
             place = found
             continue
@@ -409,11 +421,14 @@ def _png_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]:
 
 def _next_png_chunk(file: IO[bytes], place: int) -> int | None:
     """Return the place of the next chunk of the picture whose checksum is right."""
-    data = _read(file, place, PNG_SEARCHED)
+    data, left = _read(file, place, PNG_SEARCHED), 4 * PNG_SEARCHED
     for match in PNG_PICTURE.finditer(data, 4):
         at = match.start() - 4
         length = int.from_bytes(data[at : at + 4], "big")
         body = data[at + 4 : at + 8 + length]
+        left -= len(body)
+        if left < 0:  # names by the thousand, and no chunks
+            return None
         if zlib.crc32(body).to_bytes(4, "big") == data[at + 8 + length : at + 12 + length]:
             return place + at
     return None
@@ -451,7 +466,7 @@ WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
 def _webp(file: IO[bytes]) -> Picture | None:
     """Return the header and the first frame; None where it is not so laid out."""
     size = file.seek(0, io.SEEK_END)
-    parts, info, names = [], {}, []
+    parts, info, names = [], {}, set()
     for place, name, length in _webp_chunks(file, size):
         if name == b"VP8X":
             header = bytearray(_read(file, place, 8 + length))
@@ -463,8 +478,8 @@ def _webp(file: IO[bytes]) -> Picture | None:
             )
         elif name in (b"EXIF", b"XMP ") and length <= MAX_TEXT:
             info["exif" if name == b"EXIF" else "xmp"] = _read(file, place + 8, length)
-        names.append(name)
-    if not {b"VP8 ", b"VP8L", b"ANMF"} & {*names}:
+        names.add(name)
+    if not {b"VP8 ", b"VP8L", b"ANMF"} & names:
         return None
     body = b"WEBP" + b"".join(parts)
     return Picture(io.BytesIO(b"RIFF" + struct.pack("<I", len(body)) + body), info)
@@ -475,7 +490,7 @@ def _webp_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]
 
     Where one of metadata does not, the next chunk of the picture is searched for.
     """
-    place, pixels = 12, False
+    place, pixels, damaged = 12, False, 0
     for _ in range(MAX_PARTS):
         if place + 8 > size:
             return
@@ -484,8 +499,9 @@ def _webp_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, int]]
         picture = name in WEBP_PICTURE or name == b"VP8X"
         leads_on = after >= size or _read(file, after, 4).strip().isalnum()
         if not picture and (place + 8 + length > size or not leads_on) and not pixels:
+            damaged += 1
             match = WEBP_NAMES.search(_read(file, place + 8, PNG_SEARCHED))
-            if match is None:
+            if match is None or damaged > MAX_DAMAGED:
                 return
             place += 8 + match.start()
             continue
@@ -524,12 +540,13 @@ def _tiff(file: IO[bytes]) -> Picture | None:
     counted = struct.calcsize(counter)
     (n,) = struct.unpack(counter, _read(file, offset, counted).ljust(counted, b"\0"))
     entries = _read(file, offset + counted, step * min(n, 1 << 16))
-    kept, total, info = [], 0, {}
+    kept, total = [], 0
+    info: dict[str, bytes] = {}
     for at in range(0, len(entries) - step + 1, step):
         tag, kind, count, value = struct.unpack_from(entry, entries, at)
         if tag in TIFF_PICTURE:
             total += count * TIFF_BYTES.get(kind, 0)
-        elif tag == TIFF_XMP and count <= MAX_TEXT:
+        elif tag == TIFF_XMP and count <= MAX_TEXT and not info:
             info["xmp"] = _read(file, value, count)
         if tag in TIFF_PICTURE or (tag == ORIENTATION and kind in WHOLE_NUMBERS and count == 1):
             kept.append(entries[at : at + step])

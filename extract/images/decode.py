@@ -16,34 +16,39 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from cache.console import note
 from extract.errors import is_passing
+from extract.images.apart import NoReader, apart
 from extract.images.container import UPRIGHT, has_all_scans, orientation
+from extract.images.container import Refused as Refused
 from extract.images.container import Unreadable as Unreadable
 from extract.images.container import Vanished as Vanished
-from extract.images.opening import FORMATS, SCANS, opened_image
+from extract.images.opening import FORMATS, SCANS, Costly, opened_image
 from extract.images.pool import Pool
 from extract.images.views import CROP, RESIZE, View
 
 # Admits the 200-megapixel sensors of phones.
 MAX_PIXELS = 200_000_000
-# Pillow decodes run-length BMP files in Python, a microsecond for each pixel.
-MAX_RUN_LENGTH_PIXELS = 20_000_000
 # What a photograph may take of the memory while it is decoded, for each pixel that it may have:
 # its pixels, a copy of them turned and another without alpha, each of four bytes.
 BYTES_PER_PIXEL = 12
 # A JPEG is decoded at half, a quarter or an eighth of its size while both sides stay at least
 # twice what they are resized to, so that the resampling filter still sees enough pixels.
 DRAFT_SIZE = (2 * RESIZE[0], 2 * RESIZE[1])
-# Photographs that take more than this are decoded one at a time: memory stays bounded.
+# Photographs that take more than this, or whose files do, are decoded one at a time: memory stays
+# bounded.
 HEAVY_BYTES = 100_000_000
+# Of a GIF, BMP or TIFF, Pillow goes over all parts in Python: 3 seconds for a megabyte at worst.
+ODD_BYTES = 1 << 18
 # Pixels that are converted at once where a conversion takes several copies.
 STRIP_PIXELS = 4_000_000
 Made = TypeVar("Made")
@@ -75,13 +80,6 @@ class Truncated(Unreadable):
     """A file that ends before its picture does."""
 
 
-class Refused(Unreadable):
-    """The system did not give the file's content; the photograph may be good, and is tried again.
-
-    The text is the system's own, without the path, so that equal reasons can be counted.
-    """
-
-
 @dataclass(frozen=True, eq=False)
 class Photograph:
     """`pixels_u8` (V, 224, 224, 3), and the photograph's upright (width, height) in pixels."""
@@ -96,25 +94,91 @@ def read_photograph(
     """Decode a photograph once and cut all its views.
 
     Raises:
-        Unreadable: missing, empty, truncated, no image, no pixels, too large, or pixels without a
-            range.
+        Unreadable: missing, empty, truncated, no image, no pixels, too large, of pixels without a
+            range, or it takes longer than `apart.SECONDS`.
     """
-    return _opened(source, lambda image: _cut(image, views, max_pixels))
+    return _opened(source, max_pixels, _cut, views)
 
 
-def _opened(source: Path | Image.Image, use: Callable[[Image.Image], Made]) -> Made:
-    """Open a photograph and use it.
+@dataclass(frozen=True)
+class Room:
+    """What may be read here: how many pixels, bytes, and bytes of a file of an odd format."""
+
+    max_pixels: int
+    n_bytes: int = sys.maxsize
+    odd_bytes: int = sys.maxsize
+
+    @property
+    def limit(self) -> int:
+        """How many bytes of memory a photograph may take."""
+        return int(max(self.max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL)
+
+
+class Heavy(Costly):
+    """A photograph that takes much memory, to be read while no other one is."""
+
+
+def _opened(
+    source: Path | Image.Image, max_pixels: int, use: Callable[..., Made], *arguments: Any
+) -> Made:
+    """Return `use(image, room, *arguments)` of an opened photograph.
+
+    By this thread, unless it may take long or much memory; then in a process that has a limit.
 
     Raises:
-        Unreadable: there is none, or `use` raises it, or has not the memory.
+        Unreadable: there is none, or `use` raises it, or has not the memory or the time.
     """
+    file = _file_behind(source) if isinstance(source, Image.Image) else source
+    job = source if file is None else file, use, arguments
     try:
-        if not isinstance(source, Image.Image):
-            return _used(source, use)
-        file = _file_behind(source)
-        return use(source) if file is None else _used(file, use)
+        try:
+            return _here(*job, Room(max_pixels, HEAVY_BYTES, ODD_BYTES))
+        except Heavy:
+            raise
+        except Costly:
+            return _apart(*job, Room(max_pixels, HEAVY_BYTES))
+    except Heavy:
+        made: Made = _heavy_pool().submit(_apart, *job, Room(max_pixels)).result()
+        return made
+
+
+def _here(
+    source: Path | IO[bytes] | Image.Image,
+    use: Callable[..., Made],
+    arguments: tuple[Any, ...],
+    room: Room,
+) -> Made:
+    try:
+        if isinstance(source, Image.Image):
+            return use(source, room, *arguments)
+        return _used(source, room, lambda image: use(image, room, *arguments))
     except MemoryError:
         raise Unreadable("larger than the memory at hand") from None
+
+
+def _apart(
+    source: Path | IO[bytes] | Image.Image,
+    use: Callable[..., Made],
+    arguments: tuple[Any, ...],
+    room: Room,
+) -> Made:
+    """As `_here`, but in this thread's reader, unless the image is decoded or there is none."""
+    if not isinstance(source, Image.Image):
+        try:
+            made: Made = apart(room.limit, _here, source, use, arguments, room)
+            return made
+        except NoReader as reason:
+            _remark(str(reason))
+    return _here(source, use, arguments, room)
+
+
+@cache
+def _remark(reason: str) -> None:
+    """Say once that there are no readers."""
+    note(
+        f"No process can be started for photographs that may take long to read ({reason}); they "
+        "are read without a limit of time."
+    )
 
 
 def _file_behind(image: Image.Image) -> IO[bytes] | None:
@@ -138,25 +202,37 @@ def _file_behind(image: Image.Image) -> IO[bytes] | None:
         return content
 
 
-def _used(source: Path | IO[bytes], use: Callable[[Image.Image], Made]) -> Made:
+def _used(source: Path | IO[bytes], room: Room, use: Callable[[Image.Image], Made]) -> Made:
     """Open a file and use it; of a JPEG without its end, put the end behind it first."""
     try:
         with ExitStack() as stack:
-            return use(_opened_file(source, stack))
+            return use(_opened_file(source, room, stack))
     except Truncated:
         if not _lacks_its_end_alone(source):
             raise
         with ExitStack() as stack:
-            return use(_opened_file(source, stack, tail=JPEG_END))
+            return use(_opened_file(source, room, stack, tail=JPEG_END))
 
 
-def _opened_file(source: Path | IO[bytes], stack: ExitStack, *, tail: bytes = b"") -> Image.Image:
-    """Open a file until `stack` ends."""
+def _opened_file(
+    source: Path | IO[bytes], room: Room, stack: ExitStack, *, tail: bytes = b""
+) -> Image.Image:
+    """Open a file until `stack` ends.
+
+    Raises:
+        Costly: there is no room for it here.
+    """
     with _reasons():
-        # Twice as fast as Path.stat here.
-        if not isinstance(source, Path) or os.stat(source).st_size:  # noqa: PTH116
-            return stack.enter_context(opened_image(source, tail=tail))
-    raise Unreadable("the file is empty (0 bytes)")
+        if isinstance(source, Path):
+            n_bytes = os.stat(source).st_size  # noqa: PTH116  (twice as fast as Path.stat here)
+        else:
+            n_bytes = source.seek(0, io.SEEK_END)
+            source.seek(0)
+        if not n_bytes:
+            raise Unreadable("the file is empty (0 bytes)")
+        if n_bytes > room.n_bytes:
+            raise Heavy
+        return stack.enter_context(opened_image(source, tail=tail, odd_bytes=room.odd_bytes))
 
 
 def _lacks_its_end_alone(source: Path | IO[bytes]) -> bool:
@@ -170,10 +246,10 @@ def _lacks_its_end_alone(source: Path | IO[bytes]) -> bool:
 
 
 def _digest(source: Path | IO[bytes], tail: bytes) -> bytes:
+    anything = Room(sys.maxsize)  # within its limits, or it had not been decoded before
     with ExitStack() as stack:
-        image = _opened_file(source, stack, tail=tail + JPEG_END)
-        # Within its limits, or it had not been decoded before.
-        return _worked(image, DRAFT_SIZE, _digest_of_pixels, sys.maxsize)
+        image = _opened_file(source, anything, stack, tail=tail + JPEG_END)
+        return _worked(image, anything, DRAFT_SIZE, _digest_of_pixels)
 
 
 def _digest_of_pixels(image: Image.Image) -> bytes:
@@ -190,7 +266,7 @@ def _reasons() -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, Unreadable):
+    except (MemoryError, Unreadable, Costly):
         raise
     except FileNotFoundError:
         raise Vanished("no such file") from None
@@ -215,6 +291,10 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
         Unreadable: as `read_photograph`.
     """
 
+    return _opened(source, MAX_PIXELS, _thumbnail, pixels, quality)
+
+
+def _thumbnail(image: Image.Image, room: Room, pixels: int, quality: int) -> bytes:
     def small(image: Image.Image) -> bytes:
         buffer = io.BytesIO()
         upright = upright_rgb(image)
@@ -226,7 +306,7 @@ def thumbnail_jpeg(source: Path, pixels: int, quality: int = 80) -> bytes:
             upright.save(buffer, "JPEG", quality=quality)
         return buffer.getvalue()
 
-    return _opened(source, lambda image: _worked(image, (2 * pixels, 2 * pixels), small))
+    return _worked(image, room, (2 * pixels, 2 * pixels), small)
 
 
 def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
@@ -235,8 +315,11 @@ def upright_pixels(source: Path | Image.Image) -> npt.NDArray[np.uint8]:
     Raises:
         Unreadable: as `read_photograph`.
     """
-    whole = lambda image: np.array(upright_rgb(image))  # noqa: E731
-    return _opened(source, lambda image: _worked(image, None, whole))
+    return _opened(source, MAX_PIXELS, _whole)
+
+
+def _whole(image: Image.Image, room: Room) -> npt.NDArray[np.uint8]:
+    return _worked(image, room, None, lambda image: np.array(upright_rgb(image)))
 
 
 def peculiarity(source: Path) -> str:
@@ -248,6 +331,10 @@ def peculiarity(source: Path) -> str:
         Unreadable: as `read_photograph`.
     """
 
+    return _opened(source, MAX_PIXELS, _peculiarity)
+
+
+def _peculiarity(image: Image.Image, room: Room) -> str:
     def kind(image: Image.Image) -> str:
         if _orientation(image) != UPRIGHT:
             return "rotated"
@@ -256,12 +343,12 @@ def peculiarity(source: Path) -> str:
                 return "transparent"
         return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"
 
-    return _opened(source, lambda image: _worked(image, None, kind))
+    return _worked(image, room, None, kind)
 
 
-def _cut(image: Image.Image, views: tuple[View, ...], max_pixels: int) -> Photograph:
+def _cut(image: Image.Image, room: Room, views: tuple[View, ...]) -> Photograph:
     size = image.size
-    return _worked(image, DRAFT_SIZE, lambda image: _decode(image, views, size), max_pixels)
+    return _worked(image, room, DRAFT_SIZE, lambda image: _decode(image, views, size))
 
 
 def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) -> Photograph:
@@ -274,17 +361,17 @@ def _decode(image: Image.Image, views: tuple[View, ...], size: tuple[int, int]) 
 
 def _worked(
     image: Image.Image,
+    room: Room,
     draft_size: tuple[int, int] | None,
     work: Callable[[Image.Image], Made],
-    max_pixels: int = MAX_PIXELS,
 ) -> Made:
-    """Have something worked out of an image, one after the other where it takes much memory.
+    """Have something worked out of an image; nothing up to there decodes.
 
-    Nothing up to there decodes.
+    Raises:
+        Heavy: it takes more memory than there is room for here.
     """
-    n_bytes = _drafted(image, draft_size, max_pixels)
-    if n_bytes > HEAVY_BYTES:
-        return _heavy_pool().submit(work, image).result()
+    if _drafted(image, draft_size, room) > room.n_bytes:
+        raise Heavy
     return work(image)
 
 
@@ -295,7 +382,7 @@ def _heavy_pool() -> Pool:
     return made or _heavy_pools.setdefault(os.getpid(), Pool(1, "heavy"))
 
 
-def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) -> int:
+def _drafted(image: Image.Image, size: tuple[int, int] | None, room: Room) -> int:
     """Have a JPEG decoded at a part of its size, and return how many bytes the image takes.
 
     Raises:
@@ -304,30 +391,19 @@ def _drafted(image: Image.Image, size: tuple[int, int] | None, max_pixels: int) 
     width, height = image.size
     if width * height == 0:
         raise Unreadable(f"{width} x {height} pixels: there is nothing to see")
-    if width * height > max_pixels:
-        raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {max_pixels}")
-    if width * height > MAX_RUN_LENGTH_PIXELS and _is_run_length_bmp(image):
-        raise Unreadable(
-            f"a run-length BMP of {width} x {height} pixels, which takes minutes to decode; more "
-            f"than {MAX_RUN_LENGTH_PIXELS:,} of this kind are not read"
-        )
+    if width * height > room.max_pixels:
+        raise Unreadable(f"{width} x {height} pixels are more than --max-pixels {room.max_pixels}")
     with _reasons():
         n_bytes = _bytes_of_decoder(image)
         if size is not None and image.format == "JPEG":
             image.draft(None, size)
         n_bytes += _bytes_of_pixels(image)
-    limit = max(max_pixels, MAX_PIXELS) * BYTES_PER_PIXEL
-    if n_bytes > limit:
+    if n_bytes > room.limit:
         raise Unreadable(
             f"{width} x {height} pixels of this kind take {n_bytes / 1e9:.1f} GB to decode, more "
-            f"than {limit / 1e9:.1f} GB; --max-pixels raises that limit, too"
+            f"than {room.limit / 1e9:.1f} GB; --max-pixels raises that limit, too"
         )
     return n_bytes
-
-
-def _is_run_length_bmp(image: Image.Image) -> bool:
-    tiles = getattr(image, "tile", ())  # none in an image that has its pixels
-    return any(tile[0] == "bmp_rle" for tile in tiles)
 
 
 def _bytes_of_decoder(image: Image.Image) -> int:

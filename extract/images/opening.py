@@ -7,7 +7,9 @@ at a limit of its own instead. Owns the formats; must not change anything of Pil
 
 from __future__ import annotations
 
+import io
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -19,7 +21,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from extract.images.container import Picture, picture
+from extract.images.container import WALKED_STARTS, Picture, picture
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
 # reads the multi-picture files of phones (MPO) too. They are tried in this order.
@@ -35,8 +37,14 @@ SCANS = "scans"
 Reader = Callable[[IO[bytes], str], Image.Image]
 
 
+class Costly(Exception):
+    """A photograph that may take long or much memory, not to be read by this thread."""
+
+
 @contextmanager
-def opened_image(source: Path | IO[bytes], *, tail: bytes = b"") -> Iterator[Image.Image]:
+def opened_image(
+    source: Path | IO[bytes], *, tail: bytes = b"", odd_bytes: int = sys.maxsize
+) -> Iterator[Image.Image]:
     """Open an image as `Image.open(path, formats=FORMATS)` does, but for the guard and metadata.
 
     Nothing is decoded yet. The image's `info` holds EXIF and XMP as the bytes in the file. A file
@@ -45,8 +53,11 @@ def opened_image(source: Path | IO[bytes], *, tail: bytes = b"") -> Iterator[Ima
     Args:
         source: the file's path, or an open file.
         tail: bytes to put behind a JPEG.
+        odd_bytes: how large a file may be of which Pillow alone knows the parts, as it goes over
+            them in Python.
 
     Raises:
+        Costly: it is larger.
         OSError: there is no such file, or it cannot be read.
         Image.UnidentifiedImageError: it is none of the formats.
         Unreadable: nobody writes such a file but to harm.
@@ -54,7 +65,13 @@ def opened_image(source: Path | IO[bytes], *, tail: bytes = b"") -> Iterator[Ima
     """
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        walked = file.read(PREFIX_BYTES).startswith(WALKED_STARTS)
+        large = file.seek(0, io.SEEK_END) > odd_bytes
+        if large and not walked:
+            raise Costly
         alone = picture(file, tail=tail)
+        if large and alone.file is file:  # its parts lead nowhere
+            raise Costly
         if alone.file is not file:
             stack.enter_context(alone.file)
         yield _identified(alone, str(source))

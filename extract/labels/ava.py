@@ -12,7 +12,8 @@ import numpy as np
 
 from cache.errors import LabelError
 from cache.labels import MAX_VOTES, LabelTable, mean_of_votes
-from cache.tables import quoted, read_lines
+from cache.tables import read_lines
+from cache.text import quoted
 from cache.types import Scale
 from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex, empty_text
 

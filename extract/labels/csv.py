@@ -21,8 +21,8 @@ from cache.labels import (
     LabelTable,
     mean_of_votes,
 )
-from cache.tables import Table, listed, quoted, read_table
-from cache.text import kept_name, path_named
+from cache.tables import Table, listed, read_table
+from cache.text import kept_name, path_named, quoted
 from cache.types import Scale, decimal_number
 from extract.labels.records import SPLITS, BadRows, FolderLabels, LabelSource, PhotographIndex
 

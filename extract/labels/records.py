@@ -19,8 +19,8 @@ from cache.errors import LabelError
 from cache.files import reading
 from cache.labels import MAX_TEXT, LabelTable
 from cache.schema import FileFacts
-from cache.tables import quoted, read_lines
-from cache.text import kept_name, path_named
+from cache.tables import read_lines
+from cache.text import kept_name, path_named, quoted
 from cache.types import TextArray
 from extract.errors import is_passing
 

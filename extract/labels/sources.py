@@ -38,8 +38,8 @@ def read_labels(data: Path) -> FolderLabels:
         labels = replace(found[0].read(data), files=files)
     except OSError as error:
         raise LabelError(
-            f"The labels in {data} cannot be read: {error}. Give yourself the right to read the "
-            "folder and its files, or see whether its disk is there."
+            f"The labels in {data} cannot be read: {error.filename}: {error.strerror}. Give "
+            "yourself the right to read the folder and its files, or see whether its disk is there."
         ) from None
     if labels.bad.count:
         note(labels.bad.summary(labels.source))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cache.errors import LabelError
 from cache.labels import Manifest
 from cache.schema import FileFacts
-from cache.tables import quoted
+from cache.text import quoted
 from cache.types import IntArray, Scale, SplitKind, SplitRule, TextArray
 from extract.labels.records import SPLITS, FolderLabels
 
@@ -142,7 +142,7 @@ def make_manifests(
 def _rows(image_id: TextArray, chosen: npt.NDArray[np.bool_], rule: SplitRule) -> IntArray:
     """Return the numbers of the chosen photographs, (N,) bool, in the order by hash."""
     if rule.split not in SPLITS:
-        raise LabelError(f"There is no split {rule.split!r}; expected train, val or test.")
+        raise LabelError(f"There is no split {quoted(rule.split)}; expected train, val or test.")
     rows = np.flatnonzero(chosen)
     if not len(rows):
         drawn = " and ".join(f"--{split}-fraction" for split in DRAWN[rule.kind])

@@ -26,6 +26,7 @@ from cache.text import kept_name, path_named
 from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
+from extract.images.apart import spent
 from extract.images.views import views
 from extract.labels.records import read_note
 from extract.run.away import Away, is_away
@@ -139,7 +140,7 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summ
     blocks = extract_blocks(settings.data, paths, writer.pending, cutting, engine, account)
     seen: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
-    start, begun_run = time.process_time(), time.perf_counter()
+    start, begun_run, apart = time.process_time(), time.perf_counter(), spent()
     with _bar(settings, writer) as bar:
         for block in blocks:
             _check_folders(settings.data, writer.manifest, block)
@@ -157,6 +158,7 @@ def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summ
     summary.engine, summary.device = engine.label, engine.device
     computing = time.process_time() - start - summary.decode - summary.write
     summary.inference = max(0.0, computing)
+    summary.decode += spent() - apart  # in other processes
 
 
 def _check_folders(data: Path, manifest: Manifest, block: Block) -> None:

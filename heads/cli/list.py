@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import console
-from cache.text import shown
+from cache.text import LONGEST_LINE, shown
 from heads.cli import options as cli_options
 from heads.errors import RunError
 from heads.models.registry import HEADS
@@ -24,13 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the runs of a folder, then each head with its summary."""
+    """Print the runs of a folder, then each head with its summary; 1 if a run is damaged."""
     from heads.runs.folder import find_runs
 
     runs, heads = [_run_row(path) for path in find_runs(options.runs)], _heads()
+    code = console.EXIT_PROBLEM if any(row["error"] for row in runs) else console.EXIT_OK
     if options.json:
         print(json.dumps({"runs": runs, "heads": heads}))
-        return console.EXIT_OK
+        return code
     if runs:
         console.show(f"Runs in {shown(options.runs)}, measured on test:\n{_runs_text(runs)}\n")
     else:
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         console.show(f"  {row['head']:14}{row['summary']}{needs}")
     neural = ", ".join(row["head"] for row in heads if row["neural"])
     console.show(f"Networks, which take settings (see `heads train --help`): {neural}.")
-    return console.EXIT_OK
+    return code
 
 
 def _heads() -> list[dict[str, Any]]:
@@ -91,12 +92,12 @@ def _runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
     for row in runs:
         name = shown(Path(row["run"]).name)
         if row["error"]:
-            lines.append(f"  {name:{width}}  {shown(row['error'])}")
+            lines.append(f"  {name:{width}}  {shown(row['error'], LONGEST_LINE)}")
             continue
         values = "".join(_number(row["metrics"][metric]) for metric in SHOWN)
         lines.append(
             f"  {name:{width}}  {shown(row['head']):13}{values}  {row['n_train']:,} photographs of "
-            f"{shown(row['features_dir'])} ({shown(_data_words(row))})"
+            f"{shown(row['features_dir'])} ({shown(_data_words(row), LONGEST_LINE)})"
         )
     return "\n".join(lines)
 

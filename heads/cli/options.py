@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cache.text import quoted, shown
 from heads.errors import HeadError, RunError
 from heads.models.neural.settings import (
     LABELS,
@@ -182,8 +183,8 @@ def _settings_of_file(values: Mapping[str, Any]) -> Settings:
         return settings
     except (TypeError, ValueError, OverflowError) as error:
         raise RunError(
-            f"The settings in --config have a value of the wrong kind: {error}. Numbers stand "
-            'without quotes, and hidden is a list, such as "hidden": [256].'
+            f"The settings in --config have a value of the wrong kind: {shown(error)}. Numbers "
+            'stand without quotes, and hidden is a list, such as "hidden": [256].'
         ) from error
 
 
@@ -199,7 +200,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
             check_kinds(values, CONFIG_KINDS)
     except (OSError, ValueError) as error:
         raise RunError(
-            f"--config {path} cannot be read: {error}. Give a config.json that `heads train` wrote."
+            f"--config {path} cannot be read: {shown(error)}. Give a config.json that `heads "
+            "train` wrote."
         ) from error
     if not isinstance(values, dict):
         raise RunError(f"--config {path} holds no JSON object. Give a run's config.json.")
@@ -230,7 +232,7 @@ def listed(text: str, parse: Callable[[str], T], expected: str) -> tuple[T, ...]
     try:
         return tuple(parse(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{expected} not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"{expected} not {quoted(text)}") from None
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -254,7 +256,7 @@ def memory_size(text: str) -> int:
     except ValueError:
         size = 0
     if size < 1:
-        raise argparse.ArgumentTypeError(f"a size such as 8G or 500M, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a size such as 8G or 500M, not {quoted(text)}")
     return size
 
 
@@ -264,7 +266,7 @@ def head_names(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in HEADS]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"no head {', '.join(map(repr, unknown))}; there are {', '.join(HEADS)}"
+            f"no head {', '.join(map(quoted, unknown))}; there are {', '.join(HEADS)}"
         )
     return names
 

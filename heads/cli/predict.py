@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from cache import console
 from cache.errors import MismatchError
+from cache.text import shown
 from heads.cli import options as cli_options
 
 if TYPE_CHECKING:
-    from cache.types import Scale
     from heads.data.splits import SplitData
     from heads.runs.loaded import LoadedRun
 
@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         data = load_splits(folder, [options.split])[options.split]
     _check_features(loaded, data)
     _check_labels(loaded, data)
-    part = SplitPrediction(options.split, "", data.labels, loaded.head.predict(data.X))
+    prediction = loaded.head.predict(loaded.head.about.given(data))
+    part = SplitPrediction(options.split, "", data.labels, prediction)
     if options.out is None:
         console.exact_names()
         write_rows(sys.stdout, [part])
@@ -68,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
 def _check_features(loaded: LoadedRun, data: SplitData) -> None:
     for name, mine, theirs in loaded.config.extractor.differences(data.cache.spec):
         raise MismatchError(
-            f"{loaded.path} was trained on features with {name} = {mine!r}; {data.cache.path} has "
-            f"{theirs!r}. Extract with the settings of the run's own cache, or train anew."
+            f"{loaded.path} was trained on features with {name} {shown(mine)}; {data.cache.path} "
+            f"has {shown(theirs)}. Extract with the settings of the run's own cache, or train anew."
         )
 
 
@@ -82,11 +83,7 @@ def _check_labels(loaded: LoadedRun, data: SplitData) -> None:
     ):
         if mine != theirs:
             raise MismatchError(
-                f"{loaded.path} was trained on labels with the {name} {_shown(mine)}; "
-                f"{data.cache.path} has {_shown(theirs)}, so its means and labels cannot be "
+                f"{loaded.path} was trained on labels with the {name} {shown(mine)}; "
+                f"{data.cache.path} has {shown(theirs)}, so its means and labels cannot be "
                 "compared with the run's. Extract it as the run's own cache, or train anew."
             )
-
-
-def _shown(value: Scale | str) -> str:
-    return value if isinstance(value, str) else f"{value.lo:g}..{value.hi:g}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cache import console
 from cache.errors import NoPhotographsError
-from cache.text import LONGEST_WORD, shown
+from cache.text import shown
 from heads.cli import options as cli_options
 from heads.scoring.sources import Sources, split_words
 
@@ -136,7 +136,7 @@ def _some(photographs: Iterator[Scored], words: list[str], sources: Sources) -> 
     first = next(photographs, None)
     if first is None:
         raise NoPhotographsError(
-            f"There is no photograph in {', '.join(shown(word, LONGEST_WORD) for word in words)}. "
+            f"There is no photograph in {', '.join(shown(word) for word in words)}. "
             + " ".join(
                 [*sources.refused, sources.remark(), "Name files or folders with JPEG, PNG, "]
             )
@@ -157,7 +157,7 @@ class _Outcome:
             self._good += not scored.error
             self._bad += bool(scored.error)
             if scored.error:
-                path, error = (shown(t, LONGEST_WORD) for t in (scored.path, scored.error))
+                path, error = (shown(t) for t in (scored.path, scored.error))
                 console.note(f"{path}: {error}")
             yield scored
 

@@ -150,7 +150,8 @@ def signed_root(values: Any, xp: Any = np) -> Any:
     Pooled activations are skewed, and the root makes them less so (as Perronnin, Sanchez and
     Mensink, "Improving the Fisher Kernel", 2010, section 3.2, do with theirs).
     """
-    return xp.sign(values) * xp.sqrt(xp.abs(values))
+    root = xp.sqrt(xp.abs(values))
+    return np.copysign(root, values, out=root) if xp is np else xp.sign(values) * root
 
 
 def view_mean_blocks(X: FeatureRows) -> Iterator[tuple[slice, Float32Array]]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.labels import LabelTable, check_votes
-from cache.tables import quoted
+from cache.text import quoted
 from cache.types import FloatArray, IntArray, decimal_number, decimal_of
 from heads.errors import HeadError
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cache.text import shown
 from cache.types import FloatArray, Scale
 from heads.data.labels import BoolArray, above
 from heads.errors import HeadError
@@ -40,7 +41,7 @@ class Prediction:
         columns = [c for c in (self.score, self.p_beautiful, self.distribution) if c is not None]
         lengths = sorted({len(c) for c in columns})
         if len(lengths) != 1:
-            raise HeadError(f"The columns of a prediction need one length; got {lengths}.")
+            raise HeadError(f"The columns of a prediction need one length; got {shown(lengths)}.")
         if not all(np.isfinite(c).all() for c in columns):
             raise HeadError(
                 "A head predicted NaN or infinity: its training diverged or its features are "

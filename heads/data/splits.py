@@ -19,9 +19,11 @@ from cache.console import note
 from cache.errors import MismatchError
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
-from cache.types import IntArray, SplitKind
+from cache.text import shown
+from cache.types import FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, StoredRows, memory_budget
 from heads.data.labels import Labels
+from heads.data.metadata import metadata_of
 from heads.errors import HeadError, SplitOverlapError
 
 SPLITS = ("train", "val", "test")
@@ -54,6 +56,11 @@ class SplitData:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def metadata(self) -> FloatArray:
+        """(n, 1, 6) float64, what is known of these photographs: see `heads.data.metadata`."""
+        return metadata_of(self.cache, self.rows)
 
     @cached_property
     def content_sha256(self) -> str:
@@ -204,7 +211,7 @@ def _check_same_making(first: FeatureCache, second: FeatureCache) -> None:
     for name, mine, theirs in (*first.spec.differences(second.spec), *differing):
         raise MismatchError(
             f"{first.path} and {second.path} cannot be used together: their {name} differs, "
-            f"{mine!r} and {theirs!r}. Extract both with the same settings."
+            f"{shown(mine)} and {shown(theirs)}. Extract both with the same settings."
         )
 
 
@@ -253,7 +260,7 @@ def _note_other_origin(first: FeatureCache, second: FeatureCache) -> None:
     """Say what was different when two files were made, though their fingerprints are the same."""
     origins = first.header.provenance, second.header.provenance
     differing = [
-        f"{words} ({_shown(mine)}; {_shown(theirs)})"
+        f"{words} ({shown(mine)}; {shown(theirs)})"
         for name, words in ORIGINS.items()
         if (mine := getattr(origins[0], name)) != (theirs := getattr(origins[1], name))
     ]
@@ -263,21 +270,15 @@ def _note_other_origin(first: FeatureCache, second: FeatureCache) -> None:
         )
 
 
-def _shown(origin: str | Mapping[str, str]) -> str:
-    if isinstance(origin, str):
-        return origin
-    return ", ".join(f"{name} {version}" for name, version in sorted(origin.items()))
-
-
 def _check_disjoint(first: FeatureCache, second: FeatureCache) -> None:
     for kind, name in (("photograph", "image_id"), ("group", "group")):
         shared = np.intersect1d(getattr(first.labels, name), getattr(second.labels, name))
         shared = shared[shared != ""]
         if len(shared):
-            shown = ", ".join(shared[:SHOWN_NAMES].tolist())
+            named = shown(shared[:SHOWN_NAMES].tolist())
             more = ", ..." if len(shared) > SHOWN_NAMES else ""
             raise SplitOverlapError(
                 f"{first.path} and {second.path} have {len(shared)} of their {kind}s in common: "
-                f"{shown}{more}. Extract all splits in one run (`extract --split all`), "
+                f"{named}{more}. Extract all splits in one run (`extract --split all`), "
                 "so that every photograph has one split."
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cache.console import note
 from cache.files import write_text_atomically
+from cache.types import TextArray
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
 from heads.experiments.contests import Contestant, Cost, Pair, against, lesson, pairs
@@ -68,7 +69,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Title:
-    """What was compared: `n` photographs of `split`, by heads `trained_on` so many."""
+    """What was compared: `n` photographs of `split`, by heads `trained_on` so many.
+
+    `groups` is how many are drawn whole, 0 where photographs are drawn.
+    """
 
     features_dir: str
     split: str
@@ -76,7 +80,7 @@ class Title:
     label_note: str
     n: int
     trained_on: str
-    groups: bool
+    groups: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +172,7 @@ def compare(
         label_note=joint_note(part.cache for part in data.values()),
         n=len(test),
         trained_on=f"{len(train):,}",
-        groups=bool((test.labels.group != "").any()),
+        groups=_n_groups(test.labels.group),
     )
     entries = _entries(data, heads, entry)
     return _told(Comparison(title, Path(out), entries, found))
@@ -243,7 +247,7 @@ def cross_validate(
         label_note=joint_note(part.cache for part in data.values()),
         n=len(pool.labels),
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
-        groups=bool((pool.labels.group != "").any()),
+        groups=_n_groups(pool.labels.group),
     )
     entries, last, layers = _entries(data, heads, entry), pool.of_last_layer(), {}
     if last is not None:
@@ -265,6 +269,10 @@ def _against_last_layer(
     if chosen:
         note(f"Trained again, on the last layer alone: {', '.join(e.head for e in chosen)}.")
     return {e.head: against(("multi", e.sample), ("top", again(e.head).sample)) for e in chosen}
+
+
+def _n_groups(group: TextArray) -> int:
+    return int(clusters(group).max()) + 1 if (group != "").any() else 0
 
 
 def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | None] | None:

@@ -33,7 +33,7 @@ from heads.metrics.comparison import (
 from heads.models.registry import Settings
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
-from heads.runs.config import FoldsConfig, SplitFacts, library_versions
+from heads.runs.config import FoldsConfig, SplitFacts, library_versions, metadata_sha256
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 
 
@@ -61,6 +61,7 @@ def folds_config(
         label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, pool.rows.take(first.train)),
+        metadata=metadata_sha256(head, data),
     )
 
 

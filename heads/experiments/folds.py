@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from cache.console import note
-from cache.types import ExtractorSpec, IntArray, SplitKind
+from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, JoinedRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
@@ -22,6 +23,7 @@ from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.contests import Cost
 from heads.metrics.bootstrap import clusters
+from heads.models.base import About
 from heads.models.neural.settings import layer_widths
 from heads.models.registry import Settings, find_head, make_head
 from heads.runs.files import model_bytes
@@ -34,12 +36,13 @@ class Pool:
     """The photographs that are folded: n of them, from `splits`.
 
     `rows` are what is used of their features, `columns` that part of each photograph's; `extractor`
-    made them.
+    made them. `metadata` is (n, 1, 6), see `heads.data.metadata`.
     """
 
     splits: tuple[str, ...]
     rows: JoinedRows
     columns: slice
+    metadata: FloatArray
     labels: Labels
     extractor: ExtractorSpec
 
@@ -71,6 +74,10 @@ class Pool:
         columns = self.extractor.layer_slice(self.extractor.layers[-1][0])
         return replace(self, rows=self.rows.of_columns(columns), columns=columns)
 
+    def given(self, about: About, rows: IntArray) -> FeatureRows:
+        """Return what a head is given of some rows: features, or metadata."""
+        return self.metadata[rows] if about.looks_at_metadata else self.features(rows)
+
 
 def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None) -> Pool:
     """Put the splits of a set together, as `fold_photographs` folds them.
@@ -93,6 +100,7 @@ def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None)
             views=slice(0, 1) if views == "center" else slice(None),
         ),
         columns=slice(None),
+        metadata=np.concatenate([data[split].metadata for split in splits]),
         labels=Labels.concat([data[split].labels for split in splits]),
         extractor=cache.spec,
     )
@@ -164,14 +172,14 @@ def predict_folds(
 
     `after_each` is called with what each fit took.
 
-    A head that looks at no photograph is fitted once, on all: constants that differ from fold to
+    A constant head is fitted once, on all: constants that differ from fold to
     fold would seem to put photographs in an order, and in a wrong one, since the mean of the
     others is high where the fold's own is low.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
     """
-    if not find_head(name).about.looks_at_photographs:
+    if find_head(name).about.constant:
         head, features = make_head(name), pool.features(np.arange(len(pool.labels)))
         head.fit(features, pool.labels, features, pool.labels, seed=seed)
         return head.predict(features)
@@ -190,12 +198,13 @@ def _fitted(
     """Return what a head trained on a fold says of the fold's test, and what it took."""
     entry = find_head(name)
     head = make_head(name, entry.resolve(settings, len(part.train), pool.widths))
-    train, val = pool.features(part.train), pool.features(part.val)
+    given = partial(pool.given, head.about)
     labels = entry.seen(settings, pool.labels)
+    train, val = given(part.train), given(part.val)
     started = time.perf_counter()
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
     cost = Cost(time.perf_counter() - started, model_bytes(head))
-    return head.predict(pool.features(part.test)), cost
+    return head.predict(given(part.test)), cost
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -272,6 +281,6 @@ def predict_ways(name: str, settings: Settings, folding: Folding) -> tuple[list[
             for s in range(seeds)
             for folds in folding.ways
         ]
-    if find_head(name).about.looks_at_photographs:
+    if not find_head(name).about.constant:
         note(f"{name}: trained {fits} times.")
     return predictions, Cost.mean(costs)

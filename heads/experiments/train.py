@@ -23,7 +23,7 @@ from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, Settings, find_head, make_head
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
-from heads.runs.config import RunConfig, SplitFacts, library_versions
+from heads.runs.config import RunConfig, SplitFacts, library_versions, metadata_sha256
 from heads.runs.places import note_features
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.runs.reference import FILE as REFERENCE_FILE
@@ -145,9 +145,10 @@ def _fit(config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
     train, val = data["train"], data["val"]
     labels, labels_val = (entry.seen(config.settings, part.labels) for part in (train, val))
     started = time.perf_counter()
-    history = head.fit(train.X, labels, val.X, labels_val, seed=config.seed)
+    given = {split: head.about.given(part) for split, part in data.items()}
+    history = head.fit(given["train"], labels, given["val"], labels_val, seed=config.seed)
     seconds = time.perf_counter() - started
-    return _Fitted(head, history, {s: head.predict(data[s].X) for s in PREDICTED}, seconds)
+    return _Fitted(head, history, {s: head.predict(given[s]) for s in PREDICTED}, seconds)
 
 
 def _metrics(
@@ -187,6 +188,7 @@ def run_config(
         label_note=joint_note(part.cache for part in data.values()),
         library_versions=library_versions(),
         streamed_bytes=streamed_bytes(settings, train.X),
+        metadata=metadata_sha256(head, data),
     )
 
 

@@ -29,9 +29,8 @@ from cache.files import (
     scratch_folder,
     storage_errors,
 )
-from cache.frameworks import importing_keras
+from cache.frameworks import importing_keras, refuse_old_keras
 from cache.places import photographs_of
-from cache.safe_keras import refuse_old_keras
 from cache.store import open_cache
 from cache.text import path_named
 from heads.data.predictions import Prediction
@@ -91,8 +90,8 @@ def export(
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.head.about.name} says the same of every photograph: there is nothing "
-            "to export. Export another run, such as ridge."
+            f"The head {run.head.about.name} looks at no photograph: there is nothing to export. "
+            "Export another run, such as ridge."
         )
     kind = FORMATS[to]
     final = out or run.path / "export" / kind.file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
@@ -12,6 +12,9 @@ from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
+
+if TYPE_CHECKING:
+    from heads.data.splits import SplitData
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Values = Mapping[str, Any]
@@ -30,18 +33,29 @@ class About:
     """What a head's class says of it.
 
     `needs_votes`: it cannot learn from mean-only labels. `ranking_only`: its score is a probability
-    on the scale. `linear_output` says in words what its last function is applied to, where that is
-    linear in the features; '' elsewhere. `linear_rival` is the linear head that learns the same as
-    this network, against which it is measured.
+    on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
+    `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
+    is applied to, where that is linear in the features; '' elsewhere. `linear_rival` is the linear
+    head that learns the same as this network, against which it is measured.
     """
 
     name: str
     summary: str
     needs_votes: bool = False
     looks_at_photographs: bool = True
+    looks_at_metadata: bool = False
     ranking_only: bool = False
     linear_output: str = ""
     linear_rival: str = ""
+
+    @property
+    def constant(self) -> bool:
+        """Whether it says the same of every photograph."""
+        return not (self.looks_at_photographs or self.looks_at_metadata)
+
+    def given(self, part: SplitData) -> FeatureRows:
+        """Return what the head is given of a split: features, or metadata (n, 1, 6) float64."""
+        return part.metadata if self.looks_at_metadata else part.X
 
 
 class Head(Protocol):

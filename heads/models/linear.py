@@ -242,8 +242,7 @@ def choose_ridge(
     basis = Basis.of(X, targets - at_mean)
     cluster = groups_of(labels)
     if cluster is None:
-        models = [basis.model(penalty, at_mean) for penalty in PENALTIES]
-        outputs, some, on = np.stack([model.outputs(val[0]) for model in models]), val[1], VAL
+        outputs, some, on = basis.outputs(val[0], at_mean, PENALTIES), val[1], VAL
     else:
         rows = np.flatnonzero(cluster < np.unique(cluster[:MOST_LEFT_OUT]).size)
         outputs = at_mean + basis.left_out(X, targets - at_mean, cluster, rows, PENALTIES)
@@ -309,6 +308,13 @@ class Basis:
         """Return the model with one penalty."""
         shrunk = self.rotated / (self.values + penalty)[:, None]
         return self.moments.raw_model(self.vectors @ shrunk, at_mean)
+
+    def outputs(self, X: FeatureRows, at_mean: FloatArray, penalties: FloatArray) -> FloatArray:
+        """Return (P, m, K) what each penalty's model says of (m, V, D) features, read once."""
+        models = [self.model(penalty, at_mean) for penalty in penalties]
+        kernels = np.concatenate([model.kernel for model in models], axis=1)
+        joined = LinearModel(kernels, np.concatenate([model.bias for model in models]))
+        return joined.outputs(X).reshape(-1, len(models), len(at_mean)).swapaxes(0, 1)
 
     def left_out(
         self,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import EngineError
-from cache.frameworks import importing_keras
-from cache.safe_keras import refuse_old_keras
+from cache.frameworks import importing_keras, refuse_old_keras
+from cache.text import quoted
 from heads.errors import HeadError
 from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 
@@ -99,6 +99,8 @@ def register(name: str, place: str, *, neural: bool = False) -> None:
 
 register("constant", "heads.models.constant:ConstantHead")
 register("mean-ratings", "heads.models.constant:MeanRatingsHead")
+register("metadata", "heads.models.metadata:MetadataHead")
+register("challenge-mean", "heads.models.metadata:ChallengeMeanHead")
 register("logistic", "heads.models.logistic:LogisticHead")
 register("ridge", "heads.models.ridge:RidgeHead")
 register("ridge-dist", "heads.models.ridge:RidgeDistHead")
@@ -121,7 +123,7 @@ def find_head(name: str) -> HeadEntry:
         HeadError: there is no such head.
     """
     if name not in HEADS:
-        raise HeadError(f"There is no head {name!r}; there are {', '.join(HEADS)}.")
+        raise HeadError(f"There is no head {quoted(name)}; there are {', '.join(HEADS)}.")
     return HEADS[name]
 
 

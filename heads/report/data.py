@@ -29,6 +29,7 @@ from heads.metrics.reliability import Reliability, ceiling
 from heads.models.base import History
 from heads.models.constant import ConstantHead
 from heads.models.linear import PenaltyChoice
+from heads.models.registry import find_head
 from heads.runs.config import RunConfig
 from heads.runs.files import (
     read_config,
@@ -196,10 +197,10 @@ def read_report(
     )
 
 
-def _place(run: RunData) -> tuple[bool, float]:
-    """Sort the best first, and last what was not measured by that metric."""
+def _place(run: RunData) -> tuple[bool, bool, float]:
+    """Sort the best first, then what looks at no photograph, last what has no such metric."""
     value = run.value(RANKED_BY)
-    return value is None, -(value or 0.0)
+    return value is None, not find_head(run.config.head).about.looks_at_photographs, -(value or 0.0)
 
 
 def _readable(

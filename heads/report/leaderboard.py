@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.files import Mark, write_text_atomically
-from cache.text import CsvLines, harmless_cell, shown
+from cache.text import LONGEST_LINE, CsvLines, harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.contests import Pair
@@ -31,6 +31,9 @@ SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items
 # eighteen would bury the answer.
 JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
+# Below some twenty clusters resampling them understates what they vary by (Cameron, Gelbach and
+# Miller, "Bootstrap-Based Improvements for Inference with Clustered Errors", 2008, section 1).
+FEW_GROUPS = 20
 FINGERPRINT_DIGITS = 12
 
 
@@ -50,7 +53,10 @@ def render(comparison: Comparison) -> str:
     parts = [
         _title_lines(comparison.title),
         [table(rows)],
-        _ceiling_lines(rows[0].sample.labels) + _within_lines(rows) + _deviation_lines(rows),
+        _ceiling_lines(rows[0].sample.labels)
+        + _metadata_lines(rows)
+        + _within_lines(rows)
+        + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         _best_lines(rows),
@@ -61,13 +67,14 @@ def render(comparison: Comparison) -> str:
 
 
 def _title_lines(title: Title) -> list[str]:
-    unit = "whole groups" if title.groups else "photographs"
+    unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
+    few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
-        *([f"Note: {shown(title.label_note)}."] if title.label_note else []),
+        *([f"Note: {shown(title.label_note, LONGEST_LINE)}."] if title.label_note else []),
         f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
         f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
-        "metric does not apply.",
+        "metric does not apply." + few * (0 < title.groups < FEW_GROUPS),
     ]
 
 
@@ -83,6 +90,21 @@ def _ceiling_lines(labels: Labels) -> list[str]:
         + (f"; without {left_out:,} photographs that have one vote" if left_out else "")
         + ").",
     )
+
+
+def _metadata_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say at what heads rank that know only size, bytes, tags or challenge."""
+    parts, shared = [], False
+    for entry in entries:
+        if find_head(entry.head).about.looks_at_metadata:
+            srcc = entry.measures["srcc"]
+            ends = (for_table("srcc", _number(end)) for end in (srcc.value, srcc.lo, srcc.hi))
+            value, lo, hi = (end or 0.0 for end in ends)
+            parts.append(f"{entry.head} {value:.3f} [{lo:.3f}, {hi:.3f}]")
+            shared |= lo > 0
+    tail = ". What other heads gain on 0 they may partly owe to the same" * shared
+    start = "Photographs' metadata alone, srcc: "
+    return _wrapped(start, ", ".join(parts) + tail + ".") if parts else []
 
 
 def _within_lines(entries: Sequence[Entry]) -> list[str]:
@@ -108,7 +130,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
             for name, deviation in entry.deviation.items()
             if name in JUDGED
         ]
-        if shown and find_head(entry.head).about.looks_at_photographs:
+        if shown and not find_head(entry.head).about.constant:
             start = f"  {entry.head}, {entry.repeats} runs: "
             lines += _wrapped(start, ", ".join(shown))
     return ["Mean and standard deviation over runs:", *lines] if lines else []

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from heads.metrics.catalogue import METRICS
 from heads.metrics.reliability import Reliability
+from heads.models.registry import HEADS
 from heads.report.data import RANKED_BY, ReportData, RunData
 from heads.report.run import differences, is_usual, settings_words
 from heads.web.charts import interval_axis, interval_bar
@@ -39,6 +40,12 @@ class Ranking:
     axis: Markup
     rows: list[Row]
     best: dict[str, float | None]
+
+    @property
+    def of_metadata(self) -> list[RunData]:
+        """The runs that know of photographs only what lists of them say."""
+        runs = [row.run for row in self.rows]
+        return [run for run in runs if HEADS[run.config.head].about.looks_at_metadata]
 
     @property
     def mixed(self) -> bool:

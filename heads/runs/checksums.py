@@ -11,6 +11,7 @@ import json
 import stat
 from pathlib import Path
 
+from cache.text import shown
 from heads.errors import RunError
 from heads.runs.kinds import fits, parse_json
 
@@ -61,7 +62,7 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
 
 
 def _content(path: Path) -> bytes:
@@ -88,7 +89,7 @@ def _listed(run: Path) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
 
 
 def _sha256(content: bytes) -> str:

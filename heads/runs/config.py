@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -16,6 +17,13 @@ from heads.models.neural.settings import layer_widths
 from heads.models.registry import Settings, find_head, settings_from_dict
 
 LIBRARIES = ("aesthetic-heads", "numpy", "scipy", "scikit-learn", "keras", "tensorflow")
+
+
+def metadata_sha256(head: str, data: Mapping[str, SplitData]) -> str | None:
+    """Return the checksum of the metadata that a head is given; None where it is given features."""
+    if not find_head(head).about.looks_at_metadata:
+        return None
+    return sha256(b"".join(part.metadata.tobytes() for part in data.values())).hexdigest()
 
 
 def library_versions() -> dict[str, str]:
@@ -49,7 +57,8 @@ class Config:
 
     `streamed_bytes` is the memory budget of a network that saw train in blocks from the disk, since
     the blocks are part of the order in which it sees photographs; None if all of train fitted. The
-    precision that the machine chose is no part of it: it is in `model.json`.
+    precision that the machine chose is no part of it: it is in `model.json`. `metadata` is the
+    SHA-256 of what a head that looks at metadata was given of all splits, None for others.
 
     Of the fields, `deciding` are those that decide the numbers on one machine (settings as they are
     resolved, the extractor by its fingerprint), and `noted` are the others.
@@ -59,7 +68,7 @@ class Config:
     version: ClassVar[int] = 1
     deciding: ClassVar[tuple[str, ...]]
     noted: ClassVar[tuple[str, ...]] = ("features_dir", "label_note", "library_versions")
-    absent_if_none: ClassVar[tuple[str, ...]] = ()
+    absent_if_none: ClassVar[tuple[str, ...]] = ("metadata",)
 
     head: str
     settings: Settings
@@ -71,6 +80,7 @@ class Config:
     label_note: str
     library_versions: dict[str, str]
     streamed_bytes: int | None = None
+    metadata: str | None = None
 
     @property
     def trained_on(self) -> tuple[int, tuple[int, ...]]:
@@ -122,10 +132,11 @@ class RunConfig(Config):
         "extractor",
         "splits",
         "streamed_bytes",
+        "metadata",
     )
     noted: ClassVar[tuple[str, ...]] = (*Config.noted, "limit")
     # Runs of earlier versions did not have it.
-    absent_if_none: ClassVar[tuple[str, ...]] = ("streamed_bytes",)
+    absent_if_none: ClassVar[tuple[str, ...]] = ("streamed_bytes", "metadata")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -137,6 +148,7 @@ class RunConfig(Config):
             extractor=ExtractorSpec.from_dict(values["extractor"]),
             splits={name: SplitFacts(**facts) for name, facts in values["splits"].items()},
             streamed_bytes=values.get("streamed_bytes"),
+            metadata=values.get("metadata"),
         )
 
 
@@ -152,7 +164,7 @@ class FoldsConfig(Config):
     format: ClassVar[str] = "aesthetic-folds"
     deciding: ClassVar[tuple[str, ...]] = (
         *("head", "settings", "seed", "limit", "extractor", "splits", "streamed_bytes"),
-        *("folds", "ways", "seeds", "n_train", "views", "columns"),
+        *("metadata", "folds", "ways", "seeds", "n_train", "views", "columns"),
     )
 
     folds: int

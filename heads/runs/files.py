@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import FormatError
+from cache.text import shown
+from cache.types import ExtractorSpec
+from heads.data.metadata import COLUMNS as METADATA_COLUMNS
 from heads.data.splits import SPLITS
 from heads.errors import HeadError, RunError
 from heads.models.base import Arrays, Head, History
@@ -72,8 +76,8 @@ def read_config(run: Path) -> RunConfig:
         )
     if (values.get("format"), values.get("version")) != (RunConfig.format, RunConfig.version):
         raise RunError(
-            f"{run / 'config.json'} has the format {values.get('format')!r} version "
-            f"{values.get('version')!r}; this program reads {RunConfig.format!r} "
+            f"{run / 'config.json'} has the format {shown(values.get('format'))} version "
+            f"{shown(values.get('version'))}; this program reads {RunConfig.format} "
             f"version {RunConfig.version}."
         )
     try:
@@ -95,13 +99,15 @@ def _check_config(config: RunConfig, *, neural: bool, sha256: object) -> None:
     if isinstance(config.settings, NetworkSettings) != neural:
         raise ValueError(f"its settings are not those of the head {config.head}")
     if set(config.splits) != set(SPLITS):
-        raise ValueError(f"it needs the splits {', '.join(SPLITS)}; got {sorted(config.splits)}")
+        raise ValueError(
+            f"it needs the splits {', '.join(SPLITS)}; got {shown(sorted(config.splits))}"
+        )
     if config.extractor.sha256 != sha256:
         raise ValueError("its extractor does not match its fingerprint")
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path} is damaged: {error!r}. {REMEDY}")
+    return RunError(f"{path} is damaged: {shown(error)}. {REMEDY}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def read_json(path: Path) -> dict[str, Any]:
             "Make one with `heads train HEAD`."
         ) from None
     except ValueError as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged: it holds no JSON object. Train the head again.")
     return values
@@ -144,7 +150,7 @@ def read_metrics(run: Path, needed: Iterable[str] = MEASURED) -> dict[str, Any]:
         if values.get("split", SPLITS[-1]) not in SPLITS:
             raise ValueError(f"there is no split {values['split']}")
     except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}. {REMEDY}") from error
+        raise RunError(f"{path} is damaged: {shown(error)}. {REMEDY}") from error
     return values
 
 
@@ -211,13 +217,20 @@ def load_head(run: Path) -> Head:
         else:
             head = find_head(config.head).load().from_state(arrays, values)
         # Whatever is missing or has a wrong shape shows where it is used.
-        head.predict(np.zeros((1, len(spec.views), spec.n_features), np.float32))
+        head.predict(anything(head, spec))
         return head
     except DAMAGE as error:
         raise RunError(
-            f"{path} cannot be loaded with model.json: {error!r}. Train the head again with "
+            f"{path} cannot be loaded with model.json: {shown(error)}. Train the head again with "
             "--overwrite."
         ) from error
+
+
+def anything(head: Head, spec: ExtractorSpec) -> npt.NDArray[np.float32]:
+    """Return one photograph, of the shape that a head is given, to try it with."""
+    if head.about.looks_at_metadata:
+        return np.ones((1, 1, METADATA_COLUMNS), np.float32)
+    return np.zeros((1, len(spec.views), spec.n_features), np.float32)
 
 
 def _read_arrays(path: Path) -> Arrays:
@@ -257,7 +270,7 @@ def read_history(run: Path) -> History:
             raise ValueError("it needs an epoch and finite numbers below different names")
         return [dict(zip(names, row, strict=True)) for row in rows]
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
 
 
 def _number(value: float) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from cache.text import shown
+
 LONGEST_TEXT = 20_000
 LARGEST_INT = 2**63
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -29,7 +31,7 @@ def parse_json(text: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise ValueError(f"{shown(text, 40)} is no finite number")
     return value
 
 
@@ -47,14 +49,14 @@ def check_record(record: Any) -> None:
             check_record(inner)
         hashed = each.name.endswith("sha256")
         if not fits(value, kinds[each.name]) or (hashed and not SHA256.fullmatch(value)):
-            raise ValueError(f"{each.name} cannot be {_shown(value)}")
+            raise ValueError(f"{each.name} cannot be {shown(json.dumps(value, default=str), 60)}")
 
 
 def check_kinds(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
     """Check those values that are there against their types, by name. Raises ValueError."""
     for name in values.keys() & kinds.keys():
         if not fits(values[name], kinds[name]):
-            raise ValueError(f"{name} cannot be {_shown(values[name])}")
+            raise ValueError(f"{name} cannot be {shown(json.dumps(values[name], default=str), 60)}")
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -96,8 +98,3 @@ def _can_be_shown(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return len(text) <= LONGEST_TEXT and "\0" not in text
-
-
-def _shown(value: Any) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:60] + "..."

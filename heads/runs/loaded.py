@@ -14,7 +14,7 @@ from heads.data.predictions import predicted_label
 from heads.errors import RunError
 from heads.models.base import Head
 from heads.runs.config import RunConfig
-from heads.runs.files import load_head, read_config
+from heads.runs.files import anything, load_head, read_config
 from heads.runs.reference import Reference, read_reference
 
 # Heads answer so many photographs at once, never fewer: products of matrices of other sizes round
@@ -84,9 +84,8 @@ def load_run(path: Path) -> LoadedRun:
 
 def _check_ratings(run: LoadedRun) -> None:
     """Refuse a head whose distributions are over other ratings than those of the run's scale."""
-    spec, scale = run.config.extractor, run.reference.scale
-    nothing = np.zeros((1, len(spec.views), spec.n_features), np.float32)
-    shares = run.head.predict(nothing).distribution
+    scale = run.reference.scale
+    shares = run.head.predict(anything(run.head, run.config.extractor)).distribution
     if shares is not None and (scale.lo, scale.hi) != (1, shares.shape[1]):
         raise RunError(
             f"{run.path} is damaged: its model predicts {shares.shape[1]} ratings, its scale is "

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.files import Mark
-from cache.text import CsvLines
+from cache.text import CsvLines, shown
 from cache.types import Scale, TextArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
@@ -55,7 +55,10 @@ def write_rows(file: TextIO, parts: Sequence[SplitPrediction]) -> None:
     """
     widths = {(part.labels.levels, _shares(part)) for part in parts}
     if len(widths) != 1:
-        raise HeadError(f"One table needs one number of ratings; got votes and shares {widths}.")
+        raise HeadError(
+            f"One table needs one number of ratings; got votes and shares of "
+            f"{shown(sorted(widths))}."
+        )
     n_votes, n_shares = widths.pop()
     names = [f"r{k}" for k in range(1, n_votes + 1)] + [f"p{k}" for k in range(1, n_shares + 1)]
     lines = csv.writer(CsvLines(file))
@@ -154,7 +157,7 @@ def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredicti
         _check(stored)
         return stored
     except (OSError, ValueError, OverflowError, KeyError, csv.Error) as error:
-        raise RunError(f"{path} cannot be read: {error}. {REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {shown(error)}. {REMEDY}") from error
 
 
 def _stored(columns: dict[str, tuple[str, ...]]) -> StoredPredictions:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import LabelError
+from cache.text import shown
 from cache.types import FloatArray, Scale, decimal_number
 from heads.data.splits import SplitData
 from heads.errors import RunError
@@ -43,7 +44,7 @@ class Reference:
     def of(cls, head: Head, train: SplitData) -> Reference:
         """Score the training photographs of a trained head."""
         step = -(-len(train) // SCORED)
-        scores = np.sort(head.predict(np.asarray(train.X[::step])).score)
+        scores = np.sort(head.predict(np.asarray(head.about.given(train)[::step])).score)
         kept = np.linspace(0, len(scores) - 1, min(len(scores), KEPT)).round().astype(int)
         return cls(train.labels.scale, train.labels.threshold, scores[kept])
 
@@ -85,5 +86,5 @@ def read_reference(run: Path) -> Reference:
         return Reference.from_dict(read_json(run / FILE))
     except (KeyError, ValueError, LabelError) as error:
         raise RunError(
-            f"{run / FILE} is damaged: {error!r}. Train the head again with --overwrite."
+            f"{run / FILE} is damaged: {shown(error)}. Train the head again with --overwrite."
         ) from error

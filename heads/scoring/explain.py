@@ -99,8 +99,8 @@ def explain(run: LoadedRun, photograph: Path, *, weights: str = "auto") -> Expla
     """
     if not run.head.about.looks_at_photographs:
         raise HeadError(
-            f"The head {run.config.head} says the same of every photograph: there is nothing to "
-            "explain. Explain another run, such as ridge."
+            f"The head {run.config.head} looks at no photograph: there is nothing to explain. "
+            "Explain another run, such as ridge."
         )
     extractor = open_map_extractor(run.config.extractor, weights=weights)
     return explain_map(run, _map_of(extractor, photograph), extractor.view.box)

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from cache.console import note
-from cache.errors import FormatError, StaleCacheError, StorageError
+from cache.errors import CacheLockedError, FormatError, StaleCacheError, StorageError
+from cache.text import shown
 from cache.types import ExtractorSpec, canonical_json
 from heads.photos import Extracted, PhotographSource
 
@@ -161,9 +162,9 @@ class KeptFeatures:
         about = dict(self._file.execute("SELECT name, value FROM about")) if known else {}
         if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
             raise FormatError(
-                f"{self._path} has the format {about.get('format')!r} version "
-                f"{about.get('version')!r}; kept features are {FORMAT!r} version {VERSION}. Name "
-                "another file with --cache."
+                f"{self._path} has the format {shown(about.get('format'))} version "
+                f"{shown(about.get('version'))}; kept features are {FORMAT} version {VERSION}. "
+                "Name another file with --cache."
             )
         try:
             theirs = ExtractorSpec.from_dict(json.loads(about["extractor"]))
@@ -171,12 +172,13 @@ class KeptFeatures:
                 raise ValueError("its tables are others")
         except (KeyError, TypeError, ValueError, RecursionError, FormatError) as error:
             raise FormatError(
-                f"{self._path} holds no kept features: {error}. Name another file with --cache."
+                f"{self._path} holds no kept features: {shown(error)}. Name another file with "
+                "--cache."
             ) from error
         for name, kept, wanted in theirs.differences(self._spec):
             raise StaleCacheError(
-                f"{self._path} holds features made with {name} = {kept!r}; this run needs "
-                f"{wanted!r}. Name another file with --cache."
+                f"{self._path} holds features made with {name} {shown(kept)}; this run needs "
+                f"{shown(wanted)}. Name another file with --cache."
             )
 
     @contextmanager
@@ -184,12 +186,19 @@ class KeptFeatures:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise CacheLockedError(
+                    f"{self._path} is being written by another process. Wait for it to end, or "
+                    "name another file with --cache."
+                ) from error
             raise StorageError(
-                f"Features cannot be kept in {self._path}: {error}. Name another file with --cache."
+                f"Features cannot be kept in {self._path}: {shown(error)}. Name another file with "
+                "--cache."
             ) from error
         except sqlite3.DatabaseError as error:
             raise FormatError(
-                f"{self._path} holds no kept features: {error}. Name another file with --cache."
+                f"{self._path} holds no kept features: {shown(error)}. Name another file with "
+                "--cache."
             ) from error
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from cache.errors import EngineError, MismatchError
+from cache.text import shown
 from heads.data.features import Float32Array, mean_of_views
 from heads.errors import RunError
 from heads.photos import Extracted, PhotographSource, Sources, open_extractor, photographs
@@ -59,6 +60,8 @@ def open_scorer(
         StaleCacheError, FormatError: `keep` is of another extractor, or no such file.
     """
     loaded = tuple(load_run(Path(run)) for run in runs)
+    for run in loaded:
+        _check_looks_at_features(run)
     if not loaded:
         raise RunError("There is no run to score with. Name one, such as runs/ridge.")
     for other in loaded[1:]:
@@ -70,11 +73,20 @@ def open_scorer(
     return Scorer(loaded, KeptFeatures(Path(keep), spec, extractor))
 
 
+def _check_looks_at_features(run: LoadedRun) -> None:
+    if run.head.about.looks_at_metadata:
+        raise RunError(
+            f"{run.path} cannot score photographs: the head {run.config.head} knows them by what "
+            "a cache says of their files and labels. `heads predict` gives its answers for those; "
+            "score with another run, such as ridge."
+        )
+
+
 def _check_same_features(first: LoadedRun, other: LoadedRun) -> None:
     for name, mine, theirs in first.config.extractor.differences(other.config.extractor):
         raise MismatchError(
             f"{first.path} and {other.path} cannot score together: their {name} differs, "
-            f"{mine!r} and {theirs!r}. Score with one after the other."
+            f"{shown(mine)} and {shown(theirs)}. Score with one after the other."
         )
 
 

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from cache.errors import LabelError
 from cache.tables import Table, listed, read_table
-from cache.text import LONGEST_WORD, path_named, shown
+from cache.text import path_named, shown
 from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
@@ -121,7 +121,7 @@ def _name(line: bytes) -> str:
 
 def _hint(word: str) -> str:
     """Say what has probably happened where a word that names no file looks like something else."""
-    name, parts = shown(word, LONGEST_WORD), word.split()
+    name, parts = shown(word), word.split()
     if word.startswith("~"):
         return f"{name}: no such file. The shell replaces ~ only where it is not quoted."
     there = sum(map(lexists, parts))
@@ -151,7 +151,7 @@ def _listed(path: Path) -> Iterator[Path]:
                 f"it has {listed(table.columns)}."
             )
     except OSError as error:
-        raise LabelError(f"{path} cannot be read as a CSV file: {error}.") from error
+        raise LabelError(f"{path} cannot be read as a CSV file: {shown(error)}.") from error
     yield from [
         _placed(path.parent, path_named(_cell(table, column, *row))) for row in table.rows()
     ]
@@ -182,7 +182,7 @@ def split_words(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     while rest and isfile(Path(rest[0]) / "config.json"):
         runs.append(Path(rest.pop(0)))
     if not runs:
-        word = shown(rest[0], LONGEST_WORD)
+        word = shown(rest[0])
         raise RunError(
             f"{word} is no run: there is no {word}/config.json. Name a run first, such as "
             "runs/ridge (`heads list` shows them), then photographs."

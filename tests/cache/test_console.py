@@ -242,3 +242,22 @@ def test_warnings_as_errors_are_not_for_libraries(monkeypatch: pytest.MonkeyPatc
         return 0
 
     assert console.run("heads", command) == 0
+
+
+def test_a_terminal_that_closes_ends_a_command_in_words_and_nohup_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 0
+
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert console.run("cache", command) == 143
+        assert "cache: terminated." in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert console.run("cache", command) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

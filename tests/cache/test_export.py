@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,17 @@ def test_only_a_finished_cache_is_exported(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"a\.npz cannot be written: No such file or directory"):
         export(cache, tmp_path / "nowhere" / "a.npz", "npz", overwrite=False)
+
+
+def test_a_carriage_return_in_a_name_stays_in_their_cell(tmp_path: Path) -> None:
+    manifest = make_manifest(2)
+    name = "a\rb"
+    labels = replace(manifest.labels, path=np.array([name, "b"]))
+    spec = make_spec()
+    changed = replace(manifest, labels=labels)
+    path = write_cache(tmp_path / "train.h5", changed, spec, make_features(2, spec))
+    export(path, tmp_path / "a.csv", "csv", overwrite=False)
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == [name, "b"]
+    assert b"\r\n" not in (tmp_path / "a.csv").read_bytes()

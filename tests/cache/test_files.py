@@ -486,30 +486,30 @@ class TestWords:
         [
             (
                 errno.ENOSPC,
-                "the disk is full. What was written is kept; make room and give the same command "
-                "again.",
+                "the disk is full. What was finished before is kept; make room and give the same "
+                "command again.",
             ),
             (
                 errno.EDQUOT,
-                "the disk is full. What was written is kept; make room and give the same command "
-                "again.",
+                "the disk is full. What was finished before is kept; make room and give the same "
+                "command again.",
             ),
             (
                 errno.EACCES,
-                "no permission, or a read-only folder. Choose another one with --out.",
+                "no permission, or a read-only folder. Choose another one.",
             ),
             (
                 errno.EROFS,
-                "no permission, or a read-only folder. Choose another one with --out.",
+                "no permission, or a read-only folder. Choose another one.",
             ),
             (
                 errno.ENOTDIR,
-                "a file stands where a folder is needed. Choose another one with --out.",
+                "a file stands where a folder is needed. Choose another one.",
             ),
             (
                 errno.EIO,
-                "Input/output error. What was written is kept; solve this and go on with the same "
-                "command.",
+                "Input/output error. What was finished before is kept; solve this and give the "
+                "same command again.",
             ),
         ],
     )

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from cache import console, frameworks
 from cache.errors import EngineError
-from cache.frameworks import SETTINGS, importing_keras, numeric_variables, refuse_forked
+from cache.frameworks import (
+    OLDEST,
+    SETTINGS,
+    importing_keras,
+    numeric_variables,
+    refuse_forked,
+    refuse_old_keras,
+)
+from tests.documents import CHECKOUT
 
 
 @pytest.fixture
@@ -94,3 +103,23 @@ def test_variables_that_change_numbers_are_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     monkeypatch.setenv("XLA_FLAGS", "\x1b" + "x" * 100)
     assert numeric_variables() == r", TF_ENABLE_ONEDNN_OPTS=0, XLA_FLAGS=\x1b" + "x" * 36
+
+
+@pytest.mark.parametrize("old", ["3.6.0", "3.8.0", "3.13.2", "3.15.0", "2.15.0", "3.15"])
+def test_an_old_keras_is_refused_with_a_remedy(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frameworks, "version", lambda name: old)
+    words = rf"Keras {old} is installed; .*hidden in model files.*'keras>={OLDEST}'"
+    with pytest.raises(EngineError, match=words):
+        refuse_old_keras()
+
+
+@pytest.mark.parametrize("new", [OLDEST, "3.16.0.dev1", "3.100.0", "4.0"])
+def test_a_new_keras_is_taken(new: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frameworks, "version", lambda name: new)
+    refuse_old_keras()
+
+
+def test_the_oldest_keras_is_the_one_that_is_installed_with_the_program() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert f"keras>={OLDEST}" in project["dependencies"]
+    refuse_old_keras()

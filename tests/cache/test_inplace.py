@@ -75,7 +75,7 @@ def test_an_attribute_that_is_not_there_is_damage(path: Path, name: str, value: 
     with h5py.File(path, "r+") as file:
         del file.attrs["finished"]
         file.attrs["finished"] = "a text of any width"
-    words = f"{path} is damaged: its attribute {name!r} has no fixed width."
+    words = f"{path} is damaged: its attribute {name} has no fixed width."
     with InPlace(path) as file, pytest.raises(FormatError, match=re.escape(words)):
         file.set(name, value)
 

@@ -196,7 +196,7 @@ def test_a_text_that_is_announced_with_4_gigabytes_takes_none_of_them(path: Path
         ("view_names", "[]", r"view_names is \[\], and elsewhere"),
         ("layers", '[["top",0,1e999]]', "layers is "),
         ("extractor", "[" * 100_000, "its attributes cannot be read"),
-        ("split_kind", "x" * 10_000, r"x\.\.\. \(10,\d\d\d characters\)"),
+        ("split_kind", "x" * 10_000, r"x\[\.\.\. 9,\d\d\d more"),
         ("split_rule", '{"split":["train"]}', "its attributes cannot be read"),
         ("library_versions", "[1]", "its attributes cannot be read"),
         ("value_ranges", '{"top":[1e999,0]}', "the layer top has the value range inf"),
@@ -252,3 +252,15 @@ def test_no_damaged_byte_ends_in_anything_but_words_or_the_same_content(tmp_path
         except AestheticError:
             refused += 1
     assert refused > 10
+
+
+def test_bytes_behind_the_end_are_damage(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"more")
+    words = (
+        f"it has {size + 4:,} bytes and should end after {size:,}: some were appended or cut off"
+    )
+    with pytest.raises(FormatError, match=words):
+        open_cache(path)
+    assert words in judge(path).findings[0].problem

@@ -67,6 +67,15 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         merge(tmp_path / "train.h5", [parts[0], parts[2]])
 
 
+def test_an_output_with_another_splits_name_is_refused(tmp_path: Path) -> None:
+    parts = make_shards(tmp_path, 2)
+    words = r"test\.h5 would be used as test, and the shards are of train\. Name it train\.h5\."
+    with pytest.raises(MismatchError, match=words):
+        merge(tmp_path / "test.h5", parts)
+    assert not (tmp_path / "test.h5").exists()
+    merge(tmp_path / "whole.h5", parts)
+
+
 def test_a_shard_given_twice_is_refused(tmp_path: Path) -> None:
     parts = make_shards(tmp_path, 2)
     with pytest.raises(MismatchError, match="Shard 1 of 2 is given twice"):
@@ -76,7 +85,7 @@ def test_a_shard_given_twice_is_refused(tmp_path: Path) -> None:
 def test_shards_of_other_settings_are_refused(tmp_path: Path) -> None:
     first = make_shards(tmp_path, 2)[0]
     other = make_shards(tmp_path / "other", 2, spec=make_spec(dtype="float32"))[1]
-    with pytest.raises(MismatchError, match=r"another extractor.*its dtype is 'float32'"):
+    with pytest.raises(MismatchError, match=r"another extractor.*its dtype is float32"):
         merge(tmp_path / "train.h5", [first, other])
 
 

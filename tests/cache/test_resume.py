@@ -284,8 +284,8 @@ class TestAnotherExtractor:
             opened(path, spec=replace(SPEC, interpolation="lanczos"))
         name = "train.h5" if finished else "train.h5.partial"
         assert str(caught.value) == (
-            f"{tmp_path / name} was made by another extractor: its interpolation is 'bilinear', "
-            "this command's is 'lanczos'. Use the same settings, choose another --out, or replace "
+            f"{tmp_path / name} was made by another extractor: its interpolation is bilinear, "
+            "this command's is lanczos. Use the same settings, choose another --out, or replace "
             "it with --overwrite."
         )
 

@@ -194,6 +194,12 @@ class TestReadHeader:
         with pytest.raises(FormatError, match=r"a\.h5 is damaged: its attributes cannot be read"):
             self.read(path)
 
+    def test_files_of_labels_that_are_no_names_are_named(self, tmp_path: Path) -> None:
+        path = self.change(small_cache(tmp_path / "a.h5"), "label_files", "[1]")
+        words = r"label_files is \[1\], not names with SHA-256"
+        with pytest.raises(FormatError, match=words):
+            self.read(path)
+
     @pytest.mark.parametrize("name", ["scale", "extractor", "complete", "threshold", "created"])
     def test_a_missing_attribute_is_damage(self, tmp_path: Path, name: str) -> None:
         path = small_cache(tmp_path / "a.h5")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cache.errors import LabelError
-from cache.tables import Table, listed, quoted, read_lines, read_table
+from cache.tables import Table, listed, read_lines, read_table
 
 
 def table(tmp_path: Path, content: str | bytes) -> Table:
@@ -152,11 +152,6 @@ def test_lines_may_hold_other_bytes_where_they_name_files(tmp_path: Path) -> Non
     (tmp_path / "list").write_bytes(b"M\xe4rz.jpg\n")
     (line, _) = read_lines(tmp_path / "list", errors="surrogateescape")
     assert line.encode("utf-8", "surrogateescape") == b"M\xe4rz.jpg"
-
-
-def test_what_was_found_is_shown_on_one_short_line() -> None:
-    assert quoted("a\n\x1b[31m") == r"'a\n\x1b[31m'"
-    assert quoted("x" * 10**6) == f"'{'x' * 40}...'"
 
 
 def test_many_columns_are_cut_in_a_message(tmp_path: Path) -> None:

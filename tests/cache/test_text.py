@@ -8,17 +8,21 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from cache.text import (
+    LONGEST_LINE,
     CsvLines,
     harmless_cell,
     kept_name,
     path_named,
+    quoted,
     shown,
     shown_lines,
     visible,
 )
+from cache.types import Scale
 
 BYTES = b"caf\xe9\x1b[31m.jpg"
 
@@ -46,13 +50,40 @@ def test_letters_signs_and_joined_emoji_of_all_scripts_are_shown_as_they_are() -
     assert shown(text) == visible(text) == text
 
 
-def test_long_words_and_lines_lose_their_middle_and_say_how_much() -> None:
+def test_what_is_long_loses_its_middle_and_says_how_much() -> None:
     assert shown("x" * 300) == "x" * 300
-    assert shown(f"a {'x' * 10_000} b") == f"a {'x' * 150}[... 9,700 more ...]{'x' * 150} b"
-    line = shown("word " * 1_000_000)
+    assert shown("x" * 10_000) == f"{'x' * 150}[... 9,700 more ...]{'x' * 150}"
+    word = shown(f"a {'x' * 10_000} b", LONGEST_LINE)
+    assert word == f"a {'x' * 150}[... 9,700 more ...]{'x' * 150} b"
+    line = shown("word " * 1_000_000, LONGEST_LINE)
     assert line.startswith("word word")
     assert "[... 4,998,000 more ...]" in line
     assert len(line) < 2100
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (("center", "flip"), "center, flip"),
+        ([["top", 0, 1280]], "top, 0, 1280"),
+        ({"numpy": "2.1", "h5py": 3}, "numpy 2.1, h5py 3"),
+        (None, "none"),
+        (Scale(1, 9.5), "1..9.5"),
+        (np.float64(0.5), "0.5"),
+        (KeyError("votes"), "'votes' is missing"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "No such file or directory"),
+        (OSError("truncated"), "truncated"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_values_and_errors_are_words_and_not_pythons_spelling(value: object, expected: str) -> None:
+    assert shown(value) == expected
+
+
+def test_a_quotation_is_short_and_shows_odd_blanks() -> None:
+    assert quoted("a\n\x1b[31m\xa0") == r"'a\n\x1b[31m\xa0'"
+    assert quoted("x" * 10**6) == f"'{'x' * 20}[... 999,960 more ...]{'x' * 20}'"
+    assert quoted(os.fsdecode(b"caf\xe9")) == r"'caf\xe9'"
 
 
 def test_our_own_lines_stay_lines() -> None:

@@ -155,7 +155,7 @@ class TestExtractorSpec:
         spec = replace(make_spec(), layers=(("block_0", 0, 3), ("top", 3, 8)))
         assert spec.layer_slice("top") == slice(3, 8)
         assert spec.n_features == 8
-        with pytest.raises(FormatError, match=r"No layer 'middle'; there are \['block_0', 'top'\]"):
+        with pytest.raises(FormatError, match=r"No layer middle; there are block_0, top"):
             spec.layer_slice("middle")
 
     @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_of_an_older_file_of_another_backbone_no_bounds_are_known(tmp_path: Path
 @pytest.mark.parametrize(
     ("stored", "words"),
     [
-        ('{"layer_9":[0,6]}', "No layer 'layer_9'"),
+        ('{"layer_9":[0,6]}', "No layer layer_9"),
         ('{"top":[6,0]}', r"the layer top has the value range 6\.0\.\.0\.0"),
         ('{"top":[NaN,6]}', r"the layer top has the value range nan\.\.6\.0"),
         ('{"top":6}', "its attributes cannot be read"),
@@ -266,7 +266,7 @@ def test_counts_that_are_not_those_of_the_rows_are_found(path: Path) -> None:
         file.attrs.modify("n_ok", 19)
         seal(file)
     assert problems(path) == {
-        "n_ok, n_missing and n_unreadable are (19, 0, 0), but the rows' status gives (20, 0, 0)": ()
+        "n_ok, n_missing and n_unreadable are 19, 0, 0, but the rows' status gives 20, 0, 0": ()
     }
 
 

@@ -54,8 +54,8 @@ def test_features_come_in_order_rounded_as_the_cache_rounds_them(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"decode": "otherwise"}, "made with decode = 'otherwise'; this version does 'pillow"),
-        ({"interpolation": "bicubic"}, "made with interpolation = 'bicubic'; this version"),
+        ({"decode": "otherwise"}, "made with decode otherwise; this version does pillow"),
+        ({"interpolation": "bicubic"}, "made with interpolation bicubic; this version"),
         ({"weights_sha256": "9" * 64}, "made with weights 999999999999; the file .*--weights"),
         ({"layers": (("top", 0, 7),)}, "come from layers that this version does not have"),
         ({"views": ("from behind",)}, "This version cuts no such views: from behind"),

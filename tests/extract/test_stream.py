@@ -236,7 +236,11 @@ sys.exit(console.run("extract", lambda: len(list(
 
 @pytest.mark.parametrize(
     ("number", "code", "words"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 143, "terminated"),
+    ],
 )
 def test_ctrl_c_waits_for_no_photograph_that_is_being_decoded(
     number: signal.Signals, code: int, words: str

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cache.text import shown
 from cache.types import FloatArray
 from heads.data.features import FeatureRows, mean_of_views, signed_root
 from heads.errors import HeadError
@@ -142,7 +143,7 @@ def layer_gains(widths: Sequence[int], n_features: int) -> FloatArray:
     """
     if sum(widths) != n_features:
         raise HeadError(
-            f"The layers' widths {list(widths)} sum to {sum(widths)}, and a photograph has "
+            f"The layers' widths {shown(widths)} sum to {sum(widths)}, and a photograph has "
             f"{n_features} features. Leave layer_widths out of the configuration."
         )
     gains = np.repeat(np.array(widths, np.float64) ** -0.25, widths)

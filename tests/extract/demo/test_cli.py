@@ -147,8 +147,8 @@ def test_a_folder_with_another_demo_set_is_refused(
 ) -> None:
     assert main([str(folder), "--photographs", "301", "--seed", "3"]) == 1
     error = capsys.readouterr().err
-    assert "already holds a demo set made as" in error
-    assert "'photographs': 300" in error
+    assert "already holds a demo set made with photographs 300" in error
+    assert "photographs 301" in error
     assert "Name another folder, or remove that one first." in error
 
 

@@ -355,6 +355,34 @@ def test_searching_behind_damage_takes_no_time_whatever_stands_there(tmp_path: P
     assert time.process_time() - start < 2
 
 
+HARMFUL = {
+    "frames.webp": b"RIFF\0\0\0\0WEBP" + (b"JUNK" + bytes(4)) * 90_000 + b"ANMF\0\0\0\0" * 90_000,
+    "names.png": container.PNG_SIGNATURE + b"\0\0\0\1??\0\0" + b"\0\x40\0\0IDAT" * 500_000,
+    "palettes.png": container.PNG_SIGNATURE
+    + (b"\0\0\0\0PLTE" + struct.pack(">I", zlib.crc32(b"PLTE")) + b"\0\0\0\1\0\0\0\0") * 90_000,
+    "alphas.webp": b"RIFF\0\0\0\0WEBP" + (b"ALPH" + bytes(4) + b"\xff" * 8) * 90_000,
+}
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_no_parts_of_a_file_are_gone_over_again_for_each_other_part(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(HARMFUL[name])
+    start = time.process_time()
+    with (tmp_path / name).open("rb") as file:
+        picture(file)
+    assert time.process_time() - start < 2
+
+
+def test_exif_in_many_segments_is_put_together_up_to_a_megabyte(tmp_path: Path) -> None:
+    content = encoded(photograph(), "JPEG")
+    segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(65527)
+    (tmp_path / "a.jpg").write_bytes(content[:2] + segment * 40 + content[2:])
+    with (tmp_path / "a.jpg").open("rb") as file:
+        assert len(picture(file).info["exif"]) < container.MAX_TEXT + 65536
+
+
 def test_a_tiff_whose_values_lie_in_each_other_is_refused(tmp_path: Path) -> None:
     content = bytearray(tiff())
     (at,) = struct.unpack_from("<L", content, 4)

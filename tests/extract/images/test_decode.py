@@ -20,6 +20,7 @@ import pytest
 from PIL import Image, ImageCms, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
+from extract.images import apart
 from extract.images import decode as images
 from extract.images.decode import Photograph, Unreadable, Vanished, read_photograph, thumbnail_jpeg
 from extract.images.views import CROP, RESIZE, views
@@ -602,9 +603,9 @@ def test_what_a_decoder_holds_beside_the_pixels_counts(
         assert "700 x 500 pixels of this kind take 0.0 GB" in reason(tmp_path / name)
 
 
-def saved_bytes(image: Image.Image, kind: str) -> bytes:
+def saved_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -629,6 +630,7 @@ def test_heavy_photographs_are_used_one_at_a_time_whatever_for(
         return real(image)
 
     monkeypatch.setattr(images, "upright_rgb", counted)
+    monkeypatch.setattr(images, "apart", failing(apart.NoReader("so that it can be counted")))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(use, [path] * 4))
         assert most > 1
@@ -652,32 +654,69 @@ def test_a_heavy_jpeg_that_lacks_its_end_is_decoded_one_at_a_time_too(
         return real(image)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    monkeypatch.setattr(images, "apart", failing(apart.NoReader("so that it can be seen")))
     monkeypatch.setattr(images, "HEAVY_BYTES", 500_000)
     read(path)
     assert threads == {"heavy_0"}
 
 
-def run_length_bmp(width: int, height: int, runs: bytes) -> bytes:
-    """Return a BMP of 256 colours, all black; `runs` are pairs of a count and a colour."""
-    start, size = 54 + 1024, len(runs)
-    head = struct.pack("<2sIII", b"BM", start + size, 0, start)
-    head += struct.pack("<IIIHHIIIIII", 40, width, height, 1, 8, 1, size, 0, 0, 256, 0)
-    return head + bytes(1024) + runs
+def tiff_of_single_pixels(path: Path, side: int) -> None:
+    """Write a grey TIFF whose tiles are of one pixel each, all the first byte of the file."""
+    tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (277, 1), (322, 1), (323, 1)]
+    entries = [struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags]
+    entries.append(struct.pack("<HHLL", 324, 4, side * side, 1000))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<L", 8) + directory)
+        file.truncate(1000 + 4 * side * side)
 
 
-def test_a_large_run_length_bmp_is_refused_before_it_is_decoded_for_minutes(
-    tmp_path: Path,
+def test_a_photograph_that_takes_too_long_is_refused_and_in_no_time_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = b"\x01\0\0\0"  # one pixel, then the line ends
-    (tmp_path / "a.bmp").write_bytes(run_length_bmp(100, 80, lines * 80 + b"\0\1"))
-    assert not read(tmp_path / "a.bmp").pixels_u8.any()
-    (tmp_path / "a.bmp").write_bytes(run_length_bmp(100_000, 1999, lines * 1999 + b"\0\1"))
+    tiff_of_single_pixels(tmp_path / "slow.tiff", 1000)
+    monkeypatch.setattr(apart, "SECONDS", 0)
     start = time.process_time()
-    assert reason(tmp_path / "a.bmp") == (
-        "a run-length BMP of 100000 x 1999 pixels, which takes minutes to decode; more than "
-        "20,000,000 of this kind are not read"
+    assert reason(tmp_path / "slow.tiff") == ("takes more than 0 seconds of processor time to read")
+    with (tmp_path / "endless.jpg").open("wb") as file:
+        file.write(saved_bytes(quarters(), "JPEG", progressive=True)[:-2])
+        file.truncate(50_000_000_000)
+    assert "takes more than 0 seconds" in reason(tmp_path / "endless.jpg")
+    assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "gif"])
+@pytest.mark.parametrize("heavy", [False, True])
+def test_photographs_read_by_another_process_are_those_read_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, heavy: bool
+) -> None:
+    noise((700, 500)).save(tmp_path / f"a.{ending}", exif=lying_on_its_side())
+    here = read(tmp_path / f"a.{ending}"), thumbnail_jpeg(tmp_path / f"a.{ending}", 90)
+    monkeypatch.setattr(images, "HEAVY_BYTES" if heavy else "ODD_BYTES", 1000)
+    monkeypatch.setattr(images, "_crops", failing(AttributeError("called here")))
+    with Image.open(tmp_path / f"a.{ending}") as image:
+        for source in (tmp_path / f"a.{ending}", image):
+            if ending == "png" and not heavy:
+                continue  # no odd one
+            there = read(source)
+            assert there.size == here[0].size
+            np.testing.assert_array_equal(there.pixels_u8, here[0].pixels_u8, strict=True)
+    assert thumbnail_jpeg(tmp_path / f"a.{ending}", 90) == here[1]
+
+
+def test_where_no_process_can_be_started_costly_photographs_are_read_with_one_remark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(images, "HEAVY_BYTES", 1000)
+    monkeypatch.setattr(images, "apart", failing(apart.NoReader("too many")))
+    images._remark.cache_clear()
+    for name in ("a.jpg", "b.jpg"):
+        quarters().save(tmp_path / name)
+        assert_quarters(read(tmp_path / name))
+    assert capsys.readouterr().err == (
+        "No process can be started for photographs that may take long to read (too many); they "
+        "are read without a limit of time.\n"
     )
-    assert time.process_time() - start < 1
 
 
 # --- resizing, cropping, draft decoding ----------------------------------------------------------
@@ -761,8 +800,13 @@ MEMORY_PROBE = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from extract.images import decode
+from extract.images.apart import NoReader
 from extract.images.decode import read_photograph
 from extract.images.views import views
+def none(*_):
+    raise NoReader("so that the memory is this process's")
+decode.apart = none
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cache.errors import LabelError
-from cache.tables import quoted
+from cache.text import quoted
 from extract.labels.csv import read_labels_csv
 from extract.labels.records import FolderLabels, file_facts
 
@@ -87,7 +87,7 @@ EXPECTED = "expected a whole number of votes in plain digits, at most 999999999"
         ("b.jpg,g,train,٣,1", f"r1 is '٣', {EXPECTED}"),
         ("b.jpg,g,train,²,1", f"r1 is '²', {EXPECTED}"),
         ("b.jpg,g,train,2147483647,1", f"r1 is '2147483647', {EXPECTED}"),
-        (f"b.jpg,g,train,{'9' * 5000},1", f"r1 is '{'9' * 40}...', {EXPECTED}"),
+        (f"b.jpg,g,train,{'9' * 5000},1", f"{'9' * 20}[... 4,960 more ...]{'9' * 20}', {EXPECTED}"),
         ("b.jpg,g,train,999999999,1", "1000000000 votes, expected 1 to 999999999"),
         ("b.jpg,g,train,0x10,1", f"r1 is '0x10', {EXPECTED}"),
         ("b.jpg,g,train,1e3,1", f"r1 is '1e3', {EXPECTED}"),

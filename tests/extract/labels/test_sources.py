@@ -37,8 +37,8 @@ def test_labels_that_may_not_be_read_are_a_problem_in_words(
     with pytest.raises(LabelError) as caught:
         read_labels(tmp_path)
     assert str(caught.value) == (
-        f"The labels in {tmp_path} cannot be read: [Errno 13] Permission denied: "
-        f"'{tmp_path}/labels.csv'. Give yourself the right to read the folder and its files, or "
+        f"The labels in {tmp_path} cannot be read: {tmp_path}/labels.csv: "
+        "Permission denied. Give yourself the right to read the folder and its files, or "
         "see whether its disk is there."
     )
 

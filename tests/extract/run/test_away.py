@@ -393,11 +393,11 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Names of photographs that cannot be opened, each with the number that the system gives."""
     numbers: dict[str, int] = {}
 
-    def opened(path: Path, *, tail: bytes, real: object = decode.opened_image) -> object:
+    def opened(path: Path, *, real: object = decode.opened_image, **options: object) -> object:
         if path.name in numbers:
             number = numbers[path.name]
             raise OSError(number, os.strerror(number), str(path))
-        return real(path, tail=tail)
+        return real(path, **options)
 
     monkeypatch.setattr(decode, "opened_image", opened)
     return numbers

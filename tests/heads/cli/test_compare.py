@@ -20,6 +20,8 @@ from tests.heads.cli.command import heads, stamp
 from tests.heads.planted import Plan, keras_saves, plant
 from tests.heads.report.finished_runs import forget_metric
 
+OF_METADATA = {name for name, entry in HEADS.items() if entry.about.looks_at_metadata}
+
 pytestmark = keras_saves
 
 
@@ -89,7 +91,13 @@ def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
     told = json.loads(shown.out)
     assert told["leaderboard"] == str(tmp_path / "leaderboard.csv")
     assert told["heads"][0]["head"] == "constant"
-    assert len(told["heads"]) == len(HEADS) - len(of_votes)
+    assert "Left out: The head metadata is not possible: the cache holds no width, height" in (
+        shown.err
+    )
+    assert "Left out: The head challenge-mean is not possible: the cache holds no challenges." in (
+        shown.err
+    )
+    assert {row["head"] for row in told["heads"]} == set(HEADS) - {*of_votes, *OF_METADATA}
     assert told["heads"][1]["verdict"]["srcc"] == "beats"
 
 
@@ -176,7 +184,7 @@ def test_compare_leaves_out_a_head_that_needs_both_classes(
     shown = capfd.readouterr()
     assert "Left out: The head logistic needs both classes" in shown.err
     heads = {row["head"] for row in json.loads(shown.out)["heads"]}
-    assert heads == set(HEADS) - {"logistic"}
+    assert heads == set(HEADS) - {"logistic", *OF_METADATA}
 
 
 def test_one_vote_a_photograph_is_compared_and_reported_without_a_ceiling(

@@ -51,8 +51,9 @@ def test_a_damaged_run_is_listed_as_such(
 ) -> None:
     unsealed(shutil.copytree(studio.run(), tmp_path / "ridge"))
     (tmp_path / "ridge" / "metrics.json").write_text("{")
-    assert main(["list", str(tmp_path)]) == 0
+    assert main(["list", str(tmp_path)]) == 1
     assert "metrics.json cannot be read" in capsys.readouterr().out
+    assert main(["list", str(tmp_path), "--json"]) == 1
 
 
 def test_without_runs_the_heads_are_listed(

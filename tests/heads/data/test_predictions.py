@@ -10,7 +10,7 @@ from tests.heads.made import labels_of_means, noisy_prediction, random_labels
 
 
 def test_predictions_of_unequal_lengths_are_refused():
-    with pytest.raises(HeadError, match=r"columns of a prediction need one length; got \[2, 3\]"):
+    with pytest.raises(HeadError, match=r"columns of a prediction need one length; got 2, 3"):
         Prediction(np.ones(2), np.ones(3))
 
 

@@ -231,10 +231,10 @@ def test_a_split_without_features_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (replace(SMALL, weights_sha256="1" * 64), "their weights_sha256 differs, '000.*111"),
+        (replace(SMALL, weights_sha256="1" * 64), "their weights_sha256 differs, 000.*111"),
         (replace(SMALL, n_views=2), "their views differs"),
         (replace(SMALL, levels=7), "their scale differs"),
-        (replace(SMALL, threshold="6"), "their threshold differs, '5.5' and '6'"),
+        (replace(SMALL, threshold="6"), "their threshold differs, 5.5 and 6"),
     ],
 )
 def test_caches_made_differently_are_refused_with_the_field(
@@ -259,7 +259,7 @@ def test_caches_made_differently_are_refused_with_the_field(
         (SplitRule("val", "hash", 0, 0.1, 0.3, 0, kind=SplitKind.HASH), "--test-fraction differs"),
         (
             SplitRule("val", "a list", 0, 0.1, 0.2, 0, kind=SplitKind.OFFICIAL),
-            "way of splitting differs, 'hash' and 'official'",
+            "way of splitting differs, hash and official",
         ),
     ],
 )
@@ -283,9 +283,7 @@ def test_labels_with_other_columns_are_refused(tmp_path: Path) -> None:
     rule = SplitRule("train", "hash", 0, 0.1, 0.2, 0)
     write_ruled(tmp_path, rule, "a", challenge=np.array([3], np.int32))
     write_ruled(tmp_path, replace(rule, split="val"), "b")
-    with pytest.raises(
-        MismatchError, match=r"their columns of labels differs, .*'challenge'\] and"
-    ):
+    with pytest.raises(MismatchError, match=r"their columns of labels differs, .*, challenge and"):
         load_splits(tmp_path, splits=("train", "val"))
 
 

@@ -10,20 +10,24 @@ import h5py
 import numpy as np
 import pytest
 
+from cache.labels import mean_of_votes
 from cache.store import open_cache
 from cache.types import SplitKind
+from heads.data.features import JoinedRows
 from heads.data.splits import load_splits
 from heads.errors import HeadError
 from heads.experiments.folds import (
     Fold,
+    Pool,
     fold,
     pooled,
     predict_folds,
 )
+from heads.models.base import Head
 from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
-from heads.models.registry import HEADS
+from heads.models.registry import HEADS, make_head
 from tests.heads.made import random_labels
-from tests.heads.planted import Plan, plant_rule
+from tests.heads.planted import Plan, plant_rule, with_metadata
 
 GROUPED = random_labels(200, group=[f"g{i % 23}" if i % 3 else "" for i in range(200)])
 QUICK = NetworkSettings(hidden=(), epochs=2)
@@ -148,6 +152,44 @@ def test_hard_labels_are_learned_without_the_votes(planted: Path) -> None:
     means = predict_folds("logistic", HEADS["logistic"].with_labels("soft"), without, folds, seed=0)
     np.testing.assert_array_equal(hard.p_beautiful, means.p_beautiful)
     assert np.abs(hard.p_beautiful - soft.p_beautiful).max() > 0.01
+
+
+@pytest.mark.parametrize("name", [n for n, e in HEADS.items() if not e.about.constant])
+def test_nothing_that_a_head_learns_or_chooses_knows_the_test_of_its_fold(
+    planted: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    data = {"train": with_metadata(load_splits(planted, limit=150))["train"]}
+    pool = pooled(data, None, None)
+    groups = np.array([f"g{i % 40}" for i in range(150)])
+    pool = replace(pool, labels=replace(pool.labels, group=groups))
+    (part, *_) = fold(pool.labels, 3, seed=0)
+    made: list[Head] = []
+    monkeypatch.setattr(
+        "heads.experiments.folds.make_head",
+        lambda *given: made.append(make_head(*given)) or made[-1],
+    )
+    settings = QUICK if HEADS[name].neural else HEADS[name].default_settings
+    before = predict_folds(name, settings, pool, [part], seed=0)
+    predict_folds(name, settings, _with_another_test(pool, part.test), [part], seed=0)
+    (arrays, values), (others, other_values) = (head.state() for head in made)
+    assert values == other_values
+    assert arrays.keys() == others.keys()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(array, others[key])
+    everything = replace(part, train=np.union1d(part.train, part.test))
+    predict_folds(name, settings, _with_another_test(pool, part.test), [everything], seed=0)
+    assert any(not np.array_equal(a, made[2].state()[0].get(k)) for k, a in arrays.items())
+    assert np.ptp(before.score) > 0
+
+
+def _with_another_test(pool: Pool, test: np.ndarray) -> Pool:
+    """Return the pool with other features, metadata and votes in a fold's test."""
+    turned, X, known = test[::-1], np.array(pool.rows[:]), pool.metadata.copy()
+    X[test], known[test] = 6 - X[turned], known[turned] + 7
+    votes = pool.labels.votes.copy()
+    votes[test] = votes[turned, ::-1]
+    labels = replace(pool.labels, votes=votes, mean=mean_of_votes(votes))
+    return replace(pool, rows=JoinedRows([X]), metadata=known, labels=labels)
 
 
 def test_the_floor_is_one_constant_over_all_folds(planted: Path) -> None:

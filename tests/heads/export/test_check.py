@@ -72,7 +72,7 @@ def test_outputs_that_are_missing_are_noticed(tmp_path: Path) -> None:
 
 
 def test_a_head_that_does_not_look_is_not_exported(studio: Studio) -> None:
-    with pytest.raises(HeadError, match=r"says the same of every photograph.*nothing to export"):
+    with pytest.raises(HeadError, match=r"looks at no photograph: there is nothing to export"):
         export(load_run(studio.run("constant")), "keras", [], None)
 
 

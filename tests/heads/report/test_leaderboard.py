@@ -36,7 +36,7 @@ def entry(head: str, sample: Sample) -> Entry:
 
 
 ENTRIES = [entry("emd", GOOD), entry("constant", FLOOR), entry("logistic", RANKER)]
-TITLE = Title("features", "test", "3", "", N, "600", groups=False)
+TITLE = Title("features", "test", "3", "", N, "600", groups=0)
 
 
 def render(title: Title, entries: list[Entry]) -> str:
@@ -51,6 +51,18 @@ def test_the_text_gives_the_noise_ceiling_and_the_order_within_challenges() -> N
     assert "Noise ceiling: even the true means would correlate with these votes by srcc 0." in text
     assert "Within challenges, srcc: emd 0.9" in text
     assert "Mean and standard deviation" not in text
+
+
+def test_what_metadata_alone_ranks_at_is_said_and_what_follows_where_it_ranks() -> None:
+    sample = Sample.of(noisy_prediction(TRUTH, 0.6), TRUTH)
+    srcc = measure(sample, FLOOR)["srcc"]
+    text = " ".join(render(TITLE, [*ENTRIES, entry("metadata", sample)]).split())
+    said = f"Photographs' metadata alone, srcc: metadata {srcc.value:.3f} [{srcc.lo:.3f}, "
+    assert f"{said}{srcc.hi:.3f}]. What other heads gain on 0 they may partly owe to the" in text
+    nothing = " ".join(render(TITLE, [*ENTRIES, entry("challenge-mean", FLOOR)]).split())
+    assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Within" not in nothing
+    assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Against" in nothing
+    assert "metadata alone" not in render(TITLE, ENTRIES)
 
 
 def test_the_noise_ceiling_names_what_it_leaves_out_and_may_be_unknown() -> None:
@@ -159,10 +171,12 @@ def test_all_layers_stand_against_the_last_one() -> None:
 
 
 def test_a_remark_on_the_labels_stands_on_top() -> None:
-    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=True)
+    title = Title("features", "test", "3", "votes are simulated", N, "600", groups=31)
     text = render(title, ENTRIES)
     assert text.startswith("Note: votes are simulated.")
-    assert "whole groups" in text
+    assert "whole groups, 31 of them); blank where a metric does not apply.\n" in text
+    few = render(replace(title, groups=19), ENTRIES)
+    assert "apply. Intervals of fewer than 20 groups come out too narrow.\n" in few
 
 
 def test_the_leaderboard_file_has_every_metric_with_its_ends(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ import pytest
 from heads.data.splits import load_splits
 from heads.experiments.train import train
 from heads.metrics.catalogue import METRICS
+from heads.models.registry import HEADS
 from heads.report.data import read_report
 from heads.report.ranking import ranking
 from heads.report.run import differences
 from heads.report.write import write_report
+from heads.runs.files import read_config
+from tests.heads.planted import with_metadata
 from tests.heads.report.finished_runs import (
     ALL_HEADS,
     PLAN,
@@ -49,6 +52,21 @@ def test_the_floor_gets_no_verdict_against_itself(page: str) -> None:
     (floor,) = (row for row in rows if 'data-value="constant"' in row)
     assert "is the floor" in floor
     assert sum("beats its floor" in row for row in rows) == 4
+
+
+def test_heads_of_metadata_stand_below_those_that_look_and_are_said_to_look_at_nothing(
+    own: Path,
+) -> None:
+    data = with_metadata(load_splits(read_config(own / "ridge").features_dir))
+    train("metadata", data, own)
+    report = read_report(own)
+    looking = [HEADS[run.config.head].about.looks_at_photographs for run in report.runs]
+    assert looking == sorted(looking, reverse=True)
+    (run,) = ranking(report).of_metadata
+    page = write_report(own).read_text(encoding="utf-8")
+    said = "metadata looks at none either: it knows what lists of photographs say, and that alone"
+    assert f"{said} ranks at an SRCC of {run.value('srcc'):.3f} (" in page
+    assert "may be owed to the same" in page
 
 
 def cells(page: str, run: str) -> dict[str, str]:

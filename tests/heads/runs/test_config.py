@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from cache.types import ExtractorSpec
+from heads.data.metadata import WIDTH
+from heads.data.splits import load_splits
+from heads.experiments.train import run_config
 from heads.models.neural.settings import ClosedFormSettings, NetworkSettings
 from heads.models.registry import HEADS, Settings
 from heads.runs.config import Config, FoldsConfig, RunConfig, SplitFacts
-from tests.heads.planted import Plan, spec
+from tests.heads.planted import Plan, spec, with_metadata
 
 ONE = spec(Plan())
 TWO = replace(ONE, layers=(("block", 0, 20), ("top", 20, 32)))
@@ -138,3 +142,11 @@ def test_the_identity_of_a_cross_validation_stays(
 def test_every_field_decides_the_identity_or_is_only_noted(kind: type[Config]) -> None:
     names = [field.name for field in fields(kind)]
     assert sorted([*kind.deciding, *kind.noted]) == sorted(names)
+
+
+def test_other_metadata_is_another_run_of_the_heads_that_are_given_it_alone(planted: Path) -> None:
+    data, others = with_metadata(load_splits(planted)), with_metadata(load_splits(planted))
+    others["test"].metadata[3, 0, WIDTH] += 1
+    for head in ("metadata", "challenge-mean", "ridge"):
+        one, other = (run_config(head, None, 0, each).identity for each in (data, others))
+        assert (one == other) == (head == "ridge")

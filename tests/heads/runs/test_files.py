@@ -85,9 +85,12 @@ def test_no_run_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
     [
         ("{", r"cannot be read.*--overwrite"),
         ("[]", "holds no JSON object"),
-        ('{"format": "other", "version": 1}', r"has the format 'other' version 1; this program"),
+        ('{"format": "other", "version": 1}', r"has the format other version 1; this program"),
         ('{"format": "aesthetic-run", "version": 9}', r"version 9; this program reads"),
-        ('{"format": "aesthetic-run", "version": 1, "settings": null}', r"is damaged: KeyError"),
+        (
+            '{"format": "aesthetic-run", "version": 1, "settings": null}',
+            r"is damaged: .* is missing",
+        ),
     ],
 )
 def test_a_damaged_or_foreign_config_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -101,7 +104,7 @@ def test_a_damaged_or_foreign_config_is_refused(tmp_path: Path, text: str, said:
     [
         ({"ranking_only": None, "n": None}, "n, ranking_only cannot be read"),
         ({"intervals": 7}, "intervals cannot be 7"),
-        ({"verdict": ["srcc"]}, r"verdict cannot be \['srcc'\]"),
+        ({"verdict": ["srcc"]}, r'verdict cannot be \["srcc"\]'),
     ],
 )
 def test_damaged_metrics_are_refused_with_a_remedy(
@@ -125,7 +128,7 @@ def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
         values = json.loads((run / "model.json").read_text())
         del values["note"]
         (run / "model.json").write_text(json.dumps(values))
-        words = r"model\.npz cannot be loaded with model\.json: KeyError\('note'\)\. Train"
+        words = r"model\.npz cannot be loaded with model\.json: 'note' is missing\. Train"
         with pytest.raises(RunError, match=words):
             load_head(run)
 
@@ -234,7 +237,7 @@ def test_a_configuration_may_name_folders_of_any_bytes(tmp_path: Path) -> None:
     [
         ({"settings": QUICK.to_dict()}, "its settings are not those of the head ridge"),
         ({"extractor_sha256": "0" * 64}, "its extractor does not match its fingerprint"),
-        ({"seed": "0"}, "seed cannot be '0'"),
+        ({"seed": "0"}, 'seed cannot be "0"'),
         ({"features_dir": "a\0b"}, "features_dir cannot be"),
         ({"splits": {}}, "it needs the splits train, val, test"),
     ],

@@ -12,6 +12,7 @@ from heads.data.features import StoredRows
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import RunError
+from heads.models.ridge import RidgeHead
 from heads.runs.files import write_json
 from heads.runs.reference import FILE, Reference, read_reference
 from heads.scoring.scorer import open_scorer
@@ -41,6 +42,8 @@ def test_a_run_without_its_reference_is_refused(studio: Studio, tmp_path: Path) 
 
 def test_a_long_training_set_is_kept_as_even_steps_of_its_order(tmp_path: Path) -> None:
     class FirstFeature:
+        about = RidgeHead.about
+
         def predict(self, X: np.ndarray) -> Prediction:
             return Prediction(X[:, 0, 0].astype(np.float64), np.full(len(X), 0.5))
 

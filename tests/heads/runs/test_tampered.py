@@ -223,7 +223,7 @@ def test_a_damaged_file_ends_in_words_that_name_it(
         if tried % PAGES == 0:
             words = "" if name.startswith("model") else said_by(report, path.parent)
             assert path.stem in words or ELSEWHERE.search(words) or not words
-            assert main(["list", str(runs)]) == 0
+            assert main(["list", str(runs)]) in (0, 1)
         tried += 1
         cleared(path)
         path.write_bytes(whole)
@@ -242,8 +242,9 @@ def test_a_damaged_file_of_a_run_with_checksums_is_always_refused(
     for damage in list(no_file(path)):
         cleared(path)
         damage()
-        assert main(["list", str(tmp_path)]) == 0
+        unlisted = name == FILE and not os.path.lexists(path)
+        assert main(["list", str(tmp_path)]) == (0 if unlisted else 1)
         out = capsys.readouterr().out
         (row,) = (line for line in out.splitlines() if line.startswith("  bad "))
-        assert name in row or (name == FILE and not os.path.lexists(path))
+        assert name in row or unlisted
         assert "  good  ridge" in out

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cache.errors import FormatError, StaleCacheError
+from cache.errors import CacheLockedError, FormatError, StaleCacheError
 from heads.runs.files import read_config
 from heads.scoring.kept_features import KeptFeatures
+from tests import helpers
 from tests.cheap import Opener
 from tests.heads.scoring.opened import changed, mixed, opened
 from tests.heads.studio import Studio, picture, save_pictures
@@ -47,7 +48,7 @@ def test_kept_features_of_another_extractor_are_refused(studio: Studio, tmp_path
     keep = tmp_path / "kept"
     KeptFeatures(keep, spec, lambda sources: iter(()))
     other = read_config(changed(studio, tmp_path, "dtype", "float32")).extractor
-    with pytest.raises(StaleCacheError, match="dtype = 'float16'; this run needs 'float32'"):
+    with pytest.raises(StaleCacheError, match="dtype float16; this run needs float32"):
         KeptFeatures(keep, other, lambda sources: iter(()))
     keep.write_text("these are no features at all, but a text of some length" * 20)
     with pytest.raises(FormatError, match=r"holds no kept features.*--cache"):
@@ -126,13 +127,13 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "torn": (torn, "holds no kept features: "),
     "another program's": (
         lambda keep: (keep.unlink(), altered(keep, "CREATE TABLE songs (name TEXT)")),
-        r"has the format None version None; kept features are .* version 2\. Name another file",
+        r"has the format none version none; kept features are .* version 2\. Name another file",
     ),
     "an endless view": (
         lambda keep: altered(
             keep, "DROP TABLE about", f"CREATE VIEW about(name, value) AS {ENDLESS}"
         ),
-        "has the format None version None",
+        "has the format none version none",
     ),
     "a trigger": (
         lambda keep: altered(
@@ -142,7 +143,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an earlier version": (
         lambda keep: altered(keep, "UPDATE about SET value = '1' WHERE name = 'version'"),
-        "version '1'; kept features are 'aesthetic-kept-features' version 2",
+        "version 1; kept features are aesthetic-kept-features version 2",
     ),
     "no extractor": (
         lambda keep: altered(keep, "UPDATE about SET value = '[1]' WHERE name = 'extractor'"),
@@ -164,3 +165,18 @@ def test_a_foreign_file_is_refused_in_words(studio: Studio, tmp_path: Path, kind
     change(keep)
     with pytest.raises(FormatError, match=words):
         opened(studio, "ridge", keep=keep).frame(paths)
+
+
+def test_a_file_that_another_process_writes_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = tmp_path / "kept"
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0.01))
+    other = connect(keep, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(
+        CacheLockedError, match=r"is being written by another process\. Wait.*--cache"
+    ):
+        KeptFeatures(keep, helpers.make_spec(), lambda sources: iter(()))
+    other.close()

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from cache.errors import EngineError, MismatchError
+from heads.data.splits import load_splits
 from heads.errors import RunError
+from heads.experiments.train import train
 from heads.runs.predictions import read_predictions
 from heads.scoring.scorer import open_scorer
 from tests.heads.scoring.opened import FIRST, changed, mixed, opened
@@ -175,7 +177,7 @@ def test_a_run_whose_photographs_were_read_otherwise_is_refused(
     studio: Studio, tmp_path: Path
 ) -> None:
     run = changed(studio, tmp_path, "interpolation", "bicubic")
-    with pytest.raises(MismatchError, match="made with interpolation = 'bicubic'; this version"):
+    with pytest.raises(MismatchError, match="made with interpolation bicubic; this version"):
         open_scorer(run, weights=studio.weights)
     with pytest.raises(MismatchError, match="cannot score together: their interpolation differs"):
         open_scorer(studio.run("ridge"), run, weights=studio.weights)
@@ -204,3 +206,13 @@ def test_a_scorer_is_not_used_in_a_fork_nor_sent_to_another_process(studio: Stud
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     with pytest.raises(EngineError, match="stays in the process that opened it"):
         pickle.dumps(scorer)
+
+
+def test_a_head_that_knows_metadata_alone_scores_no_photographs(
+    studio: Studio, tmp_path: Path
+) -> None:
+    run = train("metadata", load_splits(studio.features), tmp_path).path
+    with pytest.raises(
+        RunError, match=r"cannot score photographs: the head metadata knows .* `heads predict`"
+    ):
+        open_scorer(run, weights=studio.weights)

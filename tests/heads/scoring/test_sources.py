@@ -62,7 +62,7 @@ def test_a_list_that_cannot_be_used_is_named_and_the_others_are_read(tmp_path: P
     assert names == [os.fsencode(tmp_path / "b.jpg"), b"c.jpg"]
     no_column, gone = sources.refused
     assert "list.csv has no column path or file, which name the photographs; it has" in no_column
-    assert "gone.csv cannot be read as a CSV file: [Errno 2] No such file" in gone
+    assert "gone.csv cannot be read as a CSV file: No such file" in gone
 
 
 def test_a_name_that_is_no_utf8_comes_through_folders_lists_and_words(tmp_path: Path) -> None:
