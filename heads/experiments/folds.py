@@ -172,9 +172,9 @@ def predict_folds(
 
     `after_each` is called with what each fit took.
 
-    A constant head is fitted once, on all: constants that differ from fold to
-    fold would seem to put photographs in an order, and in a wrong one, since the mean of the
-    others is high where the fold's own is low.
+    A constant head is fitted once, on all: constants that differ from fold to fold would seem to
+    put photographs in an order, and in a wrong one, since the mean of the others is high where the
+    fold's own is low.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
