@@ -136,7 +136,7 @@ def penalty_path(path_: PenaltyPath, head: str) -> Markup:
     powers = np.arange(np.ceil(places.min()), np.floor(places.max()) + 1)
     powers = powers[:: 1 if len(powers) <= POWERS else 2]
     alt = (
-        f"{path_.name} of {head} on photographs left out, for {len(places)} penalties: lowest, "
+        f"{path_.name} of {head} on photographs held out, for {len(places)} penalties: lowest, "
         f"{path_.losses[best]:.4g}, at the penalty {path_.penalties[best]:.2g}."
     )
     ticks = [(float(power), f"{10.0**power:g}") for power in powers]

@@ -53,5 +53,5 @@ def test_the_choice_of_a_penalty_is_drawn_with_where_it_was_made(runs: Path) -> 
     (ridge,) = (run for run in report.runs if run.name == "ridge")
     assert ridge.choice is not None
     assert figures["ridge"].about == f"{ridge.choice.penalty:.2g}, on val"
-    assert "MSE (points²) of ridge on photographs left out, for 22" in figures["ridge"].plot
+    assert "MSE (points²) of ridge on photographs held out, for 22" in figures["ridge"].plot
     assert "cross-entropy (nats)" in figures["logistic"].plot
