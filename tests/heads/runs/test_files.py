@@ -144,7 +144,7 @@ def test_how_a_penalty_was_chosen_is_read_or_refused_with_a_remedy(
     values = json.loads(path.read_text())
     for changes, said in (
         ({"left_out_losses": [1.0]}, "22 penalties have 1 losses"),
-        ({"penalties": "many"}, "penalties cannot be 'many'"),
+        ({"penalties": "many"}, "penalties cannot be .many."),
     ):
         path.write_text(json.dumps(values | changes))
         with pytest.raises(RunError, match=rf"model\.json is damaged: .*{said}.*Train the head"):
