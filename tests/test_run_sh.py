@@ -200,7 +200,7 @@ def test_data_named_from_another_folder_gets_folders_of_its_own(
     assert stand_in.run(data.name, cwd=data.parent, OUT="results").returncode == 0
     results = f"{data.parent}/results"
     assert stand_in.calls("extract") == [
-        f"extract --split all --data {data} --out {results}/features/my photos"
+        f"extract --split all --data {data} --out {results}/features/my photos --layers multi"
     ]
     assert stand_in.calls("heads")[0].endswith(f"--out {results}/runs/my photos")
 

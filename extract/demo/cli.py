@@ -137,9 +137,9 @@ def _fill(folder: Path, recipe: Recipe) -> None:
 
 
 def _readme(recipe: Recipe, plan: Plan) -> str:
+    from cache.types import SPLITS
     from extract.demo import votes as demo_votes
     from extract.demo.pictures import SCENES
-    from extract.labels.records import SPLITS
 
     def wrapped(words: list[str]) -> str:
         return textwrap.fill(", ".join(words), 96, initial_indent="    ", subsequent_indent="    ")

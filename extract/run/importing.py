@@ -26,9 +26,9 @@ from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.store import partial_path
 from cache.text import kept_name, quoted
-from cache.types import ExtractorSpec, IntArray, Scale, Status
+from cache.types import SPLITS, ExtractorSpec, IntArray, Scale, Status
 from cache.writer import Block, CacheWriter, now
-from extract.labels.records import SPLITS, FolderLabels, empty_text, read_note
+from extract.labels.records import FolderLabels, empty_text, read_note
 from extract.labels.sources import read_labels
 from extract.labels.splits import SplitSettings, make_manifests
 from extract.run.vectors import Vectors, checked, open_vectors

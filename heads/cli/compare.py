@@ -104,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
     """Train what is missing, print the table, write leaderboard.csv and report.html."""
     from heads import compare, load_splits
     from heads.experiments.compare import cross_validate
+    from heads.experiments.contests import contests_to_dict
     from heads.experiments.folds import fold_photographs
     from heads.report import leaderboard
     from heads.report.write import write_report
@@ -150,9 +151,15 @@ def run(options: argparse.Namespace) -> int:
         files["report"] = str(write_report(done.folder, options.features, samples))
     if options.json:
         rows = leaderboard.best_first(done.entries)
+        contests = {
+            "linear_against_neural": [pair.to_dict() for pair in done.pairs],
+            "multi_against_top": {
+                head: contests_to_dict(each) for head, each in done.layers.items()
+            },
+        }
         failed = {name: leaderboard.failure(error) for name, error in done.failed.items()}
         heads = [_json_row(row) for row in rows]
-        print(json.dumps({**files, "heads": heads, "failed": failed}))
+        print(json.dumps({**files, "heads": heads, **contests, "failed": failed}))
         return code
     console.show(leaderboard.render(done))
     console.note("")

@@ -129,6 +129,10 @@ class JoinedRows(_Rows):
         """Return some of these rows."""
         return JoinedRows(self._parts, self._rows[rows], self._views, self._columns)
 
+    def of_columns(self, columns: slice) -> JoinedRows:
+        """Return the same rows with other columns of the parts."""
+        return JoinedRows(self._parts, self._rows, self._views, columns)
+
     def _read(self, rows: IntArray) -> npt.NDArray[Any]:
         owner = np.searchsorted(self._starts, rows, side="right") - 1
         pieces = [

@@ -7,7 +7,8 @@ Owns which heads are compared and what is known of each afterwards; the table an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,26 @@ from cache.types import TextArray
 from heads.data.labels import Labels
 from heads.data.splits import SplitData, joint_note
 from heads.errors import UnsuitableLabelsError
-from heads.experiments.crossval import folded, folds_config
+from heads.experiments.contests import Contestant, Cost, Pair, against, lesson, pairs
+from heads.experiments.crossval import FoldedRun, folded, folds_config
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_groups, across_splits, check_list
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
 from heads.metrics.bootstrap import clusters
-from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, measure
+from heads.metrics.comparison import (
+    Contest,
+    Measures,
+    Sample,
+    deviations,
+    mean_sample,
+    measure,
+)
 from heads.models.base import suits
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.own.entry import OwnEntry, own_head
 from heads.models.registry import FLOOR, HEADS, HeadEntry, Settings, find_head
+from heads.runs.files import size_of_model
 
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
@@ -41,7 +51,7 @@ class Entry:
     `deviation` is the standard deviation of metrics over several runs, whose means `sample` and
     `measures` then hold; `repeats` is how many; `run` the (first) folder; `without` the metrics
     without duplicates, None where there are none, or nothing else; `features` their extractor's
-    fingerprint; `own` is a head of one's own.
+    fingerprint; `learned_from` what `lesson` gives; `cost` that of a fit.
     """
 
     head: str
@@ -53,7 +63,13 @@ class Entry:
     repeats: int = 1
     without: Mapping[str, float | None] | None = None
     features: str = ""
-    own: bool = False
+    learned_from: object = None
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def contestant(self) -> Contestant:
+        """The head as one of a pair."""
+        return Contestant(self.head, self.head, self.learned_from, self.sample, self.cost)
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,8 @@ class Comparison:
     """The heads of one comparison, the floor first; `folder` holds their runs.
 
     `found` are photographs that look like one that a head was trained on; `failed` holds by name
-    the heads of one's own that raised, each with what it raised.
+    the heads of one's own that raised, each with what it raised. `layers` are contests of heads on
+    all layers and on the last one, by head.
     """
 
     title: Title
@@ -85,6 +102,12 @@ class Comparison:
     entries: tuple[Entry, ...]
     found: Found | None = None
     failed: Mapping[str, Exception] = field(default_factory=dict)
+    layers: Mapping[str, Sequence[Contest]] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Linear heads and networks that learned the same."""
+        return pairs([entry.contestant for entry in self.entries])
 
 
 def compare(
@@ -118,7 +141,7 @@ def compare(
     train, test = data["train"], data[HEADLINE]
 
     def entry(head: AnyEntry) -> Entry:
-        samples, paths = [], []
+        samples, paths, costs = [], [], []
         for i in range(seeds if head.draws else 1):
             config = run_config(head, _settings(head, settings), seed + i, data)
             # The first seed alone replaces a run that is not equal; the others lie beside it.
@@ -136,10 +159,10 @@ def compare(
                 note(f"{done.path}: trained in {done.metrics['fit_seconds']:.1f} s.")
             samples.append(sample_of(done, data))
             paths.append(str(done.path))
+            costs.append(Cost(done.metrics["fit_seconds"], size_of_model(done.path)))
         sample, n_train = mean_sample(samples), len(train)
         return Entry(
             head=head.name,
-            own=not isinstance(head, HeadEntry),
             run=paths[0],
             sample=sample,
             measures=measure(sample, floor),
@@ -148,6 +171,8 @@ def compare(
             deviation=deviations(samples),
             repeats=len(samples),
             without=_without(found, samples),
+            learned_from=lesson(head.name, config.settings),
+            cost=Cost.mean(costs),
         )
 
     title = Title(
@@ -174,6 +199,8 @@ def cross_validate(
 ) -> Comparison:
     """Predict every photograph by heads that never saw it, and measure them beside the floor.
 
+    Where the features are of several layers, some heads are set against those on the last one.
+
     Args:
         data: train, val and test, as `load_splits` gives them.
         folding: of these data, as `fold_photographs` gives it.
@@ -191,20 +218,34 @@ def cross_validate(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
     )
 
-    def entry(head: AnyEntry) -> Entry:
+    def run(head: AnyEntry, folding: Folding, *, keep_others: bool = False) -> FoldedRun:
         config = folds_config(head, _settings(head, settings), folding, data)
-        done = folded(head, config, folding, data, folder, floor, found, overwrite=overwrite)
+        return folded(
+            head,
+            config,
+            folding,
+            data,
+            folder,
+            floor,
+            found,
+            overwrite=overwrite,
+            keep_others=keep_others,
+        )
+
+    def entry(head: AnyEntry) -> Entry:
+        done = run(head, folding)
         return Entry(
             head=head.name,
-            own=not isinstance(head, HeadEntry),
             run=str(done.path),
             sample=done.sample,
             measures=done.measures,
-            n_train=config.n_train,
-            features=config.extractor.sha256,
+            n_train=done.config.n_train,
+            features=done.config.extractor.sha256,
             deviation=done.deviations,
             repeats=len(done.samples),
             without=_without(found, done.samples),
+            learned_from=lesson(head.name, done.config.settings),
+            cost=done.cost,
         )
 
     cache, n_ways = data["train"].cache, len(folding.ways)
@@ -220,7 +261,28 @@ def cross_validate(
         groups=_n_groups(pool.labels.group),
     )
     entries, failed = _entries(data, heads, entry)
-    return _told(Comparison(title, folder, entries, found, failed))
+    last, layers = pool.of_last_layer(), {}
+    if last is not None:
+        again = partial(run, folding=replace(folding, pool=last), keep_others=True)
+        layers = _against_last_layer(entries, again)
+    return _told(Comparison(title, folder, entries, found, failed, layers))
+
+
+def _against_last_layer(
+    entries: Sequence[Entry], again: Callable[[AnyEntry], FoldedRun]
+) -> dict[str, Sequence[Contest]]:
+    """Set heads on all layers against the same heads on the last one, in the same folds.
+
+    These are the heads in closed form, which take a second or two; the networks where none is here.
+    None is picked by its figures, which would flatter the layers it was picked with.
+    """
+    ours = [e for e in entries if e.head in HEADS and HEADS[e.head].about.looks_at_photographs]
+    chosen = [e for e in ours if not HEADS[e.head].neural] or ours
+    if chosen:
+        note(f"Trained again, on the last layer alone: {', '.join(e.head for e in chosen)}.")
+    return {
+        e.head: against(("multi", e.sample), ("top", again(HEADS[e.head]).sample)) for e in chosen
+    }
 
 
 def _n_groups(group: TextArray) -> int:

@@ -18,6 +18,7 @@ from cache.console import note
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, check_unchanged, joint_note
 from heads.errors import RunError
+from heads.experiments.contests import Cost
 from heads.experiments.duplicates import Found
 from heads.experiments.folds import Folding, predict_ways
 from heads.experiments.train import streamed_bytes
@@ -69,22 +70,30 @@ class FoldedRun:
     """A head's finished cross-validation.
 
     `samples` are its predictions, measured: for each seed each way of folding, seed by seed;
-    `sample` is their mean, beside the floor's in `measures`.
+    `sample` is their mean, beside the floor's in `measures`. `cost` is the mean of a fit.
     """
 
     path: Path
+    config: FoldsConfig
+    cost: Cost
     samples: tuple[Sample, ...]
     sample: Sample
     measures: Measures
 
     @classmethod
     def of(
-        cls, path: Path, predictions: Sequence[Prediction], folding: Folding, floor: Sample
+        cls,
+        path: Path,
+        config: FoldsConfig,
+        predictions: Sequence[Prediction],
+        cost: Cost,
+        folding: Folding,
+        floor: Sample,
     ) -> FoldedRun:
         """Measure predictions of the whole pool."""
         samples = tuple(Sample.of(prediction, folding.pool.labels) for prediction in predictions)
         sample = mean_sample(samples)
-        return cls(path, samples, sample, measure(sample, floor))
+        return cls(path, config, cost, samples, sample, measure(sample, floor))
 
     @property
     def deviations(self) -> dict[str, float]:
@@ -102,24 +111,28 @@ def folded(
     found: Found,
     *,
     overwrite: bool,
+    keep_others: bool = False,
 ) -> FoldedRun:
     """Train a head on every fold of every way and write it below `out`; reuse an equal one.
 
-    `found` are the duplicates in the pool.
+    `found` are the duplicates in the pool; `overwrite` and `keep_others` are those of
+    `heads.runs.folder.place`.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
         RunError, CacheLockedError, StorageError: the folder cannot be written, or not be read.
         FormatError: somebody wrote into a cache meanwhile.
     """
-    path, there = folder.place(out, config.head, config.identity, overwrite=overwrite)
+    path, there = folder.place(
+        out, config.head, config.identity, overwrite=overwrite, keep_others=keep_others
+    )
     if there:
         check_files(path)
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
-        return FoldedRun.of(path, _read(path, config, folding), folding, floor)
+        return FoldedRun.of(path, config, *_read(path, config, folding), folding, floor)
     with folder.publishing(path) as temporary:
-        predictions = predict_ways(head, config.settings, folding)
-        done = FoldedRun.of(path, predictions, folding, floor)
+        predictions, cost = predict_ways(head, config.settings, folding)
+        done = FoldedRun.of(path, config, predictions, cost, folding, floor)
         per_seed = len(folding.ways)
         for number in range(config.seeds):
             part = predictions[number * per_seed : (number + 1) * per_seed]
@@ -139,6 +152,7 @@ def _metrics(config: FoldsConfig, done: FoldedRun) -> dict[str, Any]:
         **measures_to_dict(done.sample, done.measures),
         "deviation": done.deviations,
         "n_train": config.n_train,
+        **done.cost.to_dict(),
         "ranking_only": prediction.ranking_only,
         "label_by_p": prediction.label_by_p,
     }
@@ -158,8 +172,8 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
     write_predictions(path, parts)
 
 
-def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]:
-    """Return what `predict_ways` gave, from the files."""
+def _read(path: Path, config: FoldsConfig, folding: Folding) -> tuple[list[Prediction], Cost]:
+    """Return what `predict_ways` gave, from the files; those of earlier versions lack the cost."""
     metrics = files.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
@@ -177,4 +191,4 @@ def _read(path: Path, config: FoldsConfig, folding: Folding) -> list[Prediction]
         predictions += [
             joined.take(way * n + np.argsort(order)) for way, order in enumerate(orders)
         ]
-    return predictions
+    return predictions, Cost.from_dict(metrics)

@@ -6,8 +6,9 @@ are in `heads.experiments.crossval`. Imports neither keras nor scikit-learn: hea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,10 +22,12 @@ from heads.data.labels import Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import HeadError
+from heads.experiments.contests import Cost
 from heads.metrics.bootstrap import clusters
 from heads.models.base import About
 from heads.models.neural.settings import layer_widths
-from heads.models.registry import Settings, find_head
+from heads.models.registry import HeadEntry, Settings, find_head
+from heads.runs.files import model_bytes
 
 VAL_SHARE = 0.1
 
@@ -65,6 +68,13 @@ class Pool:
         """Return some rows: in memory if they fit, else to be read on demand."""
         return self.rows.take(rows).held()
 
+    def of_last_layer(self) -> Pool | None:
+        """Return the same photographs with the last of several layers; None where that is all."""
+        if len(self.widths) < 2:
+            return None
+        columns = self.extractor.layer_slice(self.extractor.layers[-1][0])
+        return replace(self, rows=self.rows.of_columns(columns), columns=columns)
+
     def given(self, about: About, rows: IntArray) -> FeatureRows:
         """Return what a head is given of some rows: features, or metadata."""
         return self.metadata[rows] if about.looks_at_metadata else self.features(rows)
@@ -84,19 +94,18 @@ def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None)
             f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Extract with "
             "--layers multi, or leave out --layers."
         )
-    columns = cache.spec.layer_slice(cache.spec.layers[-1][0]) if layers == "top" else slice(None)
-    return Pool(
+    pool = Pool(
         splits=splits,
         rows=JoinedRows(
             [data[split].X for split in splits],
             views=slice(0, 1) if views == "center" else slice(None),
-            columns=columns,
         ),
-        columns=columns,
+        columns=slice(None),
         metadata=np.concatenate([data[split].metadata for split in splits]),
         labels=Labels.concat([data[split].labels for split in splits]),
         extractor=cache.spec,
     )
+    return (pool.of_last_layer() or pool) if layers == "top" else pool
 
 
 # --- folding --------------------------------------------------------------------------------------
@@ -158,13 +167,15 @@ def predict_folds(
     pool: Pool,
     folds: Sequence[Fold],
     seed: int,
-    after_each: Callable[[], object] = lambda: None,
+    after_each: Callable[[Cost], object] = lambda cost: None,
 ) -> Prediction:
     """Train a head for each fold and join what they say of the photographs they never saw.
 
-    A constant head is fitted once, on all: constants that differ from fold to
-    fold would seem to put photographs in an order, and in a wrong one, since the mean of the
-    others is high where the fold's own is low.
+    `after_each` is called with what each fit took.
+
+    A constant head is fitted once, on all: constants that differ from fold to fold would seem to
+    put photographs in an order, and in a wrong one, since the mean of the others is high where the
+    fold's own is low.
 
     Raises:
         HeadError: the labels or settings do not suit the head.
@@ -176,21 +187,26 @@ def predict_folds(
         return constant.predict(features)
     predictions = []
     for part in folds:
-        predictions.append(_fitted(entry, settings, pool, part, seed))
-        after_each()
+        prediction, cost = _fitted(entry, settings, pool, part, seed)
+        predictions.append(prediction)
+        after_each(cost)
     order = np.argsort(np.concatenate([part.test for part in folds]))
     return Prediction.concat(predictions).take(order)
 
 
-def _fitted(entry: Any, settings: Settings, pool: Pool, part: Fold, seed: int) -> Prediction:
-    """Return what a head trained on a fold says of the fold's test."""
+def _fitted(
+    entry: Any, settings: Settings, pool: Pool, part: Fold, seed: int
+) -> tuple[Prediction, Cost]:
+    """Return what a head trained on a fold says of the fold's test, and what it took."""
     head = entry.make(entry.resolve(settings, len(part.train), pool.widths))
     given = partial(pool.given, head.about)
     labels = entry.seen(settings, pool.labels)
     train, val = given(part.train), given(part.val)
+    started = time.perf_counter()
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
-    predicted: Prediction = head.predict(given(part.test))
-    return predicted
+    seconds = time.perf_counter() - started
+    cost = Cost(seconds, model_bytes(head) if isinstance(entry, HeadEntry) else None)
+    return head.predict(given(part.test)), cost
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -249,17 +265,25 @@ def fold_photographs(
     return Folding(pool, folded, seeds, seed, limit)
 
 
-def predict_ways(head: Any, settings: Settings, folding: Folding) -> list[Prediction]:
-    """Return a head's joined predictions: for each seed each way of folding, seed by seed."""
-    entry = find_head(head)
+def predict_ways(head: Any, settings: Settings, folding: Folding) -> tuple[list[Prediction], Cost]:
+    """Return a head's joined predictions, for each seed each way of folding, seed by seed.
+
+    And the mean cost of a fit.
+    """
+    entry, costs = find_head(head), []
     name, seeds = entry.name, folding.seeds_of(entry)
     fits = seeds * len(folding.ways) * folding.k
     with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
+
+        def note_cost(cost: Cost) -> None:
+            costs.append(cost)
+            bar.update()
+
         predictions = [
-            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, bar.update)
+            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, note_cost)
             for s in range(seeds)
             for folds in folding.ways
         ]
     if not entry.about.constant:
         note(f"{name}: trained {fits} times.")
-    return predictions
+    return predictions, Cost.mean(costs)

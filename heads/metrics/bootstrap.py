@@ -10,7 +10,7 @@ percentiles of the draws (Efron and Tibshirani, "An Introduction to the Bootstra
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,9 +96,15 @@ class Bootstrap:
 
 
 def bootstrap(
-    prediction: Prediction, labels: Labels, draws: int = DRAWS, seed: int = 0
+    prediction: Prediction,
+    labels: Labels,
+    draws: int = DRAWS,
+    seed: int = 0,
+    drawn: Container[str] = METRICS,
 ) -> Bootstrap:
     """Measure a prediction of n photographs on `draws` samples drawn with replacement.
+
+    Only the metrics in `drawn` are measured on the draws.
 
     Raises:
         HeadError: there is no photograph.
@@ -111,7 +117,12 @@ def bootstrap(
     terms, parts = Terms(prediction, labels), []
     for counts in draw_counts(cluster, draws, seed):
         once = terms.draws(counts)
-        parts.append({name: _drawn(m, once, prediction, labels) for name, m in METRICS.items()})
+        parts.append(
+            {
+                name: _drawn(metric, once, prediction, labels) if name in drawn else None
+                for name, metric in METRICS.items()
+            }
+        )
     return Bootstrap(values, {name: _joined([part[name] for part in parts]) for name in METRICS})
 
 

@@ -7,7 +7,7 @@ Numpy and scipy only; the metrics are in `heads.metrics.catalogue`, their interv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,13 @@ class Sample:
     others: tuple[Prediction, ...] = ()
 
     @classmethod
-    def of(cls, prediction: Prediction, labels: Labels) -> Sample:
-        """Measure predictions of n photographs; 20,000 of them take a few seconds."""
-        return cls(prediction, labels, bootstrap(prediction, labels, seed=BOOTSTRAP_SEED))
+    def of(cls, prediction: Prediction, labels: Labels, drawn: Container[str] = METRICS) -> Sample:
+        """Measure predictions of n photographs; 20,000 of them take a second or two.
+
+        Only the metrics in `drawn` have intervals and can be compared.
+        """
+        boots = bootstrap(prediction, labels, seed=BOOTSTRAP_SEED, drawn=drawn)
+        return cls(prediction, labels, boots)
 
     @property
     def within(self) -> float | None:

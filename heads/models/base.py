@@ -36,7 +36,8 @@ class About:
     of which it would learn a mean that nobody gave. `ranking_only`: its score is a probability
     on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
     `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
-    is applied to, where that is linear in the features; '' elsewhere.
+    is applied to, where that is linear in the features; '' elsewhere. `linear_rival` is the linear
+    head that learns the same as this network, against which it is measured.
     """
 
     name: str
@@ -47,6 +48,7 @@ class About:
     looks_at_metadata: bool = False
     ranking_only: bool = False
     linear_output: str = ""
+    linear_rival: str = ""
 
     @property
     def constant(self) -> bool:

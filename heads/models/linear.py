@@ -118,12 +118,24 @@ class PenaltyChoice:
     """The penalties that were tried, their losses on photographs left out, and the best of them.
 
     `on` says which photographs those were: `GROUPS` or `VAL`.
+
+    Raises:
+        ValueError: there is not one loss for each penalty, or the best is none of them.
     """
 
     penalty: float
     penalties: tuple[float, ...]
     losses: tuple[float, ...]
     on: str
+
+    def __post_init__(self) -> None:
+        if len(self.penalties) != len(self.losses) or self.penalty not in self.penalties:
+            raise ValueError(
+                f"{len(self.penalties)} penalties have {len(self.losses)} losses, or "
+                f"{self.penalty:g} is none of them"
+            )
+        if min(self.penalties) <= 0 or self.on not in (GROUPS, VAL):
+            raise ValueError(f"a penalty is not above 0, or was chosen on {self.on!r}")
 
     @classmethod
     def lowest(cls, penalties: Sequence[float], losses: Sequence[float], on: str) -> PenaltyChoice:
@@ -149,12 +161,14 @@ class PenaltyChoice:
 class LinearHead(ABC):
     """What heads of one `LinearModel` share: predicting, and how they are saved and come back.
 
+    `chosen_by` names the loss that its penalty is to make low, as the axis of a plot does;
     `learns` names what such a head learns besides the model, `scale_` (lo, hi) or `platt_` (a, b);
     `choice_` is that of its penalty; `note_` what must be said of it, mostly ''.
     """
 
     about: About
     tuned: ClassVar[ClosedFormSettings] = ClosedFormSettings(penalty=LEFT_OUT)
+    chosen_by: ClassVar[str]
     learns: ClassVar[tuple[str, ...]]
     model_: LinearModel
     choice_: PenaltyChoice

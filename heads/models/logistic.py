@@ -55,6 +55,7 @@ class LogisticHead(LinearHead):
         linear_output="log-odds of being beautiful",
     )
     tuned = ClosedFormSettings(labels="soft", penalty=LEFT_OUT)
+    chosen_by = "cross-entropy (nats)"
     learns = ("scale", "platt")
 
     def fit(

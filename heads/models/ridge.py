@@ -44,6 +44,7 @@ class RidgeHead(LinearHead):
         needs_means=True,
         linear_output="score before it is clipped to the scale",
     )
+    chosen_by = "MSE (points²)"
     learns = ("scale", "platt")
 
     def fit(
@@ -85,6 +86,7 @@ class RidgeDistHead(LinearHead):
     """
 
     about = About("ridge-dist", "the vote distribution, ridge regression", needs_votes=True)
+    chosen_by = "EMD, r = 2 (share)"
     learns = ("platt",)
     link_ = "softmax"
 

@@ -18,21 +18,27 @@ from cache.errors import AestheticError
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
 from cache.text import path_named
-from cache.types import SPLITS, FloatArray
+from cache.types import SPLITS
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import Prediction
 from heads.data.splits import check_together, joint_note, labels_of
 from heads.errors import RunError
-from heads.metrics.bootstrap import COVERAGE, DRAWS, clusters, draw_counts
-from heads.metrics.catalogue import METRICS, evaluate, ranked_by
-from heads.metrics.comparison import BOOTSTRAP_SEED, Contest, Sample, StoredMetrics
+from heads.experiments.contests import Contestant, Cost, Pair, compared, lesson, pairs
+from heads.metrics.catalogue import evaluate, ranked_by
+from heads.metrics.comparison import Contest, Sample, StoredMetrics, contest
 from heads.metrics.reliability import Reliability, ceiling
-from heads.metrics.weighted import Terms
 from heads.models.base import History
 from heads.models.constant import ConstantHead
+from heads.models.linear import PenaltyChoice
 from heads.models.registry import about_head
 from heads.runs.config import RunConfig
-from heads.runs.files import read_config, read_history, read_metrics
+from heads.runs.files import (
+    read_config,
+    read_history,
+    read_metrics,
+    read_penalties,
+    size_of_model,
+)
 from heads.runs.folder import find_runs
 from heads.runs.places import features_of, naming_option
 from heads.runs.predictions import read_predictions
@@ -47,7 +53,7 @@ NONE = np.empty(0)
 class RunData:
     """One run: its folder's name, configuration, metrics.json, history and predictions of test.
 
-    `features` is where its caches lie.
+    `features` is where its caches lie; `choice` that of its penalty, None where it has none.
     """
 
     name: str
@@ -55,8 +61,10 @@ class RunData:
     config: RunConfig
     metrics: dict[str, Any]
     history: History
+    choice: PenaltyChoice | None
     labels: Labels
     prediction: Prediction
+    cost: Cost
 
     @property
     def stored(self) -> StoredMetrics:
@@ -89,7 +97,8 @@ class ReportData:
 
     `folder` holds the runs, `photographs_root` those that paths of `cache` name, None if they are
     away; `cache` is that of test and `note_now` the remark on the labels of all splits, as they are
-    now; `contests` compare the first run's SRCC with each other's in pairs;
+    now; `contests` compare the first run's SRCC with each other's; `pairs` are networks and linear
+    heads that learned the same;
     `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
     says by name why runs are not here.
     """
@@ -101,6 +110,7 @@ class ReportData:
     note_now: str
     runs: tuple[RunData, ...]
     contests: dict[str, Contest]
+    pairs: list[Pair]
     floors: dict[str, dict[str, float]]
     ceiling: Reliability | None
     left_out: dict[str, str]
@@ -169,6 +179,11 @@ def read_report(
     ordered = sorted(chosen, key=_place)
     own = caches[ordered[0].features]
     labels = ordered[0].labels
+    known = samples or {}
+    drawn = {
+        run.name: known.get(run.name) or Sample.of(run.prediction, labels, compared(labels))
+        for run in ordered
+    }
     return ReportData(
         name=own["test"].data_root.name or own["test"].path.parent.name,
         folder=folder,
@@ -176,7 +191,8 @@ def read_report(
         photographs_root=photographs_of(own["test"], photographs),
         note_now=joint_note(own.values()),
         runs=tuple(ordered),
-        contests=_contests(ordered, samples or {}),
+        contests=_contests(ordered, drawn),
+        pairs=pairs([_contestant(run, drawn[run.name]) for run in ordered]),
         floors=_floors(ordered, caches),
         ceiling=ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
@@ -235,7 +251,17 @@ def _read_run(
             f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
             "two was changed. Train the head again with --overwrite."
         )
-    return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
+    return RunData(
+        name=path.name,
+        features=folder,
+        config=config,
+        metrics=metrics,
+        history=read_history(path),
+        choice=read_penalties(path, config),
+        labels=labels,
+        prediction=prediction,
+        cost=Cost(metrics["fit_seconds"], size_of_model(path)),
+    )
 
 
 def _open_splits(folder: Path, caches: dict[Path, dict[str, FeatureCache]]) -> None:
@@ -298,58 +324,40 @@ def _contests(runs: Sequence[RunData], samples: Mapping[str, Sample]) -> dict[st
     """Compare the best run's SRCC with each other one's that ranks at all, draw by draw."""
     by = ranked_by(runs[0].labels)
     ranking = [run for run in runs if not run.collapsed and run.value(by) is not None]
-    if len(ranking) < 2:
-        return {}
-    known = {r.name: samples[r.name].bootstrap.drawn[by] for r in ranking if r.name in samples}
-    drawn = {name: draws for name, draws in known.items() if draws is not None}
-    drawn |= _draws_of([run for run in ranking if run.name not in drawn])
-    best, *others = ranking
-    first = np.nan_to_num(drawn[best.name], nan=0.0)
-    return {
-        other.name: _contest(best, other, first - np.nan_to_num(drawn[other.name], nan=0.0))
-        for other in others
-    }
+    named = [(run.name, samples[run.name]) for run in ranking]
+    found = {other[0]: contest(named[0], other, (by,)) for other in named[1:]}
+    return {name: contests[0] for name, contests in found.items() if contests}
 
 
-def _contest(best: RunData, other: RunData, gap: FloatArray) -> Contest:
-    lo, hi = (float(end) for end in np.quantile(gap, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))
-    by = ranked_by(best.labels)
-    difference = (best.value(by) or 0.0) - (other.value(by) or 0.0)
-    winner = None if lo <= 0 <= hi else best.name if lo > 0 else other.name
-    return Contest(by, difference, lo, hi, winner)
-
-
-def _draws_of(runs: Sequence[RunData]) -> dict[str, FloatArray]:
-    """Return each draw's value of the metric that ranks; draws as of `heads.metrics.bootstrap`."""
-    if not runs:
-        return {}
-    labels, drawn = runs[0].labels, {}
-    metric = METRICS[ranked_by(labels)].weighted
-    counts = [*draw_counts(clusters(labels.group), DRAWS, BOOTSTRAP_SEED)]
-    for run in runs:
-        terms = Terms(run.prediction, labels)
-        parts = [metric(terms.draws(some)) for some in counts] if metric else []
-        drawn[run.name] = np.concatenate([part for part in parts if part is not None])
-    return drawn
+def _contestant(run: RunData, sample: Sample) -> Contestant:
+    config = run.config
+    made_of = config.extractor.sha256, config.splits, lesson(config.head, config.settings)
+    return Contestant(run.name, config.head, made_of, sample, run.cost)
 
 
 def _floors(
     runs: Sequence[RunData],
     caches: Mapping[Path, Mapping[str, FeatureCache]],
 ) -> dict[str, dict[str, float]]:
-    known: dict[tuple[Path, int | None], dict[str, float]] = {}
+    known: dict[tuple[Path, int | None, bool], dict[str, float]] = {}
     floors = {}
     for run in runs:
         if run.history:
-            key = run.features, run.config.limit
+            kind, _ = lesson(run.config.head, run.config.settings)
+            key = run.features, run.config.limit, kind == "soft"
             if key not in known:
-                known[key] = floor_on_val(caches[key[0]], key[1])
+                known[key] = floor_on_val(caches[key[0]], key[1], soft=key[2])
             floors[run.name] = known[key]
     return floors
 
 
-def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[str, float]:
-    """Return the constant head's metrics on val, learned from the first `limit` labels of train."""
+def floor_on_val(
+    caches: Mapping[str, FeatureCache], limit: int | None, *, soft: bool
+) -> dict[str, float]:
+    """Return the constant head's metrics on val, learned from the first `limit` labels of train.
+
+    Its cross-entropy is that of soft labels (as of `logistic`) or of hard ones.
+    """
     train, val = (
         labels_of(cache, cache.ok_rows[:rows])
         for cache, rows in ((caches["train"], limit), (caches["val"], None))
@@ -358,7 +366,8 @@ def floor_on_val(caches: Mapping[str, FeatureCache], limit: int | None) -> dict[
     head.fit(nothing, train, nothing, val, seed=0)
     prediction = head.predict(nothing)
     values = evaluate(prediction, val)
-    p, truth = np.clip(prediction.p_beautiful, 1e-7, 1 - 1e-7), val.beautiful
-    entropy = -np.mean(np.where(truth, np.log(p), np.log1p(-p)))
+    shares = [part.share_above if soft else part.beautiful for part in (train, val)]
+    p, truth = np.clip(shares[0].mean(), 1e-7, 1 - 1e-7), shares[1].mean()
+    entropy = -(truth * np.log(p) + (1 - truth) * np.log1p(-p))
     floors = {name: value for name, value in values.items() if isinstance(value, float)}
     return {**floors, "cross_entropy": float(entropy)}

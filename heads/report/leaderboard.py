@@ -14,24 +14,19 @@ from cache.files import Mark, write_text_atomically
 from cache.text import LONGEST_LINE, CsvLines, harmless_cell, shown
 from heads.data.labels import Labels
 from heads.experiments.compare import Comparison, Entry, Title
+from heads.experiments.contests import Pair
 from heads.experiments.duplicates import Found
 from heads.metrics.bootstrap import DRAWS, Verdict
 from heads.metrics.catalogue import METRICS, for_table, ranked_by
-from heads.metrics.comparison import Measured, Measures, contest, verdicts
+from heads.metrics.comparison import Contest, Measured, Measures, Sample, contest, verdicts
 from heads.metrics.reliability import ceiling
-from heads.models.registry import FLOOR, about_head, neural_heads
+from heads.models.registry import FLOOR, about_head
 
 MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
 NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
 SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
-# Baselines, and the metrics in which each neural head is compared with them.
-RIVALS = (
-    ("ridge", ("srcc", "plcc", "mse")),
-    ("ridge-dist", ("srcc", "emd_r2")),
-    ("logistic", ("srcc", "auc", "acc", "balanced_acc")),
-)
 # Precision, recall and the finer metrics stand in leaderboard.csv; a verdict on each of the
 # eighteen would bury the answer.
 JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
@@ -64,7 +59,9 @@ def render(comparison: Comparison) -> str:
         + _deviation_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
-        *(_contest_lines(rows, rival, metrics) for rival, metrics in RIVALS),
+        _best_lines(rows),
+        _pair_lines(comparison.pairs),
+        _layer_lines(comparison.layers),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -198,26 +195,68 @@ def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _contest_lines(entries: Sequence[Entry], name: str, metrics: tuple[str, ...]) -> list[str]:
-    named = {entry.head: entry for entry in entries}
-    rival = named.get(name)
-    if rival is None:
-        return []
+def _best_lines(entries: Sequence[Entry]) -> list[str]:
+    looking = [e for e in entries if about_head(e.head).looks_at_photographs]
     lines = []
-    which = "Neural and own heads" if any(e.own for e in entries) else "Neural heads"
-    for head, entry in named.items():
-        if not (entry.own or head in neural_heads()):
-            continue
-        results = contest((head, entry.sample), (name, rival.sample), metrics)
-        parts = [
-            f"{r.metric} {r.difference:+.{_decimals(r.metric)}f} "
-            f"[{r.lo:+.{_decimals(r.metric)}f}, {r.hi:+.{_decimals(r.metric)}f}] "
-            + (Verdict.CANNOT_TELL.words if r.winner is None else f"{r.winner} is better")
-            for r in results
-        ]
-        if parts:
-            lines += _wrapped(f"  {head}: ", "; ".join(parts))
-    return [f"{which} against {name} (head minus {name}, paired):", *lines] if lines else []
+    for other in looking[1:]:
+        best = looking[0]
+        by = ranked_by(best.sample.labels)
+        found = contest((best.head, best.sample), (other.head, other.sample), (by,))
+        lines += _wrapped(f"  {other.head}: ", _contest_words(found)) if found else []
+    if not lines:
+        return []
+    start = f"{looking[0].head}, the first of this table, against the others (paired differences):"
+    return [start, *lines]
+
+
+def _pair_lines(pairs: Sequence[Pair]) -> list[str]:
+    lines = []
+    for pair in pairs:
+        start = f"  {pair.network.name} against {pair.linear.name}: "
+        lines += _wrapped(start, _contest_words(pair.contests))
+        lines += _wrapped("    bought ", _bought(pair))
+    start = (
+        "Linear against neural: the same features and labels, network minus linear head, paired:"
+    )
+    return [start, *lines] if lines else []
+
+
+def _bought(pair: Pair) -> str:
+    """Say what the network gained, and what both took."""
+    ahead = [c.metric for c in pair.contests if c.winner == pair.network.name]
+    gains = [
+        f"{name} {_plain(pair.linear.sample, name)} to {_plain(pair.network.sample, name)}"
+        for name in ahead
+    ]
+    gained = " and ".join(gains) or "nothing that these photographs show"
+    mine, theirs = pair.network.cost, pair.linear.cost
+    return (
+        f"{gained}, for {mine.time} instead of {theirs.time} a fit and {mine.size} instead of "
+        f"{theirs.size} of model"
+    )
+
+
+def _plain(sample: Sample, metric: str) -> str:
+    value = for_table(metric, _number(sample.bootstrap.values[metric]))
+    return NO_VALUE if value is None else f"{value:.{_decimals(metric)}f}"
+
+
+def _layer_lines(layers: Mapping[str, Sequence[Contest]]) -> list[str]:
+    lines = []
+    for head, contests in layers.items():
+        lines += _wrapped(f"  {head}: ", _contest_words(contests))
+    start = "All layers (multi) against the last one (top): the same folds, paired differences:"
+    return [start, *lines] if lines else []
+
+
+def _contest_words(contests: Sequence[Contest]) -> str:
+    parts = []
+    for c in contests:
+        # A zero is +0.000.
+        value, lo, hi = (f"{v + 0.0:+.{_decimals(c.metric)}f}" for v in (c.difference, c.lo, c.hi))
+        winner = f"{c.winner} is better" if c.winner else "the data cannot tell them apart"
+        parts.append(f"{c.metric} {value} [{lo}, {hi}] {winner}")
+    return "; ".join(parts)
 
 
 def _wrapped(start: str, text: str) -> list[str]:

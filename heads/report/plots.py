@@ -10,6 +10,8 @@ import numpy as np
 from cache.types import FloatArray
 from heads.data.labels import BoolArray
 from heads.data.predictions import predicted_label
+from heads.models.linear import PenaltyChoice
+from heads.models.registry import HEADS
 from heads.report.data import ReportData, RunData
 from heads.report.words import shown
 from heads.web import charts
@@ -125,10 +127,14 @@ CURVES = (
 
 @dataclass(frozen=True)
 class TrainingPlots:
-    """Curves by their heading, and the names of heads that were solved without epochs."""
+    """Curves by their heading, the names of heads that were solved without epochs.
+
+    And the losses by which these chose their penalty.
+    """
 
     curves: dict[str, list[Figure]]
     direct: list[str]
+    penalties: list[Figure]
 
 
 def training(data: ReportData) -> TrainingPlots:
@@ -137,7 +143,15 @@ def training(data: ReportData) -> TrainingPlots:
     return TrainingPlots(
         {heading: figures for heading, figures in curves.items() if figures},
         [run.name for run in data.runs if not run.history],
+        [_penalties(run, run.choice) for run in data.runs if run.choice is not None],
     )
+
+
+def _penalties(run: RunData, choice: PenaltyChoice) -> Figure:
+    loss: str = HEADS[run.config.head].load().chosen_by
+    tried = charts.PenaltyPath(loss, np.array(choice.penalties), np.array(choice.losses))
+    about = f"{choice.penalty:.2g}, on {choice.on}"
+    return Figure(run.name, about, charts.penalty_path(tried, run.name))
 
 
 def _curves(data: ReportData, quantity: Quantity) -> list[Figure]:

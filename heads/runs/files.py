@@ -23,6 +23,7 @@ from cache.types import SPLITS, ExtractorSpec
 from heads.data.metadata import COLUMNS as METADATA_COLUMNS
 from heads.errors import HeadError, RunError
 from heads.models.base import About, Arrays, Head, History, Values
+from heads.models.linear import LinearHead, PenaltyChoice
 from heads.models.neural.settings import NetworkSettings
 from heads.models.own.entry import check_version, restored
 from heads.models.own.estimator import EstimatorHead
@@ -45,6 +46,7 @@ KINDS: dict[str, Any] = {
     "deviation": dict[str, NUMBER],
     "val": dict[str, Any],
     "duplicates": dict[str, Any],
+    "model_bytes": int,
 }
 DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | None}
 # What a head's state may hold in model.json.
@@ -179,6 +181,36 @@ def write_model(folder: Path, head: Head) -> None:
             (folder / "model.skops").write_bytes(content)
     np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
     write_json(folder / "model.json", values)
+
+
+def model_bytes(head: Head) -> int:
+    """Return the size of a model.npz that is not written."""
+    file = io.BytesIO()
+    np.savez(file, **head.state()[0])  # type: ignore[arg-type]
+    return file.tell()
+
+
+def size_of_model(run: Path) -> int | None:
+    """Return the bytes of a run's model; None where there is none."""
+    paths = [path for path in (run / "model.npz", run / "model.keras") if path.exists()]
+    return paths[0].stat().st_size if paths else None
+
+
+def read_penalties(run: Path, config: RunConfig) -> PenaltyChoice | None:
+    """Read how the penalty of a run's head was chosen; None for a head that has none.
+
+    Raises:
+        RunError: model.json is missing or damaged.
+    """
+    if config.head not in HEADS or not issubclass(HEADS[config.head].load(), LinearHead):
+        return None
+    path = run / "model.json"
+    values = read_json(path)
+    try:
+        check_kinds(values, STATE_KINDS)
+        return PenaltyChoice.from_dict(values)
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def load_head(run: Path) -> Head:

@@ -23,6 +23,7 @@ SCATTER_POINTS = 1500
 DENSITY_CELLS, DENSITY_SHADES = 44, 6
 ROC_POINTS = 200
 SQUARE = 268.0
+POWERS = 5  # of ten on one axis; of more of them every other one
 DIGIT = 7.0  # width of a digit at the plots' font size
 
 BoolArray = npt.NDArray[np.bool_]
@@ -114,6 +115,36 @@ def growth_curve(growth: Growth, head: str) -> Markup:
     names = [(float(place), f"{n:,.0f}") for place, n in zip(places, growth.n_train, strict=True)]
     return frame.svg(
         alt, frame.axes("training photographs", growth.name, names), frame.window(*marks)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PenaltyPath:
+    """A loss on photographs left out over the penalties that were tried, (tried,) each."""
+
+    name: str
+    penalties: FloatArray
+    losses: FloatArray
+
+
+def penalty_path(path_: PenaltyPath, head: str) -> Markup:
+    """Draw the losses over the logarithm of the penalty, with a dot at the lowest."""
+    places, best = np.log10(path_.penalties), int(np.argmin(path_.losses))
+    frame = Frame(Span.of(places), Span.of(path_.losses), left=50)
+    xs, ys = frame.x(places), frame.y(path_.losses)
+    order = np.argsort(places)
+    powers = np.arange(np.ceil(places.min()), np.floor(places.max()) + 1)
+    powers = powers[:: 1 if len(powers) <= POWERS else 2]
+    alt = (
+        f"{path_.name} of {head} on photographs held out, for {len(places)} penalties: lowest, "
+        f"{path_.losses[best]:.4g}, at the penalty {path_.penalties[best]:.2g}."
+    )
+    ticks = [(float(power), f"{10.0**power:g}") for power in powers]
+    return frame.svg(
+        alt,
+        frame.axes("penalty", path_.name, ticks),
+        path(zip(xs[order], ys[order], strict=True), "line predicted"),
+        dots(xs[best : best + 1], ys[best : best + 1], "dot predicted large"),
     )
 
 

@@ -24,11 +24,15 @@ SIZES = {"train": 600, "val": 150, "test": 200}
 
 @dataclass(frozen=True)
 class Plan:
-    """What to plant: `levels` K (0: mean-only labels 0..100), D features, V views."""
+    """What to plant: `levels` K (0: mean-only labels 0..100), D features, V views.
+
+    The first `block` features are those of another layer, if there are any.
+    """
 
     levels: int = 10
     n_features: int = 32
     n_views: int = 1
+    block: int = 0
     noise: float = 0.3
     votes: int = 100
     seed: int = 0
@@ -50,6 +54,7 @@ class Plan:
 
 def spec(plan: Plan) -> ExtractorSpec:
     """Return a description of an extractor that never was."""
+    blocks = (("block", 0, plan.block),) if plan.block else ()
     return ExtractorSpec(
         backbone="planted",
         weights_sha256=plan.weights_sha256,
@@ -59,7 +64,7 @@ def spec(plan: Plan) -> ExtractorSpec:
         crop=(224, 224),
         interpolation="bilinear",
         views=tuple(f"view{i}" for i in range(plan.n_views)),
-        layers=(("top", 0, plan.n_features),),
+        layers=(*blocks, ("top", plan.block, plan.n_features)),
         precision="float32",
         dtype="float16",
     )

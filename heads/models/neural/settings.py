@@ -48,6 +48,11 @@ class ClosedFormSettings:
     labels: str | None = None
     penalty: str | None = None
 
+    @property
+    def rooted(self) -> bool:
+        """Whether the head takes the signed root of features."""
+        return self.penalty is not None
+
     def to_dict(self) -> dict[str, Any] | None:
         """Return JSON-ready values."""
         given = {name: value for name, value in vars(self).items() if value is not None}
@@ -153,6 +158,11 @@ class NetworkSettings:
         given = {name: value for name, value in vars(self).items() if value is not None}
         layers = tuple(widths) if len(widths) > 1 else ()
         return ResolvedSettings(**(chosen | given | {"layer_widths": layers}))
+
+    @property
+    def rooted(self) -> bool:
+        """Whether the network takes the signed root of features."""
+        return self.transform == "root"
 
     def networks(self, n: int) -> int:
         """Return how many networks are averaged for n photographs."""

@@ -80,7 +80,10 @@ class DistributionTask(Task):
     """Head `emd`: the share of each rating 1..levels, by softmax and squared EMD."""
 
     about = About(
-        "emd", "the vote distribution, softmax and earth mover's distance", needs_votes=True
+        "emd",
+        "the vote distribution, softmax and earth mover's distance",
+        needs_votes=True,
+        linear_rival="ridge-dist",
     )
     activation = "softmax"
     loss = "emd"
@@ -138,6 +141,7 @@ class UnitMeanTask(ScaleTask):
         "the mean score in [0, 1], sigmoid and squared error",
         needs_means=True,
         linear_output="logit of the score's place on the scale",
+        linear_rival="ridge",
     )
     loss = "mse"
 
@@ -222,6 +226,7 @@ class BeautifulTask(ScaleTask):
         "beautiful or not, sigmoid and cross-entropy",
         ranking_only=True,
         linear_output="log-odds of being beautiful",
+        linear_rival="logistic",
     )
     loss = "bce"
     tuned = NetworkSettings(labels="soft")

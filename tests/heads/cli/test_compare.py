@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from heads.cli import main as cli
 from heads.cli.main import main
@@ -34,7 +35,7 @@ def test_compare_prints_one_table_and_writes_the_leaderboard(
     first = capfd.readouterr()
     assert first.out.startswith("Note: votes are simulated.")
     assert "constant = floor" in first.out
-    assert "Neural heads against logistic (head minus logistic, paired)" in first.out
+    assert "  emd against ridge-dist: srcc " in first.out
     with (tmp_path / "leaderboard.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["head"] == "constant"
@@ -43,6 +44,40 @@ def test_compare_prints_one_table_and_writes_the_leaderboard(
     again = capfd.readouterr()
     assert again.out == first.out
     assert again.err.count("is reused") == 4
+    assert heads(*arguments, "--json") == 0
+    (pair,) = json.loads(capfd.readouterr().out)["linear_against_neural"]
+    assert [pair["network"], pair["linear"]] == ["emd", "ridge-dist"]
+    for metric, told in pair["difference"].items():
+        again = differences(tmp_path / "emd", tmp_path / "ridge-dist", metric)
+        np.testing.assert_allclose(told, again, atol=1e-9)
+
+
+def differences(network: Path, linear: Path, metric: str) -> list[float]:
+    """Work out, from predictions.csv alone, a difference and its interval: 1,000 paired draws."""
+    both = [measured(run, metric) for run in (network, linear)]
+    n, rng = len(both[0][0]), np.random.default_rng(0)
+    rows = [np.arange(n), *(rng.integers(0, n, n) for _ in range(1000))]
+    of = {
+        "srcc": lambda score, mean: np.corrcoef(rankdata(score), rankdata(mean))[0, 1],
+        "emd_r2": lambda emd, _: emd.mean(),
+    }[metric]
+    gaps = [np.subtract(*(of(*(column[r] for column in one)) for one in both)) for r in rows]
+    return [gaps[0], *np.quantile(gaps[1:], [0.025, 0.975])]
+
+
+def measured(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores, or each photograph's EMD, and true means of test."""
+    with (run / "predictions.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    mean = np.array([float(row["true_mean"]) for row in rows])
+    if metric == "srcc":
+        return np.array([float(row["score"]) for row in rows]), mean
+    votes, shares = (
+        np.array([[float(row[f"{letter}{k}"]) for k in range(1, 8)] for row in rows])
+        for letter in "rp"
+    )
+    gap = np.cumsum(votes / votes.sum(axis=1, keepdims=True) - shares, axis=1)
+    return np.sqrt((gap**2).mean(axis=1)), mean
 
 
 def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
@@ -121,7 +156,7 @@ def test_compare_with_the_blogs_settings_shows_what_they_do(
 ) -> None:
     given = ["--heads", "emd", "--features", planted, "--out", tmp_path, "--limit", "100"]
     assert heads("compare", "--preset", "blog", *given) == 0
-    assert "Neural heads" not in capfd.readouterr().out
+    assert "Linear against neural" not in capfd.readouterr().out
     settings = read_config(tmp_path / "emd").settings
     assert settings == BLOG
 

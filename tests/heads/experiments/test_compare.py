@@ -11,8 +11,9 @@ from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.compare import cross_validate
 from heads.experiments.folds import fold_photographs
+from heads.metrics.comparison import contest
 from heads.models.neural.settings import NetworkSettings
-from tests.heads.planted import keras_saves
+from tests.heads.planted import Plan, keras_saves, plant
 
 pytestmark = keras_saves
 
@@ -70,3 +71,35 @@ def test_folds_predict_every_photograph_once(data: dict[str, SplitData], tmp_pat
     assert comparison.title.trained_on == "about 200 in each of 3 folds"
     assert comparison.entries[1].n_train == 200
     assert comparison.entries[1].measures["srcc"].verdict
+    assert comparison.layers == {}
+
+
+def test_folds_of_several_layers_set_closed_forms_on_all_against_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_splits(plant(tmp_path / "features", Plan(block=24)), limit=100)
+    given = ["ridge", "ridge-dist", "constant"]
+    both = cross_validate(data, fold_photographs(data, 2), given, tmp_path / "both")
+    assert "Trained again, on the last layer alone: ridge, ridge-dist." in capsys.readouterr().err
+    top = cross_validate(data, fold_photographs(data, 2, layers="top"), given, tmp_path / "top")
+    assert top.layers == {}
+    for name in ("ridge", "ridge-dist"):
+        found = both.layers[name][0]
+        all_of_them, last = (
+            next(e.sample for e in done.entries if e.head == name) for done in (both, top)
+        )
+        (expected,) = contest(("multi", all_of_them), ("top", last), ("srcc",))
+        assert found == expected
+        assert found.winner == "multi"
+    runs = sorted(path.name for path in (tmp_path / "both" / "folds-2").iterdir())
+    assert len(runs) == 5
+    assert {*given} < {*runs}
+
+
+def test_a_network_alone_is_set_against_itself_on_the_last_layer(tmp_path: Path) -> None:
+    data = load_splits(plant(tmp_path / "features", Plan(block=24)), limit=100)
+    folding = fold_photographs(data, 2)
+    done = cross_validate(data, folding, ["sigmoid"], tmp_path, settings={"sigmoid": QUICK})
+    assert list(done.layers) == ["sigmoid"]
+    assert done.entries[1].cost.seconds
+    assert cross_validate(data, folding, ["constant"], tmp_path).layers == {}

@@ -31,7 +31,9 @@ def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path
     pool = pooled(load_splits(planted), None, None)
     ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
     folding = Folding(pool, ways, seeds=2, seed=0)
-    predictions = predict_ways("sigmoid", QUICK, folding)
+    predictions, cost = predict_ways("sigmoid", QUICK, folding)
+    assert cost.seconds
+    assert cost.model_bytes
     assert len(predictions) == 4
     assert not np.array_equal(predictions[0].score, predictions[2].score)
     path = tmp_path / "sigmoid" / "predictions.csv"

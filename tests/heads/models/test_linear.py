@@ -1,5 +1,8 @@
 """Ridge for all penalties at once, against scikit-learn and the normal equations."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -216,3 +219,19 @@ def test_another_number_of_features_is_refused():
         HeadError, match=r"trained on 3 features a photograph; these have 4\. Extra"
     ):
         model.outputs(np.zeros((2, 1, 4), np.float16))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"losses": (1.0,)}, "2 penalties have 1 losses, or 0.1 is none of them"),
+        ({"penalty": 5.0}, "2 penalties have 2 losses, or 5 is none of them"),
+        ({"penalties": (0.1, -1.0)}, "a penalty is not above 0, or was chosen on 'val'"),
+        ({"on": "test"}, "a penalty is not above 0, or was chosen on 'test'"),
+    ],
+)
+def test_a_choice_of_a_penalty_that_cannot_be_is_refused(
+    changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        replace(PenaltyChoice(0.1, (1.0, 0.1), (3.0, 2.0), VAL), **changes)

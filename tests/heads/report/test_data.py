@@ -41,13 +41,22 @@ def test_a_cache_without_a_data_root_has_no_photographs(planted: Path, tmp_path:
 def test_the_floor_on_val_is_the_constant_head_learned_on_train(tmp_path: Path) -> None:
     features = make_features(tmp_path)
     caches = {name: open_cache(features / f"{name}.h5") for name in SIZES}
-    floors = floor_on_val(caches, limit=50)
+    floors = floor_on_val(caches, limit=50, soft=False)
     middle = caches["train"].labels.mean[:50].mean()
     assert floors["mse"] == pytest.approx(np.mean((caches["val"].labels.mean - middle) ** 2))
     share = (caches["train"].labels.mean[:50] > 4).mean()
     truth = caches["val"].labels.mean > 4
     entropy = -np.mean(np.where(truth, np.log(share), np.log(1 - share)))
     assert floors["cross_entropy"] == pytest.approx(entropy)
+    above = [
+        votes[:, 4:].sum(axis=1) / votes.sum(axis=1)
+        for votes in (caches["train"].labels.votes[:50], caches["val"].labels.votes)
+    ]
+    p = above[0].mean()
+    entropy = -np.mean(above[1] * np.log(p) + (1 - above[1]) * np.log(1 - p))
+    soft = floor_on_val(caches, limit=50, soft=True)
+    assert soft["cross_entropy"] == pytest.approx(entropy)
+    assert soft["mse"] == floors["mse"]
 
 
 def test_runs_on_other_photographs_are_left_out_by_name(own: Path) -> None:

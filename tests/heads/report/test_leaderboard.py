@@ -14,6 +14,7 @@ import numpy as np
 from cache.types import Scale
 from heads.data.predictions import Prediction
 from heads.experiments.compare import Comparison, Entry, Title
+from heads.experiments.contests import Cost, against
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, deviations, mean_sample, measure
 from heads.report import leaderboard
@@ -128,12 +129,45 @@ def test_the_text_says_what_does_not_beat_the_floor() -> None:
     assert f"{Verdict.DOES_NOT.words} in srcc, plcc, mse" in line
 
 
-def test_logistic_is_set_against_each_neural_head() -> None:
+def test_the_first_head_is_set_against_the_others() -> None:
     text = render(TITLE, ENTRIES)
-    rest = text[text.index("Neural heads against logistic (head minus logistic, paired)") :]
-    assert "emd: srcc +0." in rest
+    rest = text[text.index("emd, the first of this table, against the others") :]
+    assert "logistic: srcc +0." in rest
     assert "emd is better" in rest
-    assert "against logistic" not in render(TITLE, ENTRIES[:2])
+    assert "against the others" not in render(TITLE, ENTRIES[:2])
+
+
+def test_a_network_stands_against_its_linear_rival_with_what_it_bought() -> None:
+    costs = Cost(2.04, 3_961_999), Cost(0.31, 36_400)
+    rough = Sample.of(ROUGH, TRUTH)
+    rows = [
+        replace(entry("emd", GOOD), cost=costs[0]),
+        replace(entry("ridge-dist", rough), cost=costs[1]),
+        entry("logistic", RANKER),
+    ]
+    text = " ".join(render(TITLE, [*rows, ENTRIES[1]]).split())
+    section = text[text.index("Linear against neural: ") :]
+    assert "emd against ridge-dist: srcc +0." in section
+    assert section.count("emd is better") == 2
+    values = [rough.bootstrap.values, GOOD.bootstrap.values]
+    assert "bought srcc {:.3f} to {:.3f} and emd_r2".format(*(v["srcc"] for v in values)) in section
+    assert "for 2.0 s instead of 0.3 s a fit and 3,962 kB instead of 36 kB of model" in section
+    assert "Linear against neural" not in render(TITLE, rows[1:])
+
+
+def test_a_network_that_is_not_ahead_bought_nothing_that_shows() -> None:
+    rows = [entry("sigmoid", GOOD), entry("ridge", GOOD), ENTRIES[1]]
+    text = " ".join(render(TITLE, rows).split())
+    assert "sigmoid against ridge: srcc +0.000 [+0.000, +0.000] the data cannot tell them" in text
+    assert "bought nothing that these photographs show, for not measured instead of" in text
+
+
+def test_all_layers_stand_against_the_last_one() -> None:
+    layers = {"ridge": against(("multi", GOOD), ("top", RANKER))}
+    text = leaderboard.render(Comparison(TITLE, Path("runs"), tuple(ENTRIES), layers=layers))
+    rest = text[text.index("All layers (multi) against the last one (top)") :]
+    assert "ridge: srcc +0." in rest
+    assert "multi is better" in rest
 
 
 def test_a_remark_on_the_labels_stands_on_top() -> None:

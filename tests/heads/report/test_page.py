@@ -34,6 +34,7 @@ def test_the_sections_answer_the_questions_in_order(page: str) -> None:
     assert [words.strip() for words in read(page).words["h2"]] == [
         "Which head should I use?",
         "By how much does it beat the floor?",
+        "Linear against neural: what did a network buy?",
         "Can I trust that?",
         "What does ridge get wrong?",
         "How do the heads differ?",
@@ -41,6 +42,22 @@ def test_the_sections_answer_the_questions_in_order(page: str) -> None:
         "Where do the other heads go wrong?",
         "What exactly was run?",
     ]
+
+
+def test_a_network_stands_beside_its_linear_rival(page: str, runs: Path) -> None:
+    section = page[page.index("<section id=contest>") : page.index("<section id=trust>")]
+    assert ">emd</th>" in section
+    assert ">ridge-dist</td>" in section
+    assert section.count("cannot tell them apart") == 2  # it is a copy of that run
+    size = (runs / "ridge-dist" / "model.npz").stat().st_size
+    assert f"instead of {size / 1000:.0f} kB" in section
+    assert 'href="#contest"' in page
+
+
+def test_without_a_pair_there_is_no_such_section(tmp_path: Path) -> None:
+    page = write_report(make_runs(tmp_path, names=("ridge",), trained=False)).read_text()
+    assert "Linear against neural" not in page
+    assert "#contest" not in page
 
 
 def test_every_tag_closes_and_every_reference_leads_somewhere(page: str) -> None:

@@ -14,7 +14,7 @@ from tests.heads.report.reading import read
 
 def test_curves_are_drawn_with_the_floor_on_val(page: str) -> None:
     section = page[page.index("id=training") : page.index("id=others")]
-    assert section.count('class="plot"') == 2  # MSE and EMD of emd
+    assert section.count('class="plot"') == 2 + 3  # MSE and EMD of emd, and the penalties
     assert section.count('class="floor"') == 2
     assert "Solved directly, without epochs" in section
 
@@ -44,3 +44,14 @@ def test_heads_without_epochs_are_named(runs: Path) -> None:
     plots = training(read_report(runs))
     assert sorted(plots.direct) == ["constant", "logistic", "ridge", "ridge-dist"]
     assert [len(figures) for figures in plots.curves.values()] == [1, 1]
+
+
+def test_the_choice_of_a_penalty_is_drawn_with_where_it_was_made(runs: Path) -> None:
+    report = read_report(runs)
+    figures = {figure.name: figure for figure in training(report).penalties}
+    assert sorted(figures) == ["logistic", "ridge", "ridge-dist"]
+    (ridge,) = (run for run in report.runs if run.name == "ridge")
+    assert ridge.choice is not None
+    assert figures["ridge"].about == f"{ridge.choice.penalty:.2g}, on val"
+    assert "MSE (points²) of ridge on photographs held out, for 22" in figures["ridge"].plot
+    assert "cross-entropy (nats)" in figures["logistic"].plot

@@ -19,10 +19,13 @@ from heads.models.neural.settings import NetworkSettings
 from heads.runs.config import RunConfig
 from heads.runs.files import (
     load_head,
+    model_bytes,
     read_config,
     read_history,
     read_json,
     read_metrics,
+    read_penalties,
+    size_of_model,
     write_json,
 )
 from heads.runs.predictions import read_predictions
@@ -128,6 +131,38 @@ def test_a_model_whose_values_lack_one_is_refused_with_a_remedy(
         words = r"model\.npz cannot be loaded with model\.json: 'note' is missing\. Train"
         with pytest.raises(RunError, match=words):
             load_head(run)
+
+
+def test_how_a_penalty_was_chosen_is_read_or_refused_with_a_remedy(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path, "ridge").path
+    choice = read_penalties(run, read_config(run))
+    assert choice is not None
+    assert len(choice.losses) == len(choice.penalties) == 22
+    path = unsealed(run) / "model.json"
+    values = json.loads(path.read_text())
+    for changes, said in (
+        ({"left_out_losses": [1.0]}, "22 penalties have 1 losses"),
+        ({"penalties": "many"}, "penalties cannot be .many."),
+    ):
+        path.write_text(json.dumps(values | changes))
+        with pytest.raises(RunError, match=rf"model\.json is damaged: .*{said}.*Train the head"):
+            read_penalties(run, read_config(run))
+    constant = train(data, tmp_path, "constant").path
+    assert read_penalties(constant, read_config(constant)) is None
+
+
+def test_the_size_of_a_model_is_that_of_its_file(
+    data: dict[str, SplitData], tmp_path: Path
+) -> None:
+    run = train(data, tmp_path, "ridge").path
+    size = (run / "model.npz").stat().st_size
+    assert size_of_model(run) == model_bytes(load_head(run)) == size
+    (run / "model.npz").rename(run / "model.keras")
+    assert size_of_model(run) == size
+    (run / "model.keras").unlink()
+    assert size_of_model(run) is None
 
 
 def test_a_damaged_model_is_refused_with_a_remedy(

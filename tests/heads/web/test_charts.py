@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from heads.web import charts as plots
-from heads.web.charts import Curve, Growth
+from heads.web.charts import Curve, Growth, PenaltyPath
 from heads.web.svg import Span
 
 RNG = np.random.default_rng(0)
@@ -25,11 +25,14 @@ EPOCHS = np.arange(1.0, 6.0)
 CURVE = Curve("MSE", EPOCHS, 2 / EPOCHS, 1 / EPOCHS + 0.1 * EPOCHS, 0.8)
 SIZES = np.array([100.0, 1000.0, 20000.0])
 GROWTH = Growth("srcc", SIZES, SIZES / 3e4, SIZES / 4e4, np.full(3, np.nan), 0.0)
+PENALTIES = np.logspace(3, -4, 22)
+PENALTY = PenaltyPath("MSE", PENALTIES, 1 + np.log10(PENALTIES) ** 2)
 SHARES = np.array([0.1, 0.2, 0.4, 0.3])
 
 DRAWN: dict[str, Callable[[], str]] = {
     "curve": lambda: plots.training_curve(CURVE, plots.curves_span([CURVE]), "emd"),
     "growth": lambda: plots.growth_curve(GROWTH, "emd"),
+    "penalty": lambda: plots.penalty_path(PENALTY, "ridge"),
     "scores": lambda: plots.score_histogram(TRUE, PREDICTED, SPAN, "emd"),
     "means": lambda: plots.means_histogram(TRUE, BEAUTIFUL, SPAN, 5.0),
     "labels": lambda: plots.label_histogram(P, BEAUTIFUL, CALLED, "emd"),
@@ -169,3 +172,12 @@ def test_the_line_parts_the_photographs_as_the_head_labels_them() -> None:
     assert f"{right} of {len(P)} photographs lie on the right side" in DRAWN["labels"]()
     found = np.mean(CALLED[BEAUTIFUL])
     assert f"With its own labels it finds {found:.0%} of the" in DRAWN["roc"]()
+
+
+def test_the_path_of_the_penalty_has_its_dot_at_the_lowest_loss() -> None:
+    svg = DRAWN["penalty"]()
+    assert "for 22 penalties: lowest, 1, at the penalty 1." in svg
+    assert all(f">{tick}</text>" in svg for tick in ("0.0001", "0.01", "1", "100"))
+    line, dot = (drawn_path(svg, css) for css in ("line predicted", "dot predicted large"))
+    heights = [float(point.split()[1]) for point in re.split("[ML]", line)[1:]]
+    assert float(re.split("[ h]", dot)[1]) == max(heights)
