@@ -6,8 +6,8 @@ Owns which heads are compared and what is known of each afterwards; the table an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cache.console import note
@@ -25,6 +25,8 @@ from heads.metrics.comparison import Measures, Sample, deviations, mean_sample, 
 from heads.models.neural.settings import ClosedFormSettings
 from heads.models.registry import FLOOR, HEADS, Settings, find_head
 
+# Is given the heads that were finished when an error ended a comparison, before that is raised.
+Stopped = Callable[["Comparison"], None]
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
 
@@ -88,6 +90,7 @@ def compare(
     seeds: int = 1,
     seed: int = 0,
     overwrite: bool = False,
+    stopped: Stopped | None = None,
 ) -> Comparison:
     """Train what is not there yet, and measure every head on test beside the constant one.
 
@@ -98,6 +101,8 @@ def compare(
         settings: of neural heads, by name; the tuned ones for the others.
         seeds: train each neural head with so many seeds from `seed` on; the entries are means.
         overwrite: train anew and replace earlier runs.
+        stopped: is called with the heads that are finished if an error ends the others, before
+            that is raised.
 
     Raises:
         HeadError: a head that was asked for does not suit the data, or there is no such head.
@@ -147,8 +152,8 @@ def compare(
         trained_on=f"{len(train):,}",
         groups=_n_groups(test.labels.group),
     )
-    entries = _entries(data, heads, entry)
-    return _told(Comparison(title, Path(out), entries, found))
+    start = Comparison(title, Path(out), (), found)
+    return _finished(start, _entries(data, heads, entry), stopped)
 
 
 def cross_validate(
@@ -159,13 +164,14 @@ def cross_validate(
     *,
     settings: SettingsOf | None = None,
     overwrite: bool = False,
+    stopped: Stopped | None = None,
 ) -> Comparison:
     """Predict every photograph by heads that never saw it, and measure them beside the floor.
 
     Args:
         data: train, val and test, as `load_splits` gives them.
         folding: of these data, as `fold_photographs` gives it.
-        heads, settings, overwrite: as those of `compare`.
+        heads, settings, overwrite, stopped: as those of `compare`.
         out: gets folds-K/HEAD for each head; no models are kept.
 
     Raises:
@@ -206,7 +212,8 @@ def cross_validate(
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=_n_groups(pool.labels.group),
     )
-    return _told(Comparison(title, folder, _entries(data, heads, entry), found))
+    start = Comparison(title, folder, (), found)
+    return _finished(start, _entries(data, heads, entry), stopped)
 
 
 def _n_groups(group: TextArray) -> int:
@@ -217,6 +224,18 @@ def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | No
     if not found.n_measured:
         return None
     return found.without([sample.prediction for sample in samples], samples[0].labels)
+
+
+def _finished(start: Comparison, entries: Iterator[Entry], stopped: Stopped | None) -> Comparison:
+    done = start
+    try:
+        for entry in entries:
+            done = replace(done, entries=(*done.entries, entry))
+    except Exception:
+        if done.entries and stopped is not None:
+            stopped(done)
+        raise
+    return _told(done)
 
 
 def _told(done: Comparison) -> Comparison:
@@ -239,21 +258,19 @@ def _settings(name: str, settings: SettingsOf | None) -> Settings:
 
 def _entries(
     data: Mapping[str, SplitData], asked: Sequence[str] | None, make: Callable[[str], Entry]
-) -> tuple[Entry, ...]:
-    """Return each head's entry; one that the labels do not suit is left out if nobody asked for it.
+) -> Iterator[Entry]:
+    """Yield each head's entry; one that the labels do not suit is left out if nobody asked for it.
 
     Raises:
         UnsuitableLabelsError: a head that was asked for cannot be trained.
     """
-    entries = []
     for name in _names(asked, has_votes=data["train"].labels.votes is not None):
         try:
-            entries.append(make(name))
+            yield make(name)
         except UnsuitableLabelsError as error:
             if name in (asked or ()):
                 raise
             note(f"Left out: {error.one_line()}")
-    return tuple(entries)
 
 
 def _names(asked: Sequence[str] | None, *, has_votes: bool) -> list[str]:

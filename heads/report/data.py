@@ -31,6 +31,7 @@ from heads.metrics.weighted import Levels, rank_correlation
 from heads.models.base import History
 from heads.models.constant import ConstantHead
 from heads.models.registry import find_head
+from heads.runs.checksums import note_unlisted
 from heads.runs.config import RunConfig
 from heads.runs.files import read_config, read_history, read_metrics
 from heads.runs.folder import find_runs
@@ -234,6 +235,7 @@ def _read_run(
             f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
             "two was changed. Train the head again with --overwrite."
         )
+    note_unlisted(path)
     return RunData(path.name, folder, config, metrics, read_history(path), labels, prediction)
 
 
