@@ -168,11 +168,12 @@ class FeatureCache:
     """One split's features and labels, read-only.
 
     The file is opened once, and all that is read later is read from there: a file that replaces it
-    meanwhile is another one. `features` is (N, V, D), float16 or float32; rows whose `status` is not OK hold no features. `header` holds all attributes; of these,
-    `spec` is what made the features, `split` train, val or test and `split_rule` how it was chosen,
-    `scale` the range of mean scores, `threshold` a decimal number that beautiful means lie strictly
-    above, `manifest_sha256` that of the rows and their labels, `data_root` the folder that paths
-    are relative to, `label_note` a remark to be shown wherever results are, or '', and
+    meanwhile is another one. `features` is (N, V, D), float16 or float32; rows whose `status` is
+    not OK hold no features. `header` holds all attributes; of these, `spec` is what made the
+    features, `split` train, val or test and `split_rule` how it was chosen, `scale` the range of
+    mean scores, `threshold` a decimal number that beautiful means lie strictly above,
+    `manifest_sha256` that of the rows and their labels, `data_root` the folder that paths are
+    relative to, `label_note` a remark to be shown wherever results are, or '', and
     `library_versions` those of the libraries that made the file.
 
     Raises:

@@ -1,7 +1,8 @@
 """files.json: the SHA-256 of every file of a run, so that none of another run passes for its own.
 
 It is written last into a run before that is published. Runs of earlier versions have none; their
-files are read as they are, and a remark says so. What is put into a run's folder later, such as an export, is not in it.
+files are read as they are, and a remark says so. What is put into a run's folder later, such as an
+export, is not in it.
 """
 
 from __future__ import annotations
@@ -46,9 +47,8 @@ def check_files(run: Path) -> None:
 @cache
 def _remark(run: Path) -> None:
     note(
-        f"{run} has no {FILE}, as runs of earlier versions have none: its files are read as they "
-        "are, and whether they were changed or come from another run cannot be told. Training the "
-        "head again with --overwrite makes one."
+        f"{run} has no {FILE}, as it is of an earlier version: whether its files were changed or "
+        "come from another run cannot be told. Train the head again with --overwrite to know."
     )
 
 
