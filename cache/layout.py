@@ -55,7 +55,7 @@ class Content:
         Raises:
             FormatError: the file is shorter by now, or the disk refuses.
         """
-        rest = memoryview(array.reshape(-1).view(np.uint8))
+        rest = array.reshape(-1).view(np.uint8).data
         while rest:
             try:
                 n_bytes = os.preadv(self._descriptor, [rest], offset)
