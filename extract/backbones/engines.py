@@ -213,6 +213,9 @@ def compiled_by_jax(model: Any, device: str, batch_size: int) -> Callable[[Any],
     return lambda pixels: compiled(weights, pixels)
 
 
+_importing = threading.Lock()  # one thread at a time hides what it must not import
+
+
 def import_openvino() -> Any:
     """Import OpenVINO without the part that reports every conversion to its makers.
 
@@ -221,13 +224,14 @@ def import_openvino() -> Any:
     program that imported OpenVINO earlier keeps what it has.
     """
     reporter = "openvino_telemetry"
-    before = {name: sys.modules[name] for name in (reporter,) if name in sys.modules}
-    sys.modules[reporter] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        del sys.modules[reporter]
-        sys.modules.update(before)
+    with _importing:
+        before = {name: sys.modules[name] for name in (reporter,) if name in sys.modules}
+        sys.modules[reporter] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        finally:
+            del sys.modules[reporter]
+            sys.modules.update(before)
     return openvino
 
 

@@ -8,9 +8,11 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from extract.backbones.engines import (
     KerasEngine,
     OpenVinoEngine,
     full_batch,
+    import_openvino,
     open_engine,
 )
 from extract.backbones.mobilenet_v2 import MOBILENET_V2
@@ -477,3 +480,36 @@ def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
     assert (tmp_path / ".cache" / "aesthetic-heads").is_dir()
     # Where OpenVINO notes whom it counts.
     assert not (tmp_path / "intel").exists()
+
+
+def test_two_threads_import_openvino_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[KeyError] = []
+
+    def second() -> None:
+        try:
+            import_openvino()
+        except KeyError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=second)
+
+    class Slow:
+        """Stands in for openvino, whose import ends after another thread has begun one."""
+
+        def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+            return ModuleSpec(name, self) if name == "openvino" else None
+
+        def create_module(self, _: ModuleSpec) -> None:
+            thread.start()
+            thread.join(0.1)
+
+        def exec_module(self, module: object) -> None: ...
+
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "openvino")
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Slow(), *sys.meta_path])
+    import_openvino()
+    thread.join()
+    assert not failed
+    assert "openvino_telemetry" not in sys.modules
