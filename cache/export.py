@@ -47,9 +47,9 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     # To an open file: numpy would add an ending to a name, and pyarrow loses an error's reason.
     with storage_errors(out), replacing(out) as temporary, temporary.open("wb") as file:
         if to == "npz":
-            np.savez(file, **columns, features=cache.features[cache.ok_rows])
+            np.savez(file, **columns, features=cache.feature_rows[cache.ok_rows])
         else:
-            _write_frame(file, to, columns, cache.features[cache.ok_rows])
+            _write_frame(file, to, columns, cache.feature_rows[cache.ok_rows])
     return len(cache.ok_rows)
 
 

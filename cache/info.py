@@ -27,7 +27,7 @@ def describe(path: Path) -> dict[str, Any]:
         "split_rule": cache.split_rule.to_dict() | {"kind": cache.split_rule.kind.value},
         "rows": cache.n_rows,
         **{status.name.lower(): cache.counts[status] for status in Status},
-        "features": {"shape": list(cache.features.shape), "dtype": cache.spec.dtype},
+        "features": {"shape": list(cache.feature_rows.shape), "dtype": cache.spec.dtype},
         "labels": _labels(cache),
         "extractor": cache.spec.to_dict(),
         "extractor_sha256": cache.spec.sha256,

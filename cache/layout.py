@@ -8,10 +8,11 @@ whole, in one piece, and attributes that are short texts or numbers. Knows no na
 from __future__ import annotations
 
 import math
+import os
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from mmap import mmap
 from typing import Any
 
 import h5py
@@ -21,9 +22,51 @@ from h5py import h5a, h5d, h5l, h5o, h5s, h5t
 
 from cache.errors import FormatError
 from cache.text import shown
+from cache.types import IntArray
 
 MAX_ATTRIBUTE_BYTES = 2**20
 TEXT = "text"  # in place of a dtype: UTF-8 of a fixed width
+
+
+class Content:
+    """The bytes of an open file, read when they are asked for; it holds a descriptor of its own.
+
+    No memory-map: the process that reads one ends without a word (SIGBUS) when somebody truncates
+    the file, or its disk fails.
+    """
+
+    def __init__(self, descriptor: int, length: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        found = np.empty(max(stop - start, 0), np.uint8)
+        self.fill(found, start)
+        return found.tobytes()
+
+    def fill(self, array: npt.NDArray[Any], offset: int) -> None:
+        """Fill an array that is in one piece with the bytes from `offset` on.
+
+        Raises:
+            FormatError: the file is shorter by now, or the disk refuses.
+        """
+        rest = array.reshape(-1).view(np.uint8).data
+        while rest:
+            try:
+                n_bytes = os.preadv(self._descriptor, [rest], offset)
+            except OSError as error:
+                raise FormatError(f"it cannot be read: {error.strerror}") from None
+            if not n_bytes:
+                raise FormatError(
+                    f"it ends after {os.fstat(self._descriptor).st_size:,} bytes and had "
+                    f"{self._length:,} when it was opened: somebody cut it off while it was read"
+                )
+            rest, offset = rest[n_bytes:], offset + n_bytes
 
 
 @dataclass(frozen=True)
@@ -39,12 +82,16 @@ class Place:
         """The first byte behind it."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
-    def read(self, content: mmap) -> npt.NDArray[Any]:
-        """Return it as a part of the mapped file, read-only."""
-        count = math.prod(self.shape)
-        if not count:
-            return np.empty(self.shape, self.dtype)
-        return np.frombuffer(content, self.dtype, count, self.offset).reshape(self.shape)
+    def read(self, content: Content, rows: slice | IntArray = slice(None)) -> npt.NDArray[Any]:
+        """Return some rows of it. Raises FormatError where the file does not give them."""
+        numbers = np.arange(self.shape[0])[rows]
+        found = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        if found.size:
+            row_bytes = found[0].nbytes
+            ends = [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+            for start, end in pairwise([0, *ends]):
+                content.fill(found[start:end], self.offset + int(numbers[start]) * row_bytes)
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,7 +109,7 @@ SIGNATURE, UNDEFINED = b"\x89HDF\r\n\x1a\n", 2**64 - 1
 ATTRIBUTE, CONTINUATION, VARIABLE_LENGTH = 0x0C, 0x10, 9  # messages' types, a datatype's class
 
 
-def check_header(content: mmap) -> None:
+def check_header(content: Content) -> None:
     """Check what HDF5 would trust: that the file is one, and the lengths of its attributes' texts.
 
     HDF5 makes room for a text as long as it is announced, up to 4 GB, before it looks for it. The
@@ -90,11 +137,11 @@ def check_header(content: mmap) -> None:
             raise FormatError(f"an attribute has {length:,} bytes, more than a megabyte")
 
 
-def _integer(content: mmap | bytes, place: int, size: int = 8) -> int:
+def _integer(content: Content | bytes, place: int, size: int = 8) -> int:
     return int.from_bytes(content[place : place + size], "little")
 
 
-def _attribute_messages(content: mmap, address: int) -> Iterator[bytes]:
+def _attribute_messages(content: Content, address: int) -> Iterator[bytes]:
     """Yield what an object header says of each attribute."""
     if content[address : address + 1] != b"\x01":
         raise FormatError("its root has no header of the version that caches have")

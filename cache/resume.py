@@ -337,7 +337,7 @@ def _copy_rows(file: InPlace, kept: _Kept, manifest: Manifest) -> None:
     earlier, old, new = kept
     for start in range(0, len(new), COPY_ROWS):
         rows, source = new[start : start + COPY_ROWS], old[start : start + COPY_ROWS]
-        features, status = earlier.features[source], earlier.status[source]
+        features, status = earlier.feature_rows[source], earlier.status[source]
         wrong = earlier.wrong_rows(source, features)
         if len(wrong):
             raise FormatError(

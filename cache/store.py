@@ -1,4 +1,4 @@
-"""Reading a cache: labels as arrays, features as a memory-map.
+"""Reading a cache: labels as arrays, features as rows read on demand.
 
 Owns opening and checking a finished file; must not write.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from mmap import ACCESS_READ, mmap
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,16 +150,32 @@ class _FileState(NamedTuple):
 _sound: set[_FileState] = set()
 
 
+class StoredFeatures:
+    """The features of a cache, (N, V, D), read when they are indexed."""
+
+    def __init__(
+        self, place: layout.Place, read: Callable[[slice | IntArray], npt.NDArray[Any]]
+    ) -> None:
+        self.shape, self.dtype = place.shape, place.dtype
+        self._read = read
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | IntArray, /) -> Features:
+        return self._read(rows)
+
+
 class FeatureCache:
     """One split's features and labels, read-only.
 
-    The file is opened once and mapped into memory, and all that is read later is read from there:
-    a file that replaces it meanwhile is another one. `features` is (N, V, D), float16 or float32;
-    rows whose `status` is not OK hold no features. `header` holds all attributes; of these,
-    `spec` is what made the features, `split` train, val or test and `split_rule` how it was chosen,
-    `scale` the range of mean scores, `threshold` a decimal number that beautiful means lie strictly
-    above, `manifest_sha256` that of the rows and their labels, `data_root` the folder that paths
-    are relative to, `label_note` a remark to be shown wherever results are, or '', and
+    The file is opened once, and all that is read later is read from there: a file that replaces it
+    meanwhile is another one. `features` is (N, V, D), float16 or float32; rows whose `status` is
+    not OK hold no features. `header` holds all attributes; of these, `spec` is what made the
+    features, `split` train, val or test and `split_rule` how it was chosen, `scale` the range of
+    mean scores, `threshold` a decimal number that beautiful means lie strictly above,
+    `manifest_sha256` that of the rows and their labels, `data_root` the folder that paths are
+    relative to, `label_note` a remark to be shown wherever results are, or '', and
     `library_versions` those of the libraries that made the file.
 
     Raises:
@@ -171,7 +186,7 @@ class FeatureCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         with open_hdf5(path, "r") as file, damage(path):
-            self._map(file)
+            self._open(file)
             header = self.header = schema.read_header(file, path)
             with self._damage():
                 self._places = schema.find_columns(file, header, self._state.size)
@@ -187,11 +202,11 @@ class FeatureCache:
         self.n_rows = self._places["image_id"].shape[0]
         self.counts = {s: int(np.sum(self.status == s)) for s in Status}
 
-    def _map(self, file: h5py.File) -> None:
-        """Map the very file that HDF5 has open; a name could lead to another one by now."""
+    def _open(self, file: h5py.File) -> None:
+        """Keep the very file that HDF5 has open; a name could lead to another one by now."""
         descriptor = file.id.get_vfd_handle()
         self._state = _FileState.of(os.fstat(descriptor))
-        self._content = mmap(descriptor, self._state.size, access=ACCESS_READ)
+        self._content = layout.Content(descriptor, self._state.size)
         with self._damage():
             layout.check_header(self._content)
 
@@ -209,11 +224,19 @@ class FeatureCache:
 
     @cached_property
     def features(self) -> Features:
-        """(N, V, D), float16 or float32, mapped read-only."""
-        return self._places["features"].read(self._content)
+        """(N, V, D), float16 or float32, read-only: all of them in memory; see `feature_rows`."""
+        features = self._read("features")
+        features.setflags(write=False)
+        return features
 
-    def _column(self, name: str) -> npt.NDArray[Any]:
-        return np.array(self._places[name].read(self._content))
+    @property
+    def feature_rows(self) -> StoredFeatures:
+        """The same, read from the file when indexed by a slice or by row numbers."""
+        return StoredFeatures(self._places["features"], partial(self._read, "features"))
+
+    def _read(self, name: str, rows: slice | IntArray = slice(None)) -> npt.NDArray[Any]:
+        with self._damage():
+            return self._places[name].read(self._content, rows)
 
     @cached_property
     def stored_labels(self) -> LabelTable:
@@ -226,7 +249,7 @@ class FeatureCache:
         with damage(self.path):
             for column in COLUMNS:
                 if column.name in self._places:
-                    values = self._column(column.name)
+                    values = self._read(column.name)
                     columns[column.name] = _texts(values) if column.stored == TEXT else values
         return LabelTable(scale=self.scale, threshold=self.threshold, **columns)
 
@@ -250,7 +273,7 @@ class FeatureCache:
     @cached_property
     def status(self) -> npt.NDArray[np.uint8]:
         """(N,) what became of each photograph, as in `Status`."""
-        return self._column("status")
+        return self._read("status")
 
     @cached_property
     def ok_rows(self) -> IntArray:
@@ -260,22 +283,22 @@ class FeatureCache:
     @cached_property
     def size(self) -> npt.NDArray[np.int32]:
         """(N, 2) width and height of each photograph in pixels, 0 where unknown."""
-        return self._column("size")
+        return self._read("size")
 
     @cached_property
     def crc32(self) -> npt.NDArray[np.uint32]:
         """(N,) checksums, as `schema.checksums` computes them."""
-        return self._column("crc32")
+        return self._read("crc32")
 
     @cached_property
     def facts(self) -> schema.FileFacts:
         """Bytes and times of the photographs' files when they were read."""
-        return schema.FileFacts(self._column("file_bytes"), self._column("file_mtime_ns"))
+        return schema.FileFacts(self._read("file_bytes"), self._read("file_mtime_ns"))
 
     def blocks(self) -> Iterator[tuple[IntArray, npt.NDArray[Any]]]:
         """Yield all rows' numbers (n,) and features (n, V, D), some at a time."""
         for start in range(0, self.n_rows, BLOCK_ROWS):
-            features = self.features[start : start + BLOCK_ROWS]
+            features = self.feature_rows[start : start + BLOCK_ROWS]
             yield np.arange(start, start + len(features)), features
 
     def wrong_rows(self, rows: IntArray, features: npt.NDArray[Any]) -> IntArray:

@@ -144,6 +144,7 @@ def compare(
     seeds: int = 1,
     seed: int = 0,
     overwrite: bool = False,
+    stopped: comparisons.Stopped | None = None,
 ) -> Board:
     """Train what is not there yet, and measure every head on test beside the constant one.
 
@@ -156,13 +157,21 @@ def compare(
         settings: by the head's name; the tuned ones for the others.
         seeds: train each neural head with so many seeds from `seed` on; the rows are means.
         overwrite: train anew and replace earlier runs.
+        stopped: is given what was finished, where an error ends the comparison.
 
     Raises:
         HeadError: a head that was asked for does not suit the data, or there is no such head.
         RunError, CacheLockedError, StorageError: a run folder cannot be written.
     """
     done = comparisons.compare(
-        data, heads, out, settings=settings, seeds=seeds, seed=seed, overwrite=overwrite
+        data,
+        heads,
+        out,
+        settings=settings,
+        seeds=seeds,
+        seed=seed,
+        overwrite=overwrite,
+        stopped=stopped,
     )
     return Board(**_fields(done))
 

@@ -15,7 +15,7 @@ from heads.models.neural.settings import NetworkSettings
 from heads.models.registry import HEADS, Settings
 
 if TYPE_CHECKING:
-    from heads.experiments.compare import Entry
+    from heads.experiments.compare import Comparison, Entry
 
 EPILOG = """examples:
   heads compare                            all heads
@@ -112,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     _check_outputs(options)
     settings = _settings(options)
+    stopped = None if options.json else _show_finished
     if options.folds:
         data = load_splits(options.features, memory_bytes=options.memory)
         folding = fold_photographs(
@@ -131,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
             options.out,
             settings=settings,
             overwrite=options.overwrite,
+            stopped=stopped,
         )
     else:
         done = compare(
@@ -141,10 +143,15 @@ def run(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             seed=options.seed,
             overwrite=options.overwrite,
+            stopped=stopped,
         )
     code = console.EXIT_PROBLEM if done.failed else console.EXIT_OK
     path = done.folder / "leaderboard.csv"
     leaderboard.write_csv(path, done.entries)
+    if not options.json:
+        console.show(leaderboard.render(done))
+        console.note("")
+        console.note(f"{path}: the same with every metric and interval.")
     files = {"leaderboard": str(path)}
     if not options.folds:
         samples = {Path(e.run).name: e.sample for e in done.entries if e.repeats == 1}
@@ -160,13 +167,17 @@ def run(options: argparse.Namespace) -> int:
         failed = {name: leaderboard.failure(error) for name, error in done.failed.items()}
         heads = [_json_row(row) for row in rows]
         print(json.dumps({**files, "heads": heads, **contests, "failed": failed}))
-        return code
-    console.show(leaderboard.render(done))
-    console.note("")
-    console.note(f"{path}: the same with every metric and interval.")
-    if "report" in files:
+    elif "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return code
+
+
+def _show_finished(done: Comparison) -> None:
+    """Print the heads that are finished; their runs are reused by the same command."""
+    from heads.report import leaderboard
+
+    console.show(leaderboard.render(done))
+    console.note("An error ended the comparison here. The same command goes on with it.")
 
 
 def _check(options: argparse.Namespace) -> None:

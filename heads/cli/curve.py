@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         settings=cli_options.chosen_settings(options, options.head),
         seed=options.seed,
         overwrite=options.overwrite,
+        stopped=None if options.json else lambda runs: console.show(curve_table(curve_rows(runs))),
     )
     rows = curve_rows(runs)
     floors = runs[-1].metrics.get("floor", {})

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cache import console
 from heads.cli import options as cli_options
 from heads.models.registry import neural_heads
+
+if TYPE_CHECKING:
+    from heads.experiments.sweep import Point
 
 EPILOG = """examples:
   heads sweep emd --lr 1e-4,3e-4,1e-3 --l2 0.01,0.1 --dropout 0.2,0.5
@@ -59,6 +64,13 @@ def run(options: argparse.Namespace) -> int:
 
     folder = options.out / f"sweep-{options.head}"
     check_sweep(folder)
+
+    def measured(points: Sequence[Point], chosen: Point) -> None:
+        write_sweep(folder, options.head, points, chosen)
+        if not options.json:
+            console.show(sweep_table(points, chosen))
+            console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
+
     given = {name: getattr(options, name) for name in FIXED}
     done = sweep(
         options.head,
@@ -68,14 +80,12 @@ def run(options: argparse.Namespace) -> int:
         settings=override(NetworkSettings(), {k: v for k, v in given.items() if v is not None}),
         seed=options.seed,
         overwrite=options.overwrite,
+        measured=measured,
     )
-    write_sweep(folder, options.head, done.points, done.chosen)
     if options.json:
         rows = [for_json(row) for row in sweep_rows(done.points)]
         figures = {"run": str(done.run.path), "metrics": done.run.metrics}
         print(json.dumps({"points": rows, **figures}))
         return console.EXIT_OK
-    console.show(sweep_table(done.points, done.chosen))
-    console.note(f"{folder}: sweep.csv and the heat map sweep.html.")
     console.show(describe(done.run.path, done.run.metrics))
     return console.EXIT_OK

@@ -81,7 +81,7 @@ class _Rows(ABC):
 
 
 class StoredRows(_Rows):
-    """All or some rows of an array or a memory-map, read only when sliced.
+    """All or some rows of an array or of a file, read only when sliced.
 
     Indexed on the first axis by a slice or by row numbers. `memory_bytes` is the budget, None for
     half of the machine's memory.
@@ -89,11 +89,11 @@ class StoredRows(_Rows):
 
     def __init__(
         self,
-        features: npt.NDArray[Any],
+        features: FeatureRows,
         rows: IntArray | None = None,
         memory_bytes: int | None = None,
     ) -> None:
-        self._features = np.asarray(features)
+        self._features = features
         self._rows = rows
         n = len(features) if rows is None else len(rows)
         super().__init__(n, self._features[:1], memory_bytes)

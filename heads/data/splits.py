@@ -159,7 +159,7 @@ def _split_data(
         )
     return SplitData(
         split=split,
-        X=_features(cache, rows, memory_bytes),
+        X=StoredRows(cache.feature_rows, rows, memory_bytes),
         labels=labels_of(cache, rows),
         rows=rows,
         cache=cache,
@@ -170,13 +170,6 @@ def _split_data(
 def labels_of(cache: FeatureCache, rows: IntArray) -> Labels:
     """Return the labels of some rows of a cache."""
     return Labels.of(cache.labels.take(rows))
-
-
-def _features(cache: FeatureCache, rows: IntArray, memory_bytes: int | None) -> FeatureRows:
-    """Give the map itself for one run of rows, a copy if it fits, else rows read on demand."""
-    if rows[-1] - rows[0] + 1 == len(rows):
-        return StoredRows(cache.features[rows[0] : rows[-1] + 1], memory_bytes=memory_bytes)
-    return StoredRows(cache.features, rows, memory_bytes).held()
 
 
 # --- caches that are used together ----------------------------------------------------------------

@@ -6,7 +6,7 @@ Owns which heads are compared and what is known of each afterwards; the table an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ from heads.models.own.entry import OwnEntry, own_head
 from heads.models.registry import FLOOR, HEADS, HeadEntry, Settings, find_head
 from heads.runs.files import size_of_model
 
+# Is given the heads that were finished when an error ended a comparison, before that is raised.
+Stopped = Callable[["Comparison"], None]
 # Settings of heads by name; a head that is not among them gets its defaults.
 SettingsOf = Mapping[str, Settings]
 AnyEntry = HeadEntry | OwnEntry
@@ -119,6 +121,7 @@ def compare(
     seeds: int = 1,
     seed: int = 0,
     overwrite: bool = False,
+    stopped: Stopped | None = None,
 ) -> Comparison:
     """Train what is not there yet, and measure every head on test beside the constant one.
 
@@ -131,6 +134,8 @@ def compare(
         settings: of neural heads, by name; the tuned ones for the others.
         seeds: train each neural head with so many seeds from `seed` on; the entries are means.
         overwrite: train anew and replace earlier runs.
+        stopped: is called with the heads that are finished if an error ends the others, before
+            that is raised.
 
     Raises:
         HeadError: a head that was asked for does not suit the data, or there is no such head.
@@ -184,8 +189,9 @@ def compare(
         trained_on=f"{len(train):,}",
         groups=_n_groups(test.labels.group),
     )
-    entries, failed = _entries(data, heads, entry)
-    return _told(Comparison(title, Path(out), entries, found, failed))
+    failed: dict[str, Exception] = {}
+    start = Comparison(title, Path(out), (), found, failed)
+    return _finished(start, _entries(data, heads, entry, failed), stopped)
 
 
 def cross_validate(
@@ -196,6 +202,7 @@ def cross_validate(
     *,
     settings: SettingsOf | None = None,
     overwrite: bool = False,
+    stopped: Stopped | None = None,
 ) -> Comparison:
     """Predict every photograph by heads that never saw it, and measure them beside the floor.
 
@@ -204,7 +211,7 @@ def cross_validate(
     Args:
         data: train, val and test, as `load_splits` gives them.
         folding: of these data, as `fold_photographs` gives it.
-        heads, settings, overwrite: as those of `compare`.
+        heads, settings, overwrite, stopped: as those of `compare`.
         out: gets folds-K/HEAD for each head; no models are kept.
 
     Raises:
@@ -260,12 +267,16 @@ def cross_validate(
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
         groups=_n_groups(pool.labels.group),
     )
-    entries, failed = _entries(data, heads, entry)
-    last, layers = pool.of_last_layer(), {}
-    if last is not None:
-        again = partial(run, folding=replace(folding, pool=last), keep_others=True)
-        layers = _against_last_layer(entries, again)
-    return _told(Comparison(title, folder, entries, found, failed, layers))
+    failed: dict[str, Exception] = {}
+    start = Comparison(title, folder, (), found, failed)
+    done, last = (
+        _finished(start, _entries(data, heads, entry, failed), stopped),
+        pool.of_last_layer(),
+    )
+    if last is None:
+        return done
+    again = partial(run, folding=replace(folding, pool=last), keep_others=True)
+    return replace(done, layers=_against_last_layer(done.entries, again))
 
 
 def _against_last_layer(
@@ -295,6 +306,18 @@ def _without(found: Found, samples: Sequence[Sample]) -> Mapping[str, float | No
     return found.without([sample.prediction for sample in samples], samples[0].labels)
 
 
+def _finished(start: Comparison, entries: Iterator[Entry], stopped: Stopped | None) -> Comparison:
+    done = start
+    try:
+        for entry in entries:
+            done = replace(done, entries=(*done.entries, entry))
+    except Exception:
+        if done.entries and stopped is not None:
+            stopped(done)
+        raise
+    return _told(done)
+
+
 def _told(done: Comparison) -> Comparison:
     """Say of duplicates and list them beside the runs; clear the list of an earlier comparison."""
     path = done.folder / DUPLICATES_FILE
@@ -314,19 +337,21 @@ def _settings(head: AnyEntry, settings: SettingsOf | None) -> Settings:
 
 
 def _entries(
-    data: Mapping[str, SplitData], asked: Sequence[Any] | None, make: Callable[[AnyEntry], Entry]
-) -> tuple[tuple[Entry, ...], dict[str, Exception]]:
-    """Return each head's entry, and what heads of one's own raised, by name.
+    data: Mapping[str, SplitData],
+    asked: Sequence[Any] | None,
+    make: Callable[[AnyEntry], Entry],
+    failed: dict[str, Exception],
+) -> Iterator[Entry]:
+    """Yield each head's entry; what heads of one's own raise goes into `failed`, by name.
 
     A registered one that the labels do not suit is left out if nobody asked for it.
 
     Raises:
         UnsuitableLabelsError: a registered head that was asked for cannot be trained.
     """
-    entries, failed = [], {}
     for head in _heads(asked, data["train"].labels):
         try:
-            entries.append(make(head))
+            yield make(head)
         except Exception as error:
             if not isinstance(head, HeadEntry):
                 failed[head.name] = error
@@ -334,7 +359,6 @@ def _entries(
                 raise
             else:
                 note(f"Left out: {error.one_line()}")
-    return tuple(entries), failed
 
 
 def _heads(asked: Sequence[Any] | None, labels: Labels) -> list[AnyEntry]:

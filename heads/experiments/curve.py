@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ def curve(
     settings: Settings | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    stopped: Callable[[list[TrainedRun]], None] | None = None,
 ) -> list[TrainedRun]:
     """Train a head on the first so many photographs of train, for each size; smallest first.
 
@@ -32,6 +33,8 @@ def curve(
 
     Args:
         sizes: numbers of photographs; None for all of train. Those above it are left out.
+        stopped: is called with the sizes that are finished if an error ends the others, before
+            that is raised.
 
     Raises:
         HeadError: no size is left.
@@ -42,12 +45,18 @@ def curve(
     settings = settings or find_head(head).default_settings
     if isinstance(settings, NetworkSettings):
         settings = replace(settings, ensemble=settings.networks(wanted[0] or available))
-    runs = []
-    for size in wanted:
-        part = data if size is None else with_limit(data, size)
-        config = run_config(head, settings, seed, part)
-        runs.append(train_run(head, config, part, Path(out), overwrite=overwrite, keep_others=True))
-    return runs[::-1]
+    runs: list[TrainedRun] = []
+    try:
+        for size in wanted:
+            part = data if size is None else with_limit(data, size)
+            config = run_config(head, settings, seed, part)
+            done = train_run(head, config, part, Path(out), overwrite=overwrite, keep_others=True)
+            runs.insert(0, done)
+    except Exception:
+        if runs and stopped is not None:
+            stopped(runs)
+        raise
+    return runs
 
 
 def _fitting(sizes: Sequence[int | None], available: int) -> list[int | None]:

@@ -5,7 +5,7 @@ Owns the grid and its measures on val; the training is that of `heads.models.neu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -93,6 +93,7 @@ def sweep(
     settings: NetworkSettings | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    measured: Callable[[Sequence[Point], Point], None] | None = None,
 ) -> Sweep:
     """Try a grid of settings on val, and train the best one as a run, which test measures.
 
@@ -103,12 +104,15 @@ def sweep(
         grid: what is tried, by single networks.
         settings: what the grid does not change; the tuned ones if None.
         seed: the first of the grid's, and that of the run.
+        measured: is called with all points and the best one before that is trained as a run.
 
     Raises:
         HeadError: every point diverged.
     """
     points = measure_points(head, data, grid, settings or NetworkSettings(), seed)
     chosen = best(points)
+    if measured is not None:
+        measured(points, chosen)
     run = train(head, data, out, settings=chosen.settings, seed=seed, overwrite=overwrite)
     return Sweep(tuple(points), chosen, run)
 

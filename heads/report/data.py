@@ -31,6 +31,7 @@ from heads.models.base import History
 from heads.models.constant import ConstantHead
 from heads.models.linear import PenaltyChoice
 from heads.models.registry import about_head
+from heads.runs.checksums import note_unlisted
 from heads.runs.config import RunConfig
 from heads.runs.files import (
     read_config,
@@ -251,6 +252,7 @@ def _read_run(
             f"{path / 'predictions.csv'} has another {wrong} than metrics.json says: one of the "
             "two was changed. Train the head again with --overwrite."
         )
+    note_unlisted(path)
     return RunData(
         name=path.name,
         features=folder,

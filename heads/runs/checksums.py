@@ -1,7 +1,8 @@
 """files.json: the SHA-256 of every file of a run, so that none of another run passes for its own.
 
 It is written last into a run before that is published. Runs of earlier versions have none; their
-files are read as they are. What is put into a run's folder later, such as an export, is not in it.
+files are read as they are, and a remark says so. What is put into a run's folder later, such as an
+export, is not in it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+from functools import cache
 from pathlib import Path
 
+from cache.console import note
 from cache.text import shown
 from heads.errors import RunError
 from heads.runs.kinds import fits, parse_json
@@ -28,16 +31,31 @@ def seal(run: Path) -> None:
 
 
 def check_files(run: Path) -> None:
-    """Check every file of a run that has a list.
+    """Check every file of a run that has a list; say of one without that it has none.
 
     Raises:
         RunError: the list is damaged, or a file is missing or not the one that was published.
     """
+    note_unlisted(run)
     for name in _listed(run) or ():
         try:
             read_bytes(run / name)
         except FileNotFoundError:
             raise RunError(f"{run / name} is missing: {FILE} names it. {REMEDY}") from None
+
+
+@cache
+def _remark(run: Path) -> None:
+    note(
+        f"{run} has no {FILE}, as it is of an earlier version: whether its files were changed or "
+        "come from another run cannot be told. Train the head again with --overwrite to know."
+    )
+
+
+def note_unlisted(run: Path) -> None:
+    """Say, once in a process, of a run without a list that its files are not checked."""
+    if _listed(run) is None:
+        _remark(run.resolve())
 
 
 def read_bytes(path: Path) -> bytes:

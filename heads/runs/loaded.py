@@ -13,6 +13,7 @@ from heads.data.features import Float32Array
 from heads.data.predictions import predicted_label
 from heads.errors import RunError
 from heads.models.base import Head
+from heads.runs.checksums import note_unlisted
 from heads.runs.config import RunConfig
 from heads.runs.files import anything, load_head, read_config
 from heads.runs.reference import Reference, read_reference
@@ -79,6 +80,7 @@ def load_run(path: Path) -> LoadedRun:
     """
     run = LoadedRun(path, read_config(path), load_head(path), read_reference(path))
     _check_ratings(run)
+    note_unlisted(path)
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import pickle
@@ -13,6 +14,7 @@ from zlib import crc32
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -63,18 +65,33 @@ class TestOpening:
     def test_labels_of_means_have_no_votes(self, tmp_path: Path) -> None:
         assert open_cache(small_cache(tmp_path / "train.h5", levels=None)).labels.votes is None
 
-    def test_features_are_mapped_and_cannot_be_changed(self, tmp_path: Path) -> None:
+    def test_features_cannot_be_changed(self, tmp_path: Path) -> None:
         cache = open_cache(small_cache(tmp_path / "train.h5"))
-        assert not cache.features.flags.owndata
         assert np.array_equal(cache.features, make_features(20, make_spec()).astype(np.float16))
         with pytest.raises(ValueError, match="read-only"):
             cache.features[0] = 0
 
-    def test_the_map_is_what_h5py_reads(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "rows",
+        [slice(None), slice(3, 5), slice(18, 99), slice(1, 9, 3), slice(7, 7)]
+        + [np.array(rows, np.int64) for rows in ([], [4], [19, 0, 1, 2, -1, 7, 7, 8], range(20))],
+        ids=str,
+    )
+    def test_rows_are_those_that_h5py_reads(
+        self, tmp_path: Path, rows: slice | npt.NDArray[np.int64]
+    ) -> None:
         path = small_cache(tmp_path / "train.h5")
         with h5py.File(path) as file:
-            read = file["features"][:]
-        assert np.array_equal(read, open_cache(path).features)
+            expected = file["features"][:][rows]
+        stored = open_cache(path).feature_rows
+        assert (stored.shape, len(stored)) == (open_cache(path).features.shape, 20)
+        read = stored[rows]
+        assert (read.dtype, read.tobytes()) == (stored.dtype, expected.tobytes())
+        assert np.array_equal(open_cache(path).features[rows], expected)
+
+    def test_rows_that_the_file_does_not_have_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(IndexError):
+            open_cache(small_cache(tmp_path / "train.h5")).feature_rows[np.array([20])]
 
     def test_a_missing_shard_is_named_with_its_command(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -169,6 +186,38 @@ class TestOpening:
         os.utime(path, ns=(1, 1))
         with pytest.raises(
             FormatError, match=r"train\.h5 was written to while it was read\. Wait until that is do"
+        ):
+            cache.check_rows()
+
+    def test_a_file_that_is_truncated_while_it_is_read_is_refused(self, tmp_path: Path) -> None:
+        path = small_cache(tmp_path / "train.h5")
+        cache = open_cache(path)
+        n_bytes = path.stat().st_size
+        os.truncate(path, 100)
+        said = (
+            rf"train\.h5 is damaged: it ends after 100 bytes and had {n_bytes:,} when it was "
+            r"opened: somebody cut it off while it was read\. Extract it again with --overwrite"
+        )
+        for read in (
+            lambda: cache.features,
+            lambda: cache.labels,
+            lambda: cache.feature_rows[np.array([19])],
+            cache.check_rows,
+        ):
+            with pytest.raises(FormatError, match=said):
+                read()
+
+    def test_a_disk_that_fails_while_a_file_is_read_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cache = open_cache(small_cache(tmp_path / "train.h5"))
+
+        def failing(*_: object) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "preadv", failing)
+        with pytest.raises(
+            FormatError, match=r"train\.h5 is damaged: it cannot be read: Input/output error\."
         ):
             cache.check_rows()
 

@@ -2,7 +2,7 @@
 
 Features stay in memory as they are stored (float16; bfloat16 to multiply in that) and are gathered
 by shuffled row numbers inside the graph of a pass; above a memory budget, blocks of rows stream
-from the memory-map. Owns the loop, not what is learned; must not import scikit-learn.
+from the cache. Owns the loop, not what is learned; must not import scikit-learn.
 """
 
 from __future__ import annotations

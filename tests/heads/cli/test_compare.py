@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +16,11 @@ from scipy.stats import rankdata
 
 from heads.cli import main as cli
 from heads.cli.main import main
+from heads.models.base import Head, History
+from heads.models.logistic import LogisticHead
 from heads.models.neural.settings import BLOG, NetworkSettings
 from heads.models.registry import HEADS
+from heads.models.ridge import RidgeHead
 from heads.runs.files import read_config, read_json
 from heads.runs.folder import find_runs
 from tests.heads.cli.command import heads, stamp
@@ -223,3 +230,54 @@ def test_compare_folds_and_tells_what_each_way_gave(
 def test_what_needs_folds_says_so(flags: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *flags]) == 1
     assert f"{' '.join(flags)} needs --folds" in capfd.readouterr().err
+
+
+def loses_a_file_at(
+    monkeypatch: pytest.MonkeyPatch, head: type[Head], lose: Callable[[], None]
+) -> None:
+    """Let somebody take a file away when a head is fitted."""
+    fit = head.fit
+
+    def fit_without(*arguments: Any, **options: Any) -> History:
+        lose()
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(head, "fit", fit_without)
+
+
+@pytest.mark.parametrize("folds", [[], ["--folds", "2"]], ids=["once", "folds"])
+def test_what_is_finished_is_shown_before_the_error_that_ends_the_rest(
+    planted: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    folds: list[str],
+) -> None:
+    features = shutil.copytree(planted, tmp_path / "features")
+    loses_a_file_at(monkeypatch, LogisticHead, lambda: os.truncate(features / "train.h5", 4096))
+    given = ["--features", features, "--out", tmp_path / "runs", *folds]
+    assert heads("compare", "--heads", "ridge,logistic", *given) == 1
+    shown = capfd.readouterr()
+    assert "constant = floor" in shown.out
+    assert [line.split()[0] for line in shown.out.splitlines() if line.startswith("ridge")]
+    assert "\nlogistic" not in shown.out
+    assert "The same command goes on with it." in shown.err
+    assert "train.h5 is damaged: it ends after 4,096 bytes" in shown.err.splitlines()[-1]
+    assert heads("compare", "--heads", "ridge,logistic", *given, "--json") == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_the_table_is_shown_where_the_page_cannot_be_written(
+    planted: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = shutil.copytree(planted, tmp_path / "features")
+    loses_a_file_at(monkeypatch, RidgeHead, lambda: (features / "val.h5").unlink(missing_ok=True))
+    given = ["--features", features, "--out", tmp_path / "runs"]
+    assert heads("compare", "--heads", "ridge", *given) == 1
+    shown = capfd.readouterr()
+    assert [line for line in shown.out.splitlines() if line.startswith("ridge")]
+    assert "There is no cache" in shown.err.splitlines()[-1]
+    assert (tmp_path / "runs" / "leaderboard.csv").exists()

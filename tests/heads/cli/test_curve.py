@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heads.cli.main import main
+from heads.data.features import FeatureRows
+from heads.models.base import History
+from heads.models.ridge import RidgeHead
 from heads.runs.folder import find_runs
 from tests.heads.cli.command import heads, stamp
 
@@ -46,3 +52,26 @@ def test_the_curve_trains_on_more_and_more(
     assert said in page
     assert main(["curve", "ridge", "--sizes", "9000", *flags[2:]]) == 1
     assert "No size is left: train has 600 photographs. Add all" in capfd.readouterr().err
+
+
+def test_sizes_that_are_finished_are_shown_before_an_error(
+    planted: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = shutil.copytree(planted, tmp_path / "features")
+    fit = RidgeHead.fit
+
+    def fit_all_alone(head: RidgeHead, X: FeatureRows, *rest: Any, **options: Any) -> History:
+        if len(X) < 600:
+            os.truncate(features / "train.h5", 4096)
+        return fit(head, X, *rest, **options)
+
+    monkeypatch.setattr(RidgeHead, "fit", fit_all_alone)
+    flags = ["--sizes", "100,all", "--features", str(features), "--out", str(tmp_path / "runs")]
+    assert main(["curve", "ridge", *flags]) == 1
+    shown = capfd.readouterr()
+    assert len(shown.out.splitlines()) == 2
+    assert "600" in shown.out.splitlines()[-1]
+    assert "train.h5 is damaged: it ends after 4,096 bytes" in shown.err

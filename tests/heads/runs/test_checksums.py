@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_shuffled_predictions_are_noticed(own: Path, capsys: pytest.CaptureFixtu
     path.write_text("\n".join([header, *rows[::-1]]) + "\n")
     write_report(own)
     assert f"ridge/predictions.csv {CHANGED}" in capsys.readouterr().err
-    assert main(["list", str(own)]) == 0
+    assert main(["list", str(own)]) == 1
     assert f"ridge/predictions.csv {CHANGED}" in capsys.readouterr().out
 
 
@@ -145,3 +146,41 @@ def test_a_list_can_be_made_anew(run: Path) -> None:
     (run / "table.csv").write_text("a\n2\n")
     seal(run)
     check_files(run)
+
+
+# --- runs of earlier versions ---------------------------------------------------------------------
+
+UNLISTED = "ridge has no files.json, as it is of an earlier version: whether its files were changed"
+
+
+@pytest.mark.parametrize("use", ["score", "report", "reuse", "list"])
+def test_a_run_without_a_list_is_named_once_where_it_is_used(
+    own: Path, studio: Studio, capsys: pytest.CaptureFixture[str], use: str
+) -> None:
+    unsealed(own / "ridge")
+    uses: dict[str, Callable[[], object]] = {
+        "score": lambda: load_run(own / "ridge"),
+        "report": lambda: write_report(own),
+        "reuse": lambda: main(
+            ["train", "ridge", "--features", str(studio.features), "--out", str(own)]
+        ),
+        "list": lambda: main(["list", str(own)]),
+    }
+    uses[use]()
+    uses[use]()
+    told = capsys.readouterr().err
+    assert told.count(UNLISTED) == 1
+    assert "Train the head again with --overwrite to know." in told
+    assert "logistic has no" not in told
+
+
+def test_folds_without_a_list_are_named_when_they_are_reused(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", "--heads", "ridge", "--folds", "2", "--features", str(studio.features)]
+    words += ["--out", str(tmp_path)]
+    assert main(words) == 0
+    assert "has no files.json" not in capsys.readouterr().err
+    unsealed(tmp_path / "folds-2" / "ridge")
+    assert main(words) == 0
+    assert capsys.readouterr().err.count(UNLISTED) == 1
