@@ -64,7 +64,7 @@ def note(text: str) -> None:
     disk behind stderr may be full.
     """
     if not _running:
-        logging.getLogger(LOGGER).info(shown(text))
+        logging.getLogger(LOGGER).info(shown(text, LONGEST_LINE))
         return
     try:
         print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)

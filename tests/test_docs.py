@@ -41,7 +41,8 @@ RUN: Mapping[str, str | Path] = {
     "heads explain runs/ridge photo.jpg": Path("photo-explained.png"),
 }
 
-AVA = "AVA is not here; tests/test_run_sh.py runs the same on a small set in AVA's layout"
+AVA = "AVA is not here; tests/extract/labels/test_ava.py reads a small set in its layout"
+IMPORT = "needs vectors made elsewhere; tests/extract/run/test_importing.py"
 BENCHMARK = "takes minutes, and what it prints is read by people"
 LONG = "trains for longer than a test of documents may take; "
 NOT_RUN: Mapping[str, str] = {
@@ -66,6 +67,11 @@ NOT_RUN: Mapping[str, str] = {
     "cache merge features/train.h5 features/train.shard-*.h5": (
         "needs shards of several machines; tests/extract/run/test_shards.py"
     ),
+    "heads compare --features features-clip --out runs-clip": IMPORT,
+    "cache import features-clip --features clip.npz --labels shop/labels.csv "
+    "--extractor clip-vit-b32": IMPORT,
+    "cache import again --features features/train.npz features/val.npz features/test.npz "
+    "--extractor mobilenet": IMPORT,
     "heads compare": LONG + "tests/test_run_sh.py runs it",
     "heads compare --heads emd,logistic,mypackage.heads:make_boosted": (
         "needs such a package; tests/heads/models/own/test_entry.py"

@@ -138,7 +138,7 @@ def test_a_problem_of_many_lines_is_put_on_one(
     assert in_process(folder) == 0
     capsys.readouterr()
     assert in_process(folder, "--views", "flip") == 1
-    assert "its views is ['center']" in only_line(capsys.readouterr().err, notes=2)
+    assert "its views is center" in only_line(capsys.readouterr().err, notes=2)
 
 
 def test_no_photographs_is_a_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

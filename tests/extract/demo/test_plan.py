@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cache.types import SPLITS
 from extract.demo.cli import _write_labels
 from extract.demo.pictures import FAULTS, SCENES
 from extract.demo.plan import Plan, make_plan
 from extract.labels.csv import read_labels_csv
-from extract.labels.records import SPLITS
 from extract.labels.splits import SplitSettings, assign
 
 

@@ -165,7 +165,7 @@ def test_nothing_that_a_head_learns_or_chooses_knows_the_test_of_its_fold(
     (part, *_) = fold(pool.labels, 3, seed=0)
     made: list[Head] = []
     monkeypatch.setattr(
-        "heads.experiments.folds.make_head",
+        "heads.models.registry.make_head",
         lambda *given: made.append(make_head(*given)) or made[-1],
     )
     settings = QUICK if HEADS[name].neural else HEADS[name].default_settings

@@ -25,7 +25,7 @@ def test_the_registry_and_the_class_agree_on_the_name(name: str) -> None:
 
 
 def test_an_unknown_head_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(HeadError, match=r"no head 'forest'; there are constant, mean-ratings"):
+    with pytest.raises(HeadError, match=r"no head forest; there are constant, mean-ratings"):
         make_head("forest")
 
 

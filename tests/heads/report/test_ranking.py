@@ -62,10 +62,10 @@ def test_heads_of_metadata_stand_below_those_that_look_and_are_said_to_look_at_n
     report = read_report(own)
     looking = [HEADS[run.config.head].about.looks_at_photographs for run in report.runs]
     assert looking == sorted(looking, reverse=True)
-    (run,) = ranking(report).of_metadata
+    (row,) = ranking(report).of_metadata
     page = write_report(own).read_text(encoding="utf-8")
     said = "metadata looks at none either: it knows what lists of photographs say, and that alone"
-    assert f"{said} ranks at an SRCC of {run.value('srcc'):.3f} (" in page
+    assert f"{said} ranks at an SRCC of {row.stored.shown('srcc'):.3f} (" in page
     assert "may be owed to the same" in page
 
 

@@ -220,7 +220,7 @@ def test_a_run_of_a_head_that_is_not_registered_is_named(
     run = unsealed(train(data, tmp_path).path)
     values = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(values | {"head": "forest"}))
-    with pytest.raises(RunError, match=r"config\.json: There is no head 'forest'.*Register it"):
+    with pytest.raises(RunError, match=r"config\.json: There is no head forest.*Register it"):
         read_config(run)
 
 

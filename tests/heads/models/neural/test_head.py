@@ -26,7 +26,7 @@ def test_an_ensemble_is_the_mean_of_networks_that_differ(data: dict[str, SplitDa
 
 
 def test_layers_of_other_widths_than_the_features_are_refused(data: dict[str, SplitData]) -> None:
-    with pytest.raises(HeadError, match=r"widths \[5, 6\] sum to 11.*32 features\. Leave"):
+    with pytest.raises(HeadError, match=r"widths 5, 6 sum to 11.*32 features\. Leave"):
         fitted(data, replace(QUICK, layer_widths=(5, 6)))
 
 

@@ -62,7 +62,7 @@ def test_a_package_offers_heads_by_name(monkeypatch: pytest.MonkeyPatch) -> None
     point = EntryPoint("nearby", f"{MODULE}:NearestHead", "aesthetic_heads.heads")
     monkeypatch.setattr(entries, "entry_points", lambda group, name: [point] * (name == "nearby"))
     assert find_head("nearby").source is NearestHead
-    with pytest.raises(HeadError, match=r"no head 'forest'; there are constant, .*MODULE:NAME"):
+    with pytest.raises(HeadError, match=r"no head forest; there are constant, .*MODULE:NAME"):
         find_head("forest")
 
 
