@@ -94,8 +94,8 @@ NOT_RUN: Mapping[str, str] = {
 }
 
 
-# Runs command lines one after the other in one process, which loads TensorFlow once, and writes down
-# for each its exit code and what it printed.
+# Runs command lines in one process, which loads TensorFlow once, and writes down for each its exit
+# code and what it printed.
 COMMANDS = """
 import json, os, shlex, sys
 import cache.cli, extract.cli, heads.cli.main
