@@ -8,6 +8,7 @@ its threads stay behind, and the child waits for them for ever. Imports no frame
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -39,13 +40,15 @@ OLDEST = "3.15.1"
 
 def installed_versions(*names: str) -> dict[str, str]:
     """Return the versions of distributions by their names; 'not installed' in place of one."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {name: _version(name) for name in names}
+
+
+@functools.cache
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 # The process that a framework was first used in, by this package.

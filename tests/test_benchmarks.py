@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
-from tests.benchmarks.gpu import PRECISIONS, STEPS, Run, Size, as_markdown, written
+from tests.benchmarks.gpu import STEPS, Run, Size, written
+from tests.benchmarks.gpu_tables import PRECISIONS, as_markdown
 from tests.helpers import small_cache
 
 INFERENCE = {
@@ -36,6 +39,33 @@ def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
     for table in as_markdown({"inference": INFERENCE, "extract": cut}).split("\n\n"):
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1, table
+
+
+def _imported(checkout: Path, path: Path, seen: set[Path]) -> set[str]:
+    """Return the packages that a file imports, in functions too, itself or by modules of tests/."""
+    if path in seen:
+        return set()
+    seen.add(path)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    ours = [checkout / f"{name.replace('.', '/')}.py" for name in names if name[:6] == "tests."]
+    nested = (_imported(checkout, each, seen) for each in ours)
+    return {name.split(".")[0] for name in names}.union(*nested)
+
+
+def test_the_benchmarks_need_no_package_that_only_tests_need(checkout: Path) -> None:
+    scripts = sorted((checkout / "tests" / "benchmarks").glob("*.py"))
+    imported = set().union(*(_imported(checkout, path, set()) for path in scripts))
+    assert {"numpy", "cache", "heads"} <= imported
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    dev = {re.split(r"[>=\[]", name)[0] for name in project["optional-dependencies"]["dev"]}
+    assert "pytest" in dev
+    # gpu.sh says that it needs JAX.
+    assert imported & dev <= {"jax"}
 
 
 def test_each_measurement_is_kept_at_once(tmp_path: Path) -> None:

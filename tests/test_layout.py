@@ -19,6 +19,8 @@ SCENARIOS = {
     "cache/test_compat.py": "files that earlier versions wrote stay readable",
     "cache/test_kill.py": "a writer killed at any moment",
     "cache/test_kill_folder.py": "a folder being published, killed at any moment",
+    "cache/test_folders.py": "folders that are replaced in one step, by cache.files",
+    "cache/test_full_disk.py": "disks that are full or read-only, mounted for it",
     "cache/test_failing_disk.py": "merging and exporting on a disk that fails at any call",
     "extract/run/test_failing_disk.py": "an extraction on a disk that fails at any call",
     "extract/run/test_kill.py": "an extraction killed and interrupted at any moment",

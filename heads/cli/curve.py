@@ -48,7 +48,14 @@ def run(options: argparse.Namespace) -> int:
     """Train at each size, print the table, write it as CSV and as plots."""
     from heads.data.splits import load_splits
     from heads.experiments.curve import curve
-    from heads.report.experiments import curve_files, curve_rows, curve_table, write_curve
+    from heads.metrics.comparison import StoredMetrics
+    from heads.report.experiments import (
+        PLOTTED,
+        curve_files,
+        curve_rows,
+        curve_table,
+        write_curve,
+    )
 
     if options.limit is not None:
         raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
@@ -64,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
         stopped=None if options.json else lambda runs: console.show(curve_table(curve_rows(runs))),
     )
     rows = curve_rows(runs)
-    floors = runs[-1].metrics.get("floor", {})
+    stored = StoredMetrics(runs[-1].metrics)
+    floors = {name: stored.floor(name) for name in PLOTTED}
     path, page = write_curve(options.out, options.head, rows, floors)
     if options.json:
         print(json.dumps({"curve": str(path), "page": str(page), "sizes": rows}))

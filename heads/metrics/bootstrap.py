@@ -130,10 +130,11 @@ def _drawn(
     metric: Metric, draws: Draws, prediction: Prediction, labels: Labels
 ) -> FloatArray | None:
     """Return a metric of each draw: all at once by its weighted form, else one by one."""
+    if metric.resampled_rows is not None and len(labels) > metric.resampled_rows:
+        return None
     if metric.weighted is not None:
         return metric.weighted(draws)
-    few = metric.resampled_rows is None or len(labels) <= metric.resampled_rows
-    if metric.formula is None or not few:
+    if metric.formula is None:
         return None
     every = np.arange(len(labels))
     rows = [np.repeat(every, column.astype(np.int64)) for column in draws.counts.T]

@@ -36,9 +36,9 @@ class Metric:
     nothing gets; `undefined` is what a table shows for NaN (None: a dash). `heading` is its column
     in the leaderboard's table, '' for leaderboard.csv alone.
 
-    `formula` computes it; a bootstrap applies that to every draw, to samples of at most
-    `resampled_rows` photographs (any number if None), and leaves the interval out above that.
-    `weighted`, where there is one, takes its place and does all draws at once.
+    `formula` computes it; a bootstrap applies that to every draw, or `weighted`, where there is
+    one, to all draws at once. It does so for samples of at most `resampled_rows` photographs (any
+    number if None), and leaves the interval out above that. `weighted` serves for both alone.
     """
 
     meaning: str
@@ -68,27 +68,11 @@ def confusion_matrix(prediction: Prediction, labels: Labels) -> list[list[int]]:
     return [counts[:2].tolist(), counts[2:].tolist()]
 
 
-def calibration_error(prediction: Prediction, labels: Labels) -> float:
-    """Return the mean distance of `p_beautiful` from the share of beautiful, over ten bins.
-
-    The expected calibration error (Naeini, Cooper and Hauskrecht, 2015), of bins that hold equally
-    many photographs (Nguyen and O'Connor, 2015).
-    """
-    # Photographs of equal probability share their labels, so that their order does not matter.
-    p, level, counts = np.unique(prediction.p_beautiful, return_inverse=True, return_counts=True)
-    share = np.bincount(level, weights=labels.beautiful) / counts
-    gaps = np.repeat(p - share, counts)
-    return float(sum(abs(part.sum()) for part in np.array_split(gaps, BINS)) / len(gaps))
-
-
 _NO_ORDER = "0: a constant puts photographs in no order"
 _MAJORITY = "the majority's"
 _CONSTANT = "the constant head's"
-# Kendall's tau has no short form for counts: every draw is sorted anew, which 1,000 draws of more
-# photographs make too slow.
-# So is every draw for the calibration error.
-KENDALL_ROWS = 1000
-BINS = 10
+# Kendall's tau of draws looks at every pair, the calibration error at one draw after the other.
+FEW_ROWS = 1000
 
 
 def _correlation(meaning: str, form: Weighted, heading: str = "") -> Metric:
@@ -117,7 +101,8 @@ METRICS: dict[str, Metric] = {
         floor=_NO_ORDER,
         undefined=0.0,
         formula=_kendall,
-        resampled_rows=KENDALL_ROWS,
+        resampled_rows=FEW_ROWS,
+        weighted=Draws.kendall,
     ),
     "mse": _mean("mse", "mean squared error of the score", "the variance of the means", 3, "mse"),
     "mae": _mean("mae", "mean absolute error of the score", _CONSTANT, 3, "mae"),
@@ -144,8 +129,8 @@ METRICS: dict[str, Metric] = {
         meaning="mean distance of p_beautiful from the share of beautiful, over ten bins",
         higher_is_better=False,
         floor="near 0: the constant head says the share of beautiful",
-        formula=calibration_error,
-        resampled_rows=KENDALL_ROWS,
+        resampled_rows=FEW_ROWS,
+        weighted=Draws.calibration_error,
     ),
     "confusion": Metric(
         "counts [[tn, fp], [fn, tp]]",
@@ -183,9 +168,9 @@ def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
 
 
 def _value(metric: Metric, once: Draws, prediction: Prediction, labels: Labels) -> Value:
-    if metric.weighted is None:
-        return None if metric.formula is None else metric.formula(prediction, labels)
-    column = metric.weighted(once)
+    if metric.formula is not None:
+        return metric.formula(prediction, labels)
+    column = None if metric.weighted is None else metric.weighted(once)
     return None if column is None else float(column[0])
 
 

@@ -20,6 +20,7 @@ from heads.data.predictions import Prediction, predicted_label
 
 # A probability of 0 for what is true would cost without bound.
 LEAST = 1e-15
+CALIBRATION_BINS = 10
 
 
 class Terms:
@@ -44,7 +45,7 @@ class Terms:
         p_beautiful = Levels(prediction.p_beautiful)
         if not p_beautiful.same_order(self.levels["score"]):
             self.levels["p_beautiful"] = p_beautiful
-        self.beautiful = beautiful
+        self.beautiful, self.p_beautiful = beautiful, prediction.p_beautiful
         p = prediction.p_beautiful
         p = np.clip(np.where(beautiful, p, 1 - p), LEAST, 1)
         terms |= {"brier": (1 - p) ** 2, "log_loss": -np.log(p)}
@@ -99,9 +100,45 @@ class Draws:
             return None
         return rank_correlation(self.ranks(x), self.ranks(y), self.counts)
 
+    def kendall(self) -> FloatArray | None:
+        """Return Kendall's tau-b of score and mean ("Rank Correlation Methods", 1948, chapter 3).
+
+        With S (n, n) 1 for pairs that both put in one order, -1 in opposite ones and 0 for ties, a
+        draw with the counts c has c'Sc / 2 more of the first kind: n^2 numbers, so for few.
+        """
+        if "mean" not in self._terms.levels:
+            return None
+        orders = [self._terms.levels[name] for name in ("score", "mean")]
+        signs = orders[0].signs() * orders[1].signs()
+        tau = np.einsum("nb,nb->b", signs @ self.counts, self.counts) / 2
+        n = self.sums["n"]
+        for order in orders:
+            tied = order.sums(self.counts)
+            untied = (n * (n - 1) - (tied * (tied - 1)).sum(axis=0)) / 2
+            tau = _ratio(tau, np.sqrt(untied), np.nan)
+        return np.clip(tau, -1, 1)
+
+    def calibration_error(self) -> FloatArray:
+        """Return the mean distance of `p_beautiful` from the share of beautiful, over ten bins.
+
+        The expected calibration error (Naeini, Cooper and Hauskrecht, 2015), of bins that hold
+        equally many photographs (Nguyen and O'Connor, 2015). Photographs of equal probability share
+        their labels, so that their order does not matter.
+        """
+        terms, order = self._terms, self._terms.levels[self._p_order]
+        n = order.sums(self.counts)
+        share = _ratio(order.sums(self.counts * terms.beautiful[:, None]), n, np.nan)
+        gaps = order.distinct(terms.p_beautiful)[:, None] - share
+        columns = zip(gaps.T, n.T.astype(np.int64), strict=True)
+        return np.array([_mean_gap(np.repeat(gap, times)) for gap, times in columns])
+
+    @property
+    def _p_order(self) -> str:
+        return "p_beautiful" if "p_beautiful" in self._terms.levels else "score"
+
     def area(self) -> FloatArray:
         """Return the area under the ROC curve of p_beautiful."""
-        ranks = self.ranks("p_beautiful" if "p_beautiful" in self._terms.levels else "score")
+        ranks = self.ranks(self._p_order)
         chosen = self._terms.beautiful
         return _area(ranks[chosen], self.counts[chosen], self.counts)
 
@@ -147,6 +184,18 @@ class Levels:
         """Whether both put their photographs, ties included, in the same order."""
         return np.array_equal(self._level, other._level)
 
+    def signs(self) -> FloatArray:
+        """Return (n, n) float64: 1 where value i is above value j, -1 where below, 0 for a tie."""
+        return np.sign(self._level[:, None] - self._level).astype(np.float64)
+
+    def distinct(self, values: FloatArray) -> FloatArray:
+        """Return the (L,) different ones of the values, which are in this order, rising."""
+        return values[self._order][self._ends]
+
+    def sums(self, counts: FloatArray) -> FloatArray:
+        """Return (L, B) sums of (n, B) counts over the values of each of the L levels."""
+        return np.add.reduceat(counts[self._order], np.append(0, self._ends[:-1] + 1), axis=0)
+
     def ranks(self, counts: FloatArray) -> FloatArray:
         """Return the mid-ranks (n, B) of the values when value i stands counts[i, b] times.
 
@@ -190,6 +239,15 @@ def _area(ranks: FloatArray, positive: FloatArray, counts: FloatArray) -> FloatA
     n0 = counts.sum(axis=0) - n1
     rank_sum = np.einsum("nb,nb->b", positive, ranks)
     return _ratio(rank_sum - n1 * (n1 + 1) / 2, n1 * n0, np.nan)
+
+
+def _mean_gap(gaps: FloatArray) -> float:
+    """Return the mean over n photographs of their bin's absolute mean gap; (n,) in order."""
+    size, larger = divmod(len(gaps), CALIBRATION_BINS)
+    middle = larger * (size + 1)
+    first = gaps[:middle].reshape(larger, size + 1).sum(axis=1)
+    last = gaps[middle:].reshape(CALIBRATION_BINS - larger, size).sum(axis=1)
+    return sum(abs(float(each)) for each in (*first, *last)) / len(gaps)
 
 
 def _centred(values: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ A report compares runs that were measured on the same photographs; others are na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from heads.data.predictions import Prediction
 from heads.data.splits import check_together, joint_note, labels_of
 from heads.errors import RunError
 from heads.experiments.contests import Contestant, Cost, Pair, compared, lesson, pairs
-from heads.metrics.catalogue import evaluate, ranked_by
+from heads.metrics.catalogue import evaluate, for_table, ranked_by
 from heads.metrics.comparison import Contest, Sample, StoredMetrics, contest
 from heads.metrics.reliability import Reliability, ceiling
 from heads.models.base import History
@@ -83,9 +84,13 @@ class RunData:
         return int(self.metrics.get("duplicates", {}).get("n") or 0)
 
     def without_duplicates(self, metric: str) -> float | None:
-        """Return a metric of the others; None for a dash."""
-        value: float | None = (self.metrics["duplicates"].get("without") or {}).get(metric)
-        return value
+        """Return a metric of the others as a table shows it; None for a dash."""
+        known = self.metrics["duplicates"].get("without")
+        if not known:
+            return None
+        value: float | None = known.get(metric)
+        undefined = value is None and self.stored.has_interval(metric)
+        return for_table(metric, math.nan) if undefined else value
 
     def value(self, metric: str) -> float | None:
         """Return a metric as a table shows it; None for a dash."""

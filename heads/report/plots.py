@@ -16,7 +16,7 @@ from heads.report.data import ReportData, RunData
 from heads.report.words import shown
 from heads.web import charts
 from heads.web.html import Figure
-from heads.web.svg import Span
+from heads.web.svg import Span, tick_text
 
 
 def scores(run: RunData) -> list[Figure]:
@@ -150,7 +150,7 @@ def training(data: ReportData) -> TrainingPlots:
 def _penalties(run: RunData, choice: PenaltyChoice) -> Figure:
     loss: str = HEADS[run.config.head].load().chosen_by
     tried = charts.PenaltyPath(loss, np.array(choice.penalties), np.array(choice.losses))
-    about = f"{choice.penalty:.2g}, on {choice.on}"
+    about = f"{tick_text(choice.penalty)}, on {choice.on}"
     return Figure(run.name, about, charts.penalty_path(tried, run.name))
 
 

@@ -61,7 +61,7 @@ def note_features(run: Path, config: Config, folder: Path) -> None:
     A run that cannot be written stays as it is, with a remark.
     """
     place = folder.resolve()
-    if not _holds(place, config) or features_of(run, config).resolve() == place:
+    if features_of(run, config).resolve() == place or not _holds(place, config):
         return
     try:
         write_text_atomically(run / FILE, json.dumps({"features_dir": str(place)}) + "\n")

@@ -24,7 +24,6 @@ DENSITY_CELLS, DENSITY_SHADES = 44, 6
 ROC_POINTS = 200
 SQUARE = 268.0
 POWERS = 5  # of ten on one axis; of more of them every other one
-DIGIT = 7.0  # width of a digit at the plots' font size
 
 BoolArray = npt.NDArray[np.bool_]
 # Of an interval; None where there is none.
@@ -56,7 +55,7 @@ def curves_span(curves: Sequence[Curve]) -> Span:
 
 def training_curve(curve: Curve, span: Span, head: str) -> Markup:
     """Draw train (dashed) and val (solid) over the epochs, with the floor's line."""
-    frame = Frame(_epoch_span(curve.epochs), span, left=50)
+    frame = Frame(_epoch_span(curve.epochs), span)
     marks = []
     if curve.floor is not None:
         y = frame.y(curve.floor)
@@ -97,7 +96,7 @@ def growth_curve(growth: Growth, head: str) -> Markup:
     places = np.log10(growth.n_train)
     known = [] if growth.floor is None else [growth.floor]
     y_span = Span.of(growth.value, growth.lo, growth.hi, *known)
-    frame = Frame(Span.of(places), y_span, left=50)
+    frame = Frame(Span.of(places), y_span)
     marks = []
     if growth.floor is not None:
         y = frame.y(growth.floor)
@@ -130,14 +129,14 @@ class PenaltyPath:
 def penalty_path(path_: PenaltyPath, head: str) -> Markup:
     """Draw the losses over the logarithm of the penalty, with a dot at the lowest."""
     places, best = np.log10(path_.penalties), int(np.argmin(path_.losses))
-    frame = Frame(Span.of(places), Span.of(path_.losses), left=50)
+    frame = Frame(Span.of(places), Span.of(path_.losses))
     xs, ys = frame.x(places), frame.y(path_.losses)
     order = np.argsort(places)
     powers = np.arange(np.ceil(places.min()), np.floor(places.max()) + 1)
     powers = powers[:: 1 if len(powers) <= POWERS else 2]
     alt = (
         f"{path_.name} of {head} on photographs held out, for {len(places)} penalties: lowest, "
-        f"{path_.losses[best]:.4g}, at the penalty {path_.penalties[best]:.2g}."
+        f"{path_.losses[best]:.4g}, at the penalty {tick_text(path_.penalties[best])}."
     )
     ticks = [(float(power), f"{10.0**power:g}") for power in powers]
     return frame.svg(
@@ -236,8 +235,8 @@ def boundary(p_beautiful: FloatArray, called: BoolArray) -> float:
 
 
 def _counting(span: Span, most: int) -> Frame:
-    """Return a frame for counts up to `most`, with room for their digits."""
-    return Frame(span, Span(0, 1.05 * most), left=max(44, 24 + DIGIT * len(f"{most:,}")))
+    """Return a frame for counts up to `most`."""
+    return Frame(span, Span(0, 1.05 * most))
 
 
 def _bars(frame: Frame, edges: FloatArray, counts: npt.NDArray[np.int64], css: str) -> Markup:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ Number = npt.NDArray[np.number[Any]] | float
 Tick = tuple[float, str]
 
 TICKS_X, TICKS_Y = 5, 5
+DIGIT = 7.0  # width of a digit at the plots' font size
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,15 @@ class Frame:
     y_span: Span
     width: float = 320
     height: float = 210
-    left: float = 44
     right: float = 12
     top: float = 12
     bottom: float = 40
+
+    @cached_property
+    def left(self) -> float:
+        """The room for the vertical axis' name and the longest of its ticks."""
+        digits = (len(tick_text(value)) for value in self.y_span.ticks(TICKS_Y))
+        return max(44, 24 + DIGIT * max(digits, default=0))
 
     def x(self, values: Number) -> FloatArray:
         """Map data to the drawing, horizontally."""

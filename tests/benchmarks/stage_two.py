@@ -66,8 +66,7 @@ def _make(
 ) -> None:
     from cache.labels import LabelTable, Manifest, mean_of_votes
     from cache.types import Scale, SplitRule
-    from tests.heads.planted import Plan, spec
-    from tests.helpers import write_cache
+    from tests.helpers import make_spec, write_cache
 
     width = base.shape[1]
     features = np.empty((n, 1, width), np.float16)
@@ -94,7 +93,7 @@ def _make(
         threshold="5",
     )
     manifest = Manifest(labels, SplitRule(split, "made", 0, 0.1, 0.1, 0))
-    write_cache(path, manifest, spec(Plan(n_features=width)), features, label_note="made up")
+    write_cache(path, manifest, make_spec(n_features=width), features, label_note="made up")
 
 
 # --- what is timed --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 from zlib import crc32
 
@@ -104,15 +104,20 @@ class Clock:
         self.at_event = at_event
         self.phases: list[str] = []
         self._stack: list[str] = []
+        self._counts: dict[CodeType, bool] = {}
         self._column = ""
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        file, name = frame.f_code.co_filename, frame.f_code.co_name
-        if not any(part in file for part in ("/cache/", "/h5py/", "pathlib")):
+        code = frame.f_code
+        if code not in self._counts:  # asked at every call of Python
+            parts = ("/cache/", "/h5py/", "pathlib")
+            self._counts[code] = any(part in code.co_filename for part in parts)
+        if not self._counts[code]:
             return
+        name = code.co_name
         if event == "call":
             self._stack.append(name)
-            if name == "write" and "inplace" in file:
+            if name == "write" and "inplace" in code.co_filename:
                 self._column = frame.f_locals["name"]
         elif event == "return":
             self._stack.pop()

@@ -1,28 +1,21 @@
-"""Locks, full disks and folders that cannot be written: made for real, told in plain words."""
+"""Locks, files in one step and what is never replaced: made for real, told in plain words."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from cache import files
 from cache.errors import CacheLockedError, StorageError
-from cache.export import export
 from cache.files import (
     Mark,
     check_output,
@@ -32,18 +25,12 @@ from cache.files import (
     publish,
     replacing,
     replacing_folder,
-    restore,
     scratch_folder,
     storage_errors,
     write_text_atomically,
 )
-from cache.resume import Reuse, open_writer
-from cache.schema import Provenance
-from cache.store import open_cache, partial_path
-from cache.types import Status
 from cache.verify import verify
-from cache.writer import Block
-from tests.helpers import make_features, make_manifest, make_spec, present, small_cache, write_cache
+from tests.helpers import small_cache
 
 HOLDER = """
 import sys, time
@@ -222,121 +209,6 @@ class TestPublishing:
         fsync(tmp_path)
 
 
-def filled(folder: Path, text: str) -> Path:
-    """Make a folder with one file."""
-    folder.mkdir()
-    (folder / "a").write_text(text)
-    return folder
-
-
-class TestFolders:
-    @pytest.mark.parametrize("exchange", [True, False])
-    def test_a_folder_takes_the_place_of_an_older_one(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
-    ) -> None:
-        if not exchange:
-            monkeypatch.setattr(files, "_exchange", lambda one, other: False)
-        filled(tmp_path / "run", "old")
-        with replacing_folder(tmp_path / "run") as folder:
-            (folder / "a").write_text("new")
-            assert (tmp_path / "run" / "a").read_text() == "old"
-        assert (tmp_path / "run" / "a").read_text() == "new"
-        assert [p.name for p in tmp_path.iterdir()] == ["run"]
-
-    def test_the_exchange_of_two_names_is_one_step_here(self, tmp_path: Path) -> None:
-        one, other = filled(tmp_path / "one", "1"), filled(tmp_path / "other", "2")
-        if not files._exchange(one, other):
-            pytest.skip("this file system cannot exchange names")
-        assert [(path / "a").read_text() for path in (one, other)] == ["2", "1"]
-
-    def test_an_exchange_that_fails_names_both_folders(self, tmp_path: Path) -> None:
-        one, other = filled(tmp_path / "one", "1"), tmp_path / "other"
-        with pytest.raises(FileNotFoundError) as caught:
-            files._exchange(one, other)
-        assert str(caught.value) == (f"[Errno 2] No such file or directory: '{one}' -> '{other}'")
-
-    @pytest.mark.parametrize("number", files.NO_EXCHANGE)
-    def test_a_system_without_the_exchange_is_no_error(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-    ) -> None:
-        def refuse(*arguments: object) -> int:
-            ctypes.set_errno(number)
-            return -1
-
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=refuse))
-        assert files._exchange(tmp_path / "one", tmp_path / "other") is False
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
-        assert files._exchange(tmp_path / "one", tmp_path / "other") is False
-
-    def test_the_old_folder_is_put_back_where_the_second_rename_fails(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        rename = Path.rename
-
-        def fails(path: Path, target: Path) -> Path:
-            if path.name.endswith(".new"):
-                raise OSError(errno.EIO, "broken")
-            return rename(path, target)
-
-        filled(tmp_path / "run", "old")
-        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
-        monkeypatch.setattr(Path, "rename", fails)
-        with pytest.raises(OSError, match="broken"), replacing_folder(tmp_path / "run") as folder:
-            (folder / "a").write_text("new")
-        assert (tmp_path / "run" / "a").read_text() == "old"
-        assert [p.name for p in tmp_path.iterdir()] == ["run"]
-
-    def test_a_file_in_the_folders_place_is_refused_and_kept(self, tmp_path: Path) -> None:
-        (tmp_path / "run").write_text("mine")
-        words = f"{tmp_path / 'run'} cannot be written: a file stands where a folder is needed."
-        with (
-            pytest.raises(StorageError, match=re.escape(words)),
-            storage_errors(tmp_path / "run"),
-            replacing_folder(tmp_path / "run"),
-        ):
-            pass
-        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"run": "mine"}
-
-    def test_a_link_to_a_folder_gives_way_and_its_target_stays(self, tmp_path: Path) -> None:
-        target = filled(tmp_path / "elsewhere", "old")
-        (tmp_path / "run").symlink_to(target)
-        with replacing_folder(tmp_path / "run") as folder:
-            (folder / "a").write_text("new")
-        assert (target / "a").read_text() == "old"
-        assert not (tmp_path / "run").is_symlink()
-        assert {p.name for p in tmp_path.iterdir()} == {"run", "elsewhere"}
-
-    def test_a_folder_that_another_process_is_replacing_is_not_put_back(
-        self, tmp_path: Path
-    ) -> None:
-        filled(tmp_path / ".run.12.replaced", "old")
-        with exclusive(tmp_path / "run"), pytest.raises(CacheLockedError):
-            restore(tmp_path / "run")
-        restore(tmp_path / "run")
-        assert (tmp_path / "run" / "a").read_text() == "old"
-
-    def test_what_a_killed_process_left_beside_a_whole_folder_is_removed(
-        self, tmp_path: Path
-    ) -> None:
-        filled(tmp_path / "run", "whole")
-        filled(tmp_path / ".run.new", "half")
-        with exclusive(tmp_path / "run"):
-            restore(tmp_path / "run")
-            assert (tmp_path / ".run.new").exists()  # somebody is at it
-        restore(tmp_path / "run")
-        assert [path.name for path in tmp_path.iterdir()] == ["run"]
-        assert (tmp_path / "run" / "a").read_text() == "whole"
-
-    def test_a_scratch_folder_that_a_killed_process_left_is_cleared(self, tmp_path: Path) -> None:
-        filled(tmp_path / ".model.xml.new", "half")
-        filled(tmp_path / ".model.xml.0123456789abcdef", "half")
-        filled(tmp_path / ".model.xmlx.new", "another's")
-        with scratch_folder(tmp_path / "model.xml") as folder:
-            assert list(folder.iterdir()) == []
-            (folder / "a").write_text("new")
-        assert [path.name for path in tmp_path.iterdir()] == [".model.xmlx.new"]
-
-
 class TestOutputs:
     MARK = Mark(b"start", b"inside")
 
@@ -439,7 +311,8 @@ class TestLessThanOthers:
         with replacing(tmp_path / "a.csv") as one, replacing(tmp_path / "a.csv") as other:
             one.write_text("one")
             other.write_text("other")
-            filled(tmp_path / ".run.new", "another's")
+            (tmp_path / ".run.new").mkdir()
+            (tmp_path / ".run.new" / "a").write_text("another's")
             with scratch_folder(tmp_path / "run"):
                 pass
             assert one.read_text() == "one"
@@ -530,136 +403,3 @@ class TestWords:
     def test_other_errors_pass(self) -> None:
         with pytest.raises(KeyError), storage_errors(Path("a")):
             raise KeyError
-
-
-def mount(target: Path, *options: str) -> None:
-    """Mount something for a test, or skip it where that is not allowed."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small disk needs root and the command mount")
-    command = ["mount", *options, str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no mounting allowed here: {done.stderr.strip()}")
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 512 KiB."""
-    target = tmp_path / "disk"
-    target.mkdir()
-    mount(target, "-t", "tmpfs", "-o", "size=512k", "tmpfs")
-    try:
-        yield target
-    finally:
-        subprocess.run(["umount", "-l", str(target)], check=True)
-
-
-@pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system that is mounted read-only, with a cache in it."""
-    target = tmp_path / "read-only"
-    target.mkdir()
-    mount(target, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
-    try:
-        small_cache(target / "train.h5")
-        mount(target, "-o", "remount,ro")
-        yield target
-    finally:
-        subprocess.run(["umount", "-l", str(target)], check=True)
-
-
-SPEC = make_spec(n_features=256)
-
-
-class TestFullDisk:
-    def test_a_cache_that_does_not_fit_says_so_before_any_work(self, disk: Path) -> None:
-        n = 2000
-        with pytest.raises(StorageError, match=r"train\.h5 cannot be written: the disk is full"):
-            open_writer(
-                disk / "train.h5", make_manifest(n), SPEC, present(n), Provenance(), Reuse()
-            )
-        assert list(disk.iterdir()) == []
-
-    @pytest.mark.parametrize("kilobytes", [0, 4, 8, 16, 24])
-    def test_a_nearly_full_disk_is_told_in_words(self, disk: Path, kilobytes: int) -> None:
-        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - (kilobytes << 10)))
-        with pytest.raises(StorageError, match="cannot be written: the disk is full"):
-            small_cache(disk / "train.h5", 200)
-        with pytest.raises(StorageError, match="cannot be written: the disk is full"):
-            write_text_atomically(disk / "report.html", "text" * 10**5)
-        assert [path.name for path in disk.iterdir()] == ["filler"]
-
-    def test_room_that_goes_during_the_work_costs_nothing(self, disk: Path) -> None:
-        n = 200
-        path, features = disk / "train.h5", make_features(n, SPEC)
-        writer = open_writer(path, make_manifest(n), SPEC, present(n), Provenance(), Reuse())
-        with writer:
-            fill_up(disk)
-            rows = np.arange(n)
-            ok, size = np.full(n, Status.OK, np.uint8), np.zeros((n, 2), np.int32)
-            writer.write(Block(rows, features, ok, size, {}))
-        assert np.array_equal(open_cache(partial_path(path), allow_partial=True).features, features)
-
-    def test_what_is_written_is_kept_and_the_same_command_goes_on(self, disk: Path) -> None:
-        n = 200
-        path, features, manifest = disk / "train.h5", make_features(n, SPEC), make_manifest(n)
-        writer = open_writer(path, manifest, SPEC, present(n), Provenance(), Reuse())
-        size = np.zeros((100, 2), np.int32)
-        first, second = np.arange(100), np.arange(100, 200)
-        ok, bad = np.full(100, Status.OK, np.uint8), np.full(100, Status.UNREADABLE, np.uint8)
-        writer.write(Block(first, features[first], ok, size, {}))
-        fill_up(disk)
-        reasons = {int(row): "broken " * 20 for row in second}
-        with pytest.raises(StorageError, match="the disk is full"), writer:
-            writer.write(Block(second, features[second], bad, size, reasons))
-        (disk / "filler").unlink()
-        writer = open_writer(path, manifest, SPEC, present(n), Provenance(), Reuse())
-        with writer:
-            assert writer.pending.tolist() == second.tolist()
-            writer.write(Block(second, features[second], ok, size, {}))
-            writer.finish()
-        assert np.array_equal(open_cache(path).features, features)
-        assert verify(path) == []
-
-    def test_an_export_that_does_not_fit_leaves_nothing(self, disk: Path, tmp_path: Path) -> None:
-        n = 2000
-        cache = write_cache(tmp_path / "a.h5", make_manifest(n), SPEC, make_features(n, SPEC))
-        with pytest.raises(StorageError, match=r"a\.npz cannot be written: the disk is full"):
-            export(cache, disk / "a.npz", "npz", overwrite=False)
-        assert list(disk.iterdir()) == []
-
-
-def fill_up(disk: Path) -> None:
-    """Take all the room that a disk has left."""
-    (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
-    assert shutil.disk_usage(disk).free == 0
-
-
-class TestFoldersThatCannotBeWritten:
-    def test_a_read_only_folder_is_named(self, read_only: Path) -> None:
-        path = read_only / "val.h5"
-        words = f"{path} cannot be written: no permission, or a read-only folder. Choose another"
-        with pytest.raises(StorageError, match=re.escape(words)):
-            small_cache(path)
-        with (
-            pytest.raises(StorageError, match=re.escape(words)),
-            storage_errors(path),
-            exclusive(path),
-        ):
-            pass
-
-    def test_a_cache_in_a_read_only_folder_can_be_read(self, read_only: Path) -> None:
-        path = read_only / "train.h5"
-        assert verify(path) == []
-        assert open_cache(path).features[0].any()
-        spec, manifest = make_spec(), make_manifest(20)
-        facts = present(20)
-        for column in (facts.size_bytes, facts.mtime_ns):
-            column[:] = 0
-        assert open_writer(path, manifest, spec, facts, Provenance(), Reuse()) is None
-
-    def test_a_file_in_place_of_the_folder_is_named(self, tmp_path: Path) -> None:
-        (tmp_path / "features").write_text("")
-        words = "train.h5 cannot be written: a file stands where a folder is needed. Choose another"
-        with pytest.raises(StorageError, match=re.escape(words)):
-            small_cache(tmp_path / "features" / "train.h5")

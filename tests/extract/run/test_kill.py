@@ -229,7 +229,7 @@ def test_the_real_extraction_survives_a_kill(data: Path, tmp_path: Path, engine:
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
-        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "96"]
+        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "64"]
         return subprocess.Popen(
             [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True
         )
@@ -238,7 +238,7 @@ def test_the_real_extraction_survives_a_kill(data: Path, tmp_path: Path, engine:
         assert process.wait(300) == 0
     partial = partial_path(tmp_path / "again" / "train.h5")
     with begin(tmp_path / "again") as process:
-        while process.poll() is None and done_rows(partial) < 48:
+        while process.poll() is None and done_rows(partial) < 32:
             time.sleep(0.05)
         process.kill()
     assert partial.exists()

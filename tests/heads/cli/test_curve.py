@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ def test_the_curve_trains_on_more_and_more(
     assert page.count('<svg class="plot"') == 3
     said = f"srcc of ridge from {float(rows[0]['srcc']):.4g} with 50 training photographs to"
     assert said in page
+    # The constant head's srcc is not defined, and drawn as the 0 that tables show.
+    assert re.search(r"srcc of ridge from .* with 600; the floor is 0\.", page)
     assert main(["curve", "ridge", "--sizes", "9000", *flags[2:]]) == 1
     assert "No size is left: train has 600 photographs. Add all" in capfd.readouterr().err
 

@@ -107,6 +107,8 @@ def test_a_comparison_says_it_once_for_all_heads(
     assert err.count("Duplicates: ") == 1
     assert "Without 20 that look like photographs of training, srcc: ridge 0." in out
     assert len((tmp_path / "duplicates.csv").read_text().splitlines()) == 1 + COPIED + 3
+    # The constant head's srcc is not defined, with them or without: 0 in either place.
+    assert "0.000<small>without 0.000" in (tmp_path / "report.html").read_text()
     assert main([*words, str(copied), "--json"]) == 0
     heads = {row["head"]: row for row in json.loads(capsys.readouterr().out)["heads"]}
     assert heads["ridge"]["without_duplicates"]["srcc"] != heads["ridge"]["srcc"]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from heads.data.predictions import Prediction
 from heads.metrics.catalogue import METRICS
 from heads.metrics.weighted import Levels, Terms, spearman
-from tests.heads.made import noisy_prediction, random_labels
+from tests.heads.made import labels_of_votes, noisy_prediction, random_labels
 
 WEIGHTED = {name: m.weighted for name, m in METRICS.items() if m.weighted is not None}
 
@@ -26,6 +26,24 @@ def test_counts_give_what_repeated_photographs_give(decimals):
         alone = terms.draws(np.ones((len(rows), 1)))
         for name, form in WEIGHTED.items():
             assert form(together)[b] == pytest.approx(form(alone)[0], abs=1e-12), name
+
+
+@pytest.mark.parametrize(("n", "decimals"), [(60, 0), (60, 8), (4, 8)])
+def test_kendalls_tau_of_draws_is_scipys_to_the_last_digit(n, decimals):
+    labels = random_labels(n, levels=5)
+    score = np.round(noisy_prediction(labels).score, decimals)
+    counts = np.random.default_rng(0).integers(0, 4, (n, 20)).astype(float)
+    drawn = Terms(Prediction(score, np.sin(score) / 2 + 0.5), labels).draws(counts).kendall()
+    rows = [np.repeat(np.arange(n), column.astype(int)) for column in counts.T]
+    theirs = [kendalltau(score[r], labels.mean[r]).statistic for r in rows]
+    np.testing.assert_array_equal(drawn, theirs)
+
+
+def test_fewer_photographs_than_bins_are_a_bin_each_for_the_calibration_error():
+    labels = labels_of_votes([[1, 0], [0, 1], [0, 1]], threshold="1.5")
+    prediction = Prediction(np.array([1.0, 1.5, 2.0]), np.array([0.1, 0.4, 0.7]))
+    (error,) = Terms(prediction, labels).draws(np.ones((3, 1))).calibration_error()
+    assert error == pytest.approx((0.1 + 0.6 + 0.3) / 3)
 
 
 @pytest.mark.parametrize("values", [[3.0, 1.0, 2.0], [2.0, 2.0, 1.0], [5.0, 5.0, 5.0]])

@@ -29,6 +29,13 @@ def test_larger_values_stand_higher_and_further_right() -> None:
     assert frame.y(1.0) < frame.y(0.0)
 
 
+@pytest.mark.parametrize("top", [1, 0.0006, 40_000])
+def test_the_ticks_have_room_beside_the_name_of_their_axis(top: float) -> None:
+    frame = Frame(Span(0, 1), Span(0.99 * top, top))
+    longest = max(len(tick_text(tick)) for tick in frame.y_span.ticks(5))
+    assert frame.left >= 24 + 7 * longest
+
+
 def test_numbers_are_short() -> None:
     assert (number(3.0), number(3.14159), tick_text(-0.5)) == ("3", "3.1", "−0.5")
     assert (tick_text(0.1 + 0.2 - 0.3), tick_text(25000)) == ("0", "25,000")
