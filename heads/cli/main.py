@@ -39,7 +39,7 @@ COMMANDS = {
     "compare": Command(
         "train several heads and compare them",
         "Train every head that is not there yet, and print one table with the floor beside them "
-        "and 95 % intervals. All ten heads on 235,000 photographs take about three minutes on two "
+        "and 95 % intervals. All heads on 235,000 photographs take about three minutes on two "
         "cores; on 10,000 about one.",
     ),
     "sweep": Command(

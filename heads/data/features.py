@@ -17,7 +17,8 @@ from cache.types import IntArray
 
 Float32Array = npt.NDArray[np.float32]
 
-BLOCK_BYTES = 64 * 2**20
+# Of float32 at a time: what is worked out step by step stays in the processor's cache.
+BLOCK_BYTES = 16 * 2**20
 
 
 class FeatureRows(Protocol):
@@ -150,12 +151,14 @@ def signed_root(values: Any, xp: Any = np) -> Any:
     Pooled activations are skewed, and the root makes them less so (as Perronnin, Sanchez and
     Mensink, "Improving the Fisher Kernel", 2010, section 3.2, do with theirs).
     """
-    root = xp.sqrt(xp.abs(values))
-    return np.copysign(root, values, out=root) if xp is np else xp.sign(values) * root
+    if xp is not np:
+        return xp.sign(values) * xp.sqrt(xp.abs(values))
+    root = np.abs(values)
+    return np.copysign(np.sqrt(root, out=root), values, out=root)
 
 
 def view_mean_blocks(X: FeatureRows) -> Iterator[tuple[slice, Float32Array]]:
-    """Yield (rows, mean of the views (rows, D) float32), about 64 MiB of float32 at a time."""
+    """Yield (rows, mean of the views (rows, D) float32), some `BLOCK_BYTES` at a time."""
     n, views, width = X.shape
     rows_a_block = max(1, BLOCK_BYTES // (4 * views * width))
     for start in range(0, n, rows_a_block):
@@ -173,3 +176,11 @@ def mean_of_views(X: FeatureRows) -> Float32Array:
     for rows, block in view_mean_blocks(X):
         means[rows] = block
     return means
+
+
+def roots_of_views(X: FeatureRows) -> Float32Array:
+    """Return the signed roots of the means over the views, (n, D) float32."""
+    roots = np.empty((X.shape[0], X.shape[2]), np.float32)
+    for rows, block in view_mean_blocks(X):
+        roots[rows] = signed_root(block)
+    return roots

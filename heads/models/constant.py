@@ -27,7 +27,6 @@ class ConstantHead:
         "constant", "one answer for all, the floor of every metric", looks_at_photographs=False
     )
     tuned = ClosedFormSettings()
-    label_by_p = True
     distribution_: FloatArray | None
 
     def fit(
@@ -47,7 +46,7 @@ class ConstantHead:
             score=np.full(n, self.score_),
             p_beautiful=np.full(n, self.p_beautiful_),
             distribution=None if shares is None else np.tile(shares, (n, 1)),
-            label_by_p=self.label_by_p,
+            label_by_p=True,
         )
 
     def state(self) -> State:
@@ -68,7 +67,7 @@ class MeanRatingsHead(ConstantHead):
     """The blog's baseline: the average count of each rating over the sum of these averages.
 
     This pools all votes, so that a photograph counts by its number of votes. The score is the mean
-    of that distribution, and the label compares it with the threshold.
+    of that distribution; the label is the majority's, as the constant head's.
     """
 
     about = About(
@@ -77,7 +76,6 @@ class MeanRatingsHead(ConstantHead):
         needs_votes=True,
         looks_at_photographs=False,
     )
-    label_by_p = False
 
     def fit(
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int

@@ -17,7 +17,7 @@ from cache.types import FloatArray, IntArray
 from heads.data.features import (
     FeatureRows,
     Float32Array,
-    mean_of_views,
+    roots_of_views,
     signed_root,
     view_mean_blocks,
 )
@@ -39,7 +39,7 @@ CONSTANT = 1e-10
 # zero would otherwise stand at hundreds of deviations in the few photographs that have it.
 SMALLEST_DEVIATION = 0.01
 SHIFT_ROWS, BLOCK_ROWS = 1024, 8192
-MOST_LEFT_OUT = 20_000
+MOST_LEFT_OUT = 5_000
 GROUPS, VAL = "groups of train", "val"
 
 
@@ -93,8 +93,9 @@ class FeatureMoments:
 
     def standard(self, roots: Float32Array) -> Float32Array:
         """Return (roots - mean) / deviation of (n, D) float32."""
-        centred = roots - self.mean.astype(np.float32)
-        return np.asarray(centred / self.deviation.astype(np.float32), np.float32)
+        standard = roots - self.mean.astype(np.float32)
+        standard /= self.deviation.astype(np.float32)
+        return standard
 
     def raw_model(self, coefficients: FloatArray, at_mean: FloatArray) -> LinearModel:
         """Fold the standardisation into a model: (D, K) coefficients, (K,) outputs at the mean."""
@@ -349,7 +350,7 @@ class Basis:
     def _places(self, features: npt.NDArray[Any]) -> FloatArray:
         """Return P = Z Q (m, r) of (m, V, D) features, and a column of ones."""
         exact = np.float32 if self.n >= len(self.vectors) else np.float64
-        standard = self.moments.standard(signed_root(mean_of_views(features)))
+        standard = self.moments.standard(roots_of_views(features))
         places = standard.astype(exact) @ self.vectors.astype(exact)
         return np.concatenate([places, np.ones((len(places), 1))], axis=1)
 
@@ -407,10 +408,11 @@ def _gram_basis(X: FeatureRows, centred: FloatArray) -> Basis:
     n, _, width = X.shape
     gram, cross = np.zeros((width, width)), np.zeros((width, centred.shape[1]))
     total = np.zeros(width)
-    shift = signed_root(mean_of_views(X[:SHIFT_ROWS])).mean(axis=0)
+    shift = roots_of_views(X[:SHIFT_ROWS]).mean(axis=0)
     targets = centred.astype(np.float32)
     for rows, block in view_mean_blocks(X):
-        roots = signed_root(block) - shift
+        roots = signed_root(block)
+        roots -= shift
         total += roots.sum(axis=0, dtype=np.float64)
         gram += roots.T @ roots
         cross += roots.T @ targets[rows]
@@ -425,7 +427,7 @@ def _gram_basis(X: FeatureRows, centred: FloatArray) -> Basis:
 
 
 def _kernel_basis(X: FeatureRows, centred: FloatArray) -> Basis:
-    roots = signed_root(mean_of_views(X))
+    roots = roots_of_views(X)
     moments, n = feature_moments(roots), len(roots)
     standard = (roots - moments.mean) / moments.deviation
     values, vectors = np.linalg.eigh(standard @ standard.T / n)

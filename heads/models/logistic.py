@@ -1,24 +1,21 @@
-"""Logistic regression of beautiful: the only module that uses scikit-learn, imported when it fits.
-
-Never imports keras.
-"""
+"""Logistic regression of beautiful. Numpy and scipy."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.optimize import minimize
 
 from cache.types import FloatArray, Scale
-from heads.data.features import FeatureRows, Float32Array, mean_of_views, signed_root
+from heads.data.features import FeatureRows, Float32Array, roots_of_views
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import ranking_score
 from heads.errors import UnsuitableLabelsError
 from heads.models.base import About, Answers, Arrays, History, Values, need_photographs
-from heads.models.calibration import platt_probability
+from heads.models.calibration import platt_probability, sigmoid
 from heads.models.linear import (
     GROUPS,
     VAL,
@@ -34,18 +31,19 @@ from heads.models.neural.settings import LEFT_OUT, ClosedFormSettings
 # starts from the one before, and the walk ends where photographs left out grow worse.
 LOGISTIC_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 MAX_ITERATIONS = 300
+# The largest slope of the loss that is taken for none, as by scikit-learn.
+TOLERANCE = 1e-4
 # The penalty is chosen on so many folds of at most so many photographs. What suits n of them falls
 # as 1 / n: n penalty is one over the variance of a prior, which more photographs do not move.
 FOLDS, MOST_CHOSEN_ON = 5, 10_000
 
 
 class LogisticHead(LinearHead):
-    """Logistic regression of beautiful, by scikit-learn, on standardised roots of features.
+    """Logistic regression of beautiful on standardised roots of features.
 
     Where there are votes it learns soft labels, the share of votes above the threshold. The penalty
     has the lowest log-loss on groups of train left out, or val. The score is the probability on the
-    scale: good for ranking only. Holds the mean of the views of all training photographs in memory,
-    twice for soft labels.
+    scale: good for ranking only. Holds the mean of the views of all training photographs in memory.
     """
 
     about = About(
@@ -70,12 +68,12 @@ class LogisticHead(LinearHead):
         _need_two_classes(labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
         n = min(len(labels), MOST_CHOSEN_ON)
-        some, roots = labels.take(slice(n)), signed_root(mean_of_views(X[:n]))
-        parts = _parts(roots, some, signed_root(mean_of_views(X_val)), labels_val)
+        some, roots = labels.take(slice(n)), roots_of_views(X[:n])
+        parts = _parts(roots, some, roots_of_views(X_val), labels_val)
         self.choice_, log_odds = _choose(parts)
         told = Labels.concat([part.labels for part in parts])
         self._calibrate(log_odds, told, some.middle_logit)
-        fit = _Fit(signed_root(mean_of_views(X)), labels)
+        fit = _Fit(roots_of_views(X), labels)
         self.model_ = fit.model(self.choice_.penalty * n / len(labels))
         if fit.cut_short:
             self.note_ = (
@@ -151,39 +149,47 @@ def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
 class _Fit:
     """Logistic regression of some photographs, for one penalty after the other.
 
-    A photograph with the soft label t counts twice: as beautiful with the weight t, as not with
-    1 - t.
+    What is minimised is that of scikit-learn's `LogisticRegression` on photographs that count
+    twice, as beautiful with the weight of their soft label and as not with the rest, divided by n.
     """
 
     def __init__(self, roots: Float32Array, labels: Labels) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self._n, self._moments = len(roots), feature_moments(roots)
-        standard, share = self._moments.standard(roots), labels.share_above
-        yes, no = np.flatnonzero(share > 0), np.flatnonzero(share < 1)
-        self._features = standard[np.concatenate([yes, no])]
-        self._targets = np.repeat([True, False], [len(yes), len(no)])
-        self._weights = np.concatenate([share[yes], 1 - share[no]])
-        self._learner = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
+        self._roots, self._share = roots, labels.share_above
+        self._moments = feature_moments(roots)
+        self._weights = np.zeros(roots.shape[1] + 1)
         self.cut_short = False
 
     def model(self, penalty: float) -> LinearModel:
-        """Fit, starting from the model before."""
-        from sklearn.exceptions import ConvergenceWarning
-
-        self._learner.set_params(C=1 / (self._n * penalty))
-        with warnings.catch_warnings():
-            # Said in the note instead, where this is the model that is kept.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._learner.fit(self._features, self._targets, self._weights)
-        self.cut_short = bool(self._learner.n_iter_.max() >= MAX_ITERATIONS)
-        at_mean = self._learner.intercept_.astype(np.float64)
-        return self._moments.raw_model(self._learner.coef_.T, at_mean)
+        """Fit by L-BFGS (Liu and Nocedal, 1989), starting from the weights before."""
+        limits = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": 0.0}
+        found = minimize(self._loss, self._weights, penalty, "L-BFGS-B", jac=True, options=limits)
+        self._weights, self.cut_short = found.x, found.status == 1
+        return self._model(found.x)
 
     def outputs(self, roots: Float32Array, penalty: float) -> FloatArray:
         """Fit, and return the log-odds (n,) of other photographs."""
-        model = self.model(penalty)
-        return np.asarray(roots @ model.kernel + model.bias)[:, 0]
+        return _log_odds(self.model(penalty), roots)
+
+    def _model(self, weights: FloatArray) -> LinearModel:
+        """Return the model of weights (D + 1,) of standardised roots, the last of them the bias."""
+        return self._moments.raw_model(weights[:-1, None], weights[-1:])
+
+    def _loss(self, weights: FloatArray, penalty: float) -> tuple[float, FloatArray]:
+        """Return the mean cross-entropy + penalty / 2 |w|^2, and its gradient (D + 1,).
+
+        The roots are standardised in passing, so that no copy of them is made.
+        """
+        n, kernel = len(self._roots), weights[:-1]
+        log_odds = _log_odds(self._model(weights), self._roots)
+        away = (sigmoid(log_odds) - self._share).astype(np.float32)
+        total = away.sum(dtype=np.float64)
+        slopes = (away @ self._roots - total * self._moments.mean) / self._moments.deviation
+        loss = _log_loss(log_odds, self._share) + penalty / 2 * float(kernel @ kernel)
+        return loss, np.append(slopes / n + penalty * kernel, total / n)
+
+
+def _log_odds(model: LinearModel, roots: Float32Array) -> FloatArray:
+    return np.asarray(roots @ model.kernel + model.bias)[:, 0]
 
 
 def _log_loss(log_odds: FloatArray, share: FloatArray) -> float:

@@ -64,7 +64,7 @@ class HeadEntry:
         return make_head(self.name, settings)
 
     def load(self) -> Any:
-        """Import the class: keras and scikit-learn are not loaded by that."""
+        """Import the class: keras is not loaded by that."""
         module, _, name = self.place.partition(":")
         return getattr(import_module(module), name)
 

@@ -90,19 +90,20 @@ def _command(folder: Path) -> str:
 
 
 def settings_words(run: RunData) -> str:
-    """Return the settings that are not the head's defaults."""
-    resolved = run.config.resolved
+    """Return the settings that are not the head's defaults, and what a penalty was chosen on."""
+    resolved, differing = run.config.resolved, _differing(run)
     if isinstance(resolved, OwnSettings):
         return f"{resolved.place} ({resolved.code})"
+    listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
     if not isinstance(resolved, ResolvedSettings):
-        return "none, solved directly"
-    many, differing = resolved.ensemble, _differing(run)
+        chosen = run.choice and f"penalty {run.choice.penalty:.2g}, chosen on {run.choice.on}"
+        return "; ".join(words for words in (listed, chosen) if words) or "none"
+    many = resolved.ensemble
     networks = f" (average of {many} networks)" if many > 1 else ""
     if not differing:
         return "the defaults" + networks
     if run.config.settings == HEADS[run.config.head].blog_settings:
         return "the blog's settings"
-    listed = ", ".join(f"{k.replace('_', '-')} {json.dumps(v)}" for k, v in differing.items())
     return listed + networks
 
 

@@ -6,20 +6,19 @@ Owns fitting and predicting; the networks are in `heads.models.neural.network`, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from heads.data.features import FeatureRows, Float32Array, mean_of_views
+from heads.data.features import FeatureRows, mean_of_views
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError
 from heads.models.base import Answers, Arrays, History, State, Values, need_means, need_photographs
 from heads.models.calibration import calibrate, platt_probability
 from heads.models.neural.epochs import for_this_machine
-from heads.models.neural.inputs import Standardiser, spans
+from heads.models.neural.inputs import spans
 from heads.models.neural.network import (
     Network,
     forward,
@@ -27,7 +26,7 @@ from heads.models.neural.network import (
     rebuilt_model,
     whole_model,
 )
-from heads.models.neural.settings import NetworkSettings, ResolvedSettings
+from heads.models.neural.settings import NetworkSettings
 from heads.models.neural.tasks import BeautifulTask, StretchedTask, Task
 from heads.models.neural.training import prepared, train
 
@@ -52,6 +51,11 @@ class NeuralHead:
         best_epoch_: the epoch whose weights the (first) network has.
         note_: what must be said of its probabilities, mostly ''.
     """
+
+    # From task, targets, settings, number of features and seed to a network yet to be trained.
+    build = staticmethod(Network.build)
+    # From trained bodies and what standardises to the model_.
+    whole = staticmethod(whole_model)
 
     def __init__(self, task: type[Task], settings: NetworkSettings) -> None:
         self.about = task.about
@@ -88,21 +92,6 @@ class NeuralHead:
             self.task_ = task.stretched(self._outputs(X))
         self._calibrate(X_val, labels_val)
         return _mean_history(histories)
-
-    def build(
-        self,
-        task: Task,
-        targets: Float32Array,
-        settings: ResolvedSettings,
-        n_features: int,
-        seed: int,
-    ) -> Network:
-        """Return a network that has learned nothing yet."""
-        return Network.build(task, targets, settings, n_features, seed)
-
-    def whole(self, bodies: Sequence[Any], scaler: Standardiser) -> Any:
-        """Return the model from raw features (n, D) to the mean of the networks' outputs."""
-        return whole_model(bodies, scaler)
 
     def _calibrate(self, X_val: FeatureRows, labels_val: Labels) -> None:
         value = self.task_.decode(self._outputs(X_val), np)["score"]

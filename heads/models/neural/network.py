@@ -105,10 +105,21 @@ class Network:
         body = build_body(settings, n_features, targets.shape[1], task.activation, seed)
         if settings.start == "mean":
             start_at(body, task.start_bias(targets))
-        optimizer = make_optimizer(settings, len(targets))
+        return cls.of(body, task, settings, len(targets), dropouts(settings, n_features))
+
+    @classmethod
+    def of(
+        cls,
+        body: Any,
+        task: Task,
+        settings: ResolvedSettings,
+        n: int,
+        dropouts: Sequence[Dropout] = (),
+    ) -> Network:
+        """Return a body with its loss, and an optimizer for n photographs."""
+        optimizer = make_optimizer(settings, n)
         optimizer.build(body.trainable_variables)
-        loss = loss_of(task.loss, settings)
-        return cls(body, optimizer, loss, dropouts(settings, n_features), settings)
+        return cls(body, optimizer, loss_of(task.loss, settings), dropouts, settings)
 
 
 def build_body(

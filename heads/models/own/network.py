@@ -20,7 +20,7 @@ from heads.errors import HeadError
 from heads.models.base import About, Arrays, State, Values
 from heads.models.neural.head import NeuralHead
 from heads.models.neural.inputs import Standardiser
-from heads.models.neural.network import Network, loss_of, make_optimizer
+from heads.models.neural.network import Network
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 from heads.models.neural.tasks import BeautifulTask, DistributionTask, Task, UnitMeanTask
 
@@ -58,9 +58,7 @@ class OwnNetworkHead(NeuralHead):
         with _seeded(seed):
             body = self.make(n_features=n_features, n_outputs=targets.shape[1])
         self._check(body, n_features, targets.shape[1])
-        optimizer = make_optimizer(settings, len(targets))
-        optimizer.build(body.trainable_variables)
-        return Network(body, optimizer, loss_of(task.loss, settings), (), settings)
+        return Network.of(body, task, settings, len(targets))
 
     def _check(self, body: Any, n_features: int, width: int) -> None:
         probe = np.random.default_rng(0).standard_normal((PROBED, n_features)).astype(np.float32)

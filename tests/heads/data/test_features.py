@@ -12,6 +12,8 @@ from heads.data.features import (
     StoredRows,
     mean_of_views,
     memory_budget,
+    roots_of_views,
+    signed_root,
     view_mean_blocks,
 )
 
@@ -100,3 +102,10 @@ def test_the_budget_is_half_of_the_machines_memory_where_none_is_given() -> None
     assert memory_budget(features()) == memory_budget(StoredRows(features()))
     text = Path("/proc/meminfo").read_text().split()
     assert memory_budget(features()) == pytest.approx(int(text[1]) * 1024 / 2, rel=1e-3)
+
+
+def test_roots_of_views_are_those_of_their_means_block_by_block(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((10, 2, 5)).astype(np.float16)
+    expected = signed_root(mean_of_views(X))
+    monkeypatch.setattr("heads.data.features.BLOCK_BYTES", 4 * 2 * 5 * 4)
+    np.testing.assert_array_equal(roots_of_views(X), expected)

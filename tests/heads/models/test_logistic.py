@@ -1,7 +1,5 @@
 """Logistic regression: the oracle, the choice on groups left out, and what it refuses."""
 
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 
@@ -131,20 +129,6 @@ def test_logistic_takes_labels_with_means_only_and_fewer_photographs_than_featur
     few = planted(40, width=64)
     head = fitted(LogisticHead(), few.part(0, 25), few.part(25, 40))
     assert len(head.predict(few.X)) == 40
-
-
-def test_scikit_learn_is_loaded_by_the_fit_alone_and_tensorflow_never():
-    script = (
-        "import sys\n"
-        "from heads.models.logistic import LogisticHead\n"
-        "assert 'sklearn' not in sys.modules\n"
-        "from tests.heads.made import planted\n"
-        "p = planted(60)\n"
-        "LogisticHead().fit(*p.part(0, 40), *p.part(40, 60), seed=0)\n"
-        "assert 'sklearn' in sys.modules\n"
-        "assert not {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_the_solver_warns_of_nothing():
