@@ -22,7 +22,7 @@ from cache.text import shown
 from cache.types import ExtractorSpec
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
-from extract.backbones.registry import find_backbone
+from extract.backbones.registry import DEFAULT, find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import Photograph, read_photograph
 from extract.images.decode import Unreadable as Unreadable
@@ -114,6 +114,35 @@ class Extractor:
                     yield Extracted(next(features), outcome.pixels_u8, outcome.size, "")
                 else:
                     yield Extracted(None, None, (0, 0), str(outcome))
+
+
+def spec_of(
+    weights: Weights, views_: str, layers: str, precision: str, dtype: str
+) -> ExtractorSpec:
+    """Return the description of the extractor with these weights; its hash fingerprints."""
+    return ExtractorSpec(
+        backbone=weights.backbone.name,
+        weights_sha256=weights.sha256,
+        scaling=weights.scaling,
+        **PREPROCESSING,
+        views=tuple(view.name for view in views(views_)),
+        layers=weights.backbone.layer_slices(layers),
+        precision=precision,
+        dtype=dtype,
+    )
+
+
+def named_spec(
+    *, weights: str = "auto", views: str = "center", layers: str = "top", precision: str = "float32"
+) -> ExtractorSpec:
+    """Return the description of what `extract` makes with such options, where nothing is yet.
+
+    Raises:
+        WeightsError: the weights are not here.
+        ValueError: there are no such views, layers or precision.
+    """
+    found = find_weights(find_backbone(DEFAULT), weights)
+    return spec_of(found, views, layers, precision, "float16")
 
 
 def open_extractor(
