@@ -217,8 +217,9 @@ def views_of(spec: ExtractorSpec) -> tuple[View, ...]:
     """Return the views that a spec names.
 
     Raises:
-        MismatchError: this version cuts no such views.
+        MismatchError: this version cuts no such views, or has no such backbone.
     """
+    find_backbone(spec.backbone)
     choices = ["center", "flip", "ten", "whole", "frame"]
     if len(spec.views) > 1:
         choices.append(f"random:{len(spec.views)}")

@@ -91,8 +91,8 @@ def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None)
     splits = ("train", "val") if official else tuple(data)
     if layers == "multi" and len(cache.spec.layers) == 1:
         raise HeadError(
-            f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Extract with "
-            "--layers multi, or leave out --layers."
+            f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Leave out --layers, or "
+            "use features of several, as `extract --layers multi` makes them."
         )
     pool = Pool(
         splits=splits,

@@ -196,6 +196,7 @@ def _of_estimator(source: Any, learns: str | None) -> OwnEntry:
         type(source).__name__,
         f"{SUMMARIES[chosen]}, {type(source).__name__}",
         needs_votes=chosen == "distribution",
+        needs_means=chosen == "mean",
         ranking_only=chosen == "beautiful",
     )
     settings = OwnSettings(
@@ -221,6 +222,7 @@ def _of_function(source: Any, loss: str | None) -> OwnEntry:
         source.__name__,
         f"{SUMMARIES[learns]}, a Keras model",
         needs_votes=learns == "distribution",
+        needs_means=learns == "mean",
         ranking_only=learns == "beautiful",
     )
     settings = OwnSettings(

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cache.cli import main
 from cache.errors import LabelError, MismatchError, StorageError
 from cache.export import export
+from cache.places import changed_labels
 from cache.store import open_cache
 from cache.types import Status
 from cache.verify import judge
 from extract.run.importing import Import, import_features
+from heads import load_splits, train
+from heads.cli.main import main as heads
 
 N = 60
 NAMES = [f"p{i}.jpg" for i in range(N)]
@@ -138,3 +142,46 @@ def test_the_command_says_what_it_made(mine: Import, capsys: pytest.CaptureFixtu
     assert out.splitlines()[0].endswith("photographs, scale 1..3, beautiful above 2.5.")
     assert main([*arguments, " ", "--overwrite"]) == 1
     assert "--extractor names what made the features" in capsys.readouterr().err
+
+
+def test_remedies_name_the_command_that_makes_imported_caches(
+    mine: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_features(mine)
+    train, val = mine.out / "train.h5", mine.out / "val.h5"
+    assert mine.labels is not None
+    for name in NAMES:
+        (mine.labels.parent / name).touch()
+    mine.labels.write_text(mine.labels.read_text() + "\n")
+    assert changed_labels([open_cache(train)]) == [
+        f"{mine.labels} has changed since {train} was made; `cache import` takes it over, "
+        "--overwrite."
+    ]
+    again = replace(mine, out=mine.out / "2", overwrite=True)
+    import_features(again)
+    (again.out / "val.h5").rename(val)
+    with pytest.raises(MismatchError, match=r"differ\. Make all splits with one `cache import`\."):
+        load_splits(mine.out)
+    train.rename(val)
+    with pytest.raises(
+        MismatchError, match=r"back, train\.h5, and make val\.h5 with `cache import`"
+    ):
+        load_splits(mine.out, ["val"])
+
+
+def test_runs_on_imported_features_are_neither_exported_nor_explained(
+    mine: Import, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_features(mine)
+    run = str(train("ridge", load_splits(mine.out), tmp_path / "runs").path)
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    photograph = str(tmp_path / "a.jpg")
+    for arguments in (
+        ["export", run, "--to", "keras", "--photos", photograph],
+        ["explain", run, photograph],
+        ["score", run, photograph],
+    ):
+        assert heads(arguments) == 1
+        said = capsys.readouterr().err
+        assert "were imported (external: clip): what makes them is not here" in said
+        assert "`heads predict RUN --features DIR`" in said
