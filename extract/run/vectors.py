@@ -28,7 +28,7 @@ IDS = ("image_id", "file", "image_path")
 # The array or column that holds the vectors, if it is not the only one that could.
 FEATURES = "features"
 # What `cache export` says of a photograph.
-SAID = re.compile(r"path|group|mean|r\d+|tag_[12]|challenge|scale_min|scale_max|split")
+SAID = re.compile(r"path|group|mean|r\d+|tag_[12]|challenge|scale_min|scale_max|threshold|split")
 BLOCK_BYTES = 16 * 2**20
 
 Block = npt.NDArray[Any]

@@ -16,6 +16,7 @@ from cache.places import changed_labels
 from cache.store import open_cache
 from cache.types import Status
 from cache.verify import judge
+from extract.labels.splits import SplitSettings
 from extract.run.importing import Import, import_features
 from heads import load_splits, train
 from heads.cli.main import main as heads
@@ -73,16 +74,18 @@ def test_caches_go_out_and_in_again_bit_by_bit(mine: Import, to: str) -> None:
     two_views = np.random.default_rng(1).standard_normal((N, 2, 3)).astype(np.float16)
     np.save(mine.features[0].with_suffix(".npy"), two_views)
     mine = replace(mine, features=(mine.features[0].with_suffix(".npy"),))
+    mine = replace(mine, split=SplitSettings(threshold="2.25"))
     import_features(mine)
     files = [mine.out / f"{split}.{to}" for split in SPLITS]
     for split, file in zip(SPLITS, files, strict=True):
         export(mine.out / f"{split}.h5", file, to, overwrite=False)
-    again = replace(mine, out=mine.out / "again", features=tuple(files), labels=None)
+    again = Import(mine.out / "again", tuple(files), None, "clip")
     import_features(again)
     for split in SPLITS:
         one, other = (open_cache(each.out / f"{split}.h5") for each in (mine, again))
         assert one.features.tobytes() == other.features.tobytes()
         assert one.features.shape == other.features.shape
+        assert one.threshold == other.threshold == "2.25"
         for name, column in one.labels.columns().items():
             assert column.tolist() == other.labels.columns()[name].tolist()
 
