@@ -72,6 +72,10 @@ def make_knn() -> Any:
     return own_head(KNeighborsRegressor(20), learns="distribution")
 
 
+def make_named() -> Any:
+    return own_head(KNeighborsRegressor(5), name="five")
+
+
 def make_nothing() -> Any:
     raise ValueError("nothing to make")
 

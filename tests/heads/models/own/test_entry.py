@@ -31,7 +31,8 @@ def test_what_an_estimator_learns_follows_from_its_kind_or_is_said() -> None:
     assert own_head(LogisticRegression()).default_settings.learns == "beautiful"
     knn = own_head(KNeighborsRegressor(), learns="distribution", name="knn")
     assert (knn.name, knn.about.name, knn.about.needs_votes) == ("knn", "knn", True)
-    assert find_head(make_knn).name == "make_knn"
+    assert find_head(make_knn).name == find_head(f"{MODULE}:make_knn").name == "make_knn"
+    assert find_head(f"{MODULE}:make_named").name == "five"
 
 
 @pytest.mark.parametrize(
