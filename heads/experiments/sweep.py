@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from cache.console import bar
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, train
@@ -141,7 +141,7 @@ def measure_points(
         task, for_this_machine(resolved), (X, labels), (X_val, labels_val)
     )
     points = []
-    for point in tqdm(grid.settings(resolved), "sweep", disable=None, leave=False):
+    for point in bar(grid.settings(resolved), "sweep"):
         seeds = range(seed, seed + grid.seeds)
         pairs = [_measured(point, train_on, evaluations["val"], own) for own in seeds]
         losses, values = zip(*pairs, strict=True)
