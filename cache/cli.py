@@ -167,7 +167,7 @@ def _verify(options: argparse.Namespace) -> int:
         else:
             for finding in verdict.findings:
                 console.show(f"{shown(file)}: {shown(finding, LONGEST_LINE)}")
-            console.show(f"{file}: damaged. Extract it again with `extract --overwrite`.")
+            console.show(f"{file}: damaged. Extract or import it again with --overwrite.")
     return console.EXIT_OK if sound else console.EXIT_PROBLEM
 
 

@@ -16,10 +16,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from cache.errors import AestheticError
 from cache.text import LONGEST_LINE, shown, shown_lines
@@ -91,6 +91,15 @@ class Parser(argparse.ArgumentParser):
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def bar(things: Iterable[Any] | None, words: str, total: int | None = None) -> Any:
+    """Return tqdm's bar over things, which is off but on a terminal or as a notebook's widget."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets has no bars, and no matter
+        from tqdm.auto import tqdm
+    widget = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
+    return tqdm(things, words, total, disable=False if widget else None, leave=False)
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     """Write the rows that hold features to `out` as npz, parquet or csv; return their number.
 
     The columns are image_id, path, group, mean, r1..rK, AVA's tag_1, tag_2 and challenge,
-    scale_min, scale_max, split, and features: one array (n, V, D) in npz, columns `f0..` (views
-    side by side) in the others. `cache import` reads npz and parquet back as they were.
+    scale_min, scale_max, threshold, split, and features: one array (n, V, D) in npz, columns `f0..`
+    (views side by side) in the others. `cache import` reads npz and parquet back as they were.
 
     Raises:
         StorageError: `out` exists and `overwrite` is not set, it is no earlier export, or the disk
@@ -67,7 +67,10 @@ def _columns(cache: FeatureCache) -> dict[str, Any]:
         columns |= {f"tag_{k}": tags for k, tags in enumerate(labels.tags.T, 1)}
     if labels.challenge is not None:
         columns["challenge"] = labels.challenge
-    once = {"scale_min": labels.scale.lo, "scale_max": labels.scale.hi, "split": cache.split}
+    once = {
+        **{"scale_min": labels.scale.lo, "scale_max": labels.scale.hi},
+        **{"threshold": cache.threshold, "split": cache.split},
+    }
     return columns | {name: np.full(len(labels), value) for name, value in once.items()}
 
 

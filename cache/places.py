@@ -11,7 +11,7 @@ import functools
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def changed_labels(caches: Iterable[FeatureCache]) -> list[str]:
 
     Nothing is said of what cannot be told: files that are away, caches that do not know theirs.
     """
-    changed: dict[Path, list[str]] = {}
+    changed: dict[Path, list[FeatureCache]] = {}
     for cache in caches:
         known = cache.header.provenance.label_files
         root = photographs_of(cache) if known else None
@@ -106,12 +106,17 @@ def changed_labels(caches: Iterable[FeatureCache]) -> list[str]:
         for name, sha256 in known.items():
             now = _sha256_now(root / name)
             if now is not None and now != sha256:
-                changed.setdefault(root / name, []).append(str(cache.path))
-    return [
-        f"{file} has changed since {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} "
-        "extracted; `extract --split all` takes it over, and reads no photograph again for that."
-        for file, paths in changed.items()
-    ]
+                changed.setdefault(root / name, []).append(cache)
+    return [_has_changed(file, made) for file, made in changed.items()]
+
+
+def _has_changed(file: Path, made: Sequence[FeatureCache]) -> str:
+    names, spec = " and ".join(str(cache.path) for cache in made), made[0].spec
+    return (
+        f"{file} has changed since {names} {'was' if len(made) == 1 else 'were'} made; "
+        f"`{spec.made_by()}` takes it over"
+        f"{', --overwrite' if spec.is_external else ', and reads no photograph again for that'}."
+    )
 
 
 def _sha256_now(path: Path) -> str | None:

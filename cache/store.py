@@ -60,7 +60,9 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
             reason = f"it is no HDF5 file, or damaged ({shown(error)})"
     except schema.DAMAGE as error:
         reason = f"it is no HDF5 file, or damaged ({shown(error)})"
-    raise FormatError(f"{path} cannot be read: {reason}. Extract it again with --overwrite.")
+    raise FormatError(
+        f"{path} cannot be read: {reason}. Extract or import it again with --overwrite."
+    )
 
 
 @contextmanager
@@ -70,8 +72,8 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except schema.DAMAGE as error:
         raise FormatError(
-            f"{path} is damaged: it cannot be read ({shown(error)}). Extract it again with "
-            "--overwrite."
+            f"{path} is damaged: it cannot be read ({shown(error)}). Extract or import it "
+            "again with --overwrite."
         ) from None
 
 
@@ -216,7 +218,8 @@ class FeatureCache:
             yield
         except FormatError as error:
             raise FormatError(
-                f"{self.path} is damaged: {shown(error)}. Extract it again with --overwrite."
+                f"{self.path} is damaged: {shown(error)}. Extract or import it again with "
+                "--overwrite."
             ) from None
 
     def __reduce__(self) -> tuple[Any, ...]:

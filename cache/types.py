@@ -204,6 +204,10 @@ class ExtractorSpec:
         """Whether the features were made elsewhere, so that no photograph's can be made here."""
         return self.backbone.startswith(EXTERNAL)
 
+    def made_by(self, split: str = "all") -> str:
+        """Return the command that makes such features of a split, for remedies to name."""
+        return "cache import" if self.is_external else f"extract --split {split}"
+
     @property
     def n_features(self) -> int:
         """D, the length of one feature vector."""

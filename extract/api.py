@@ -22,7 +22,7 @@ from cache.text import shown
 from cache.types import ExtractorSpec
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
-from extract.backbones.registry import find_backbone
+from extract.backbones.registry import DEFAULT, find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.decode import Photograph, read_photograph
 from extract.images.decode import Unreadable as Unreadable
@@ -116,6 +116,35 @@ class Extractor:
                     yield Extracted(None, None, (0, 0), str(outcome))
 
 
+def spec_of(
+    weights: Weights, views_: str, layers: str, precision: str, dtype: str
+) -> ExtractorSpec:
+    """Return the description of the extractor with these weights; its hash fingerprints."""
+    return ExtractorSpec(
+        backbone=weights.backbone.name,
+        weights_sha256=weights.sha256,
+        scaling=weights.scaling,
+        **PREPROCESSING,
+        views=tuple(view.name for view in views(views_)),
+        layers=weights.backbone.layer_slices(layers),
+        precision=precision,
+        dtype=dtype,
+    )
+
+
+def named_spec(
+    *, weights: str = "auto", views: str = "center", layers: str = "top", precision: str = "float32"
+) -> ExtractorSpec:
+    """Return the description of what `extract` makes with such options, where nothing is yet.
+
+    Raises:
+        WeightsError: the weights are not here.
+        ValueError: there are no such views, layers or precision.
+    """
+    found = find_weights(find_backbone(DEFAULT), weights)
+    return spec_of(found, views, layers, precision, "float16")
+
+
 def open_extractor(
     spec: ExtractorSpec,
     *,
@@ -188,8 +217,9 @@ def views_of(spec: ExtractorSpec) -> tuple[View, ...]:
     """Return the views that a spec names.
 
     Raises:
-        MismatchError: this version cuts no such views.
+        MismatchError: this version cuts no such views, or has no such backbone.
     """
+    find_backbone(spec.backbone)
     choices = ["center", "flip", "ten", "whole", "frame"]
     if len(spec.views) > 1:
         choices.append(f"random:{len(spec.views)}")

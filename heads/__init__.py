@@ -18,14 +18,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heads.api import compare, train
     from heads.data.splits import load_splits
+    from heads.estimators import AestheticClassifier, AestheticRegressor, MobileNetV2Features
     from heads.models.own.entry import own_head
     from heads.models.registry import HEADS
     from heads.scoring.scorer import open_scorer
 
-__all__ = ["HEADS", "compare", "load_splits", "open_scorer", "own_head", "train"]
+__all__ = [
+    "HEADS",
+    "AestheticClassifier",
+    "AestheticRegressor",
+    "MobileNetV2Features",
+    "compare",
+    "load_splits",
+    "open_scorer",
+    "own_head",
+    "train",
+]
 
 _MODULES = {
     "HEADS": "heads.models.registry",
+    "AestheticClassifier": "heads.estimators",
+    "AestheticRegressor": "heads.estimators",
+    "MobileNetV2Features": "heads.estimators",
     "compare": "heads.api",
     "load_splits": "heads.data.splits",
     "open_scorer": "heads.scoring.scorer",

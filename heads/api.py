@@ -81,11 +81,7 @@ class Board(Comparison):
         """
         import pandas as pd
 
-        failed = [
-            {"head": name, "error": leaderboard.failure(error)}
-            for name, error in self.failed.items()
-        ]
-        return pd.DataFrame([*leaderboard.rows(self.entries), *failed])
+        return pd.DataFrame(leaderboard.rows(self.entries, self.failed))
 
     def report(self) -> Path:
         """Write report.html about the runs in `folder`, and return its path.

@@ -16,6 +16,7 @@ from extract.api import Unreadable as Unreadable
 from extract.api import View as View
 from extract.api import build_graph as build_graph
 from extract.api import in_order, thumbnail_jpeg
+from extract.api import named_spec as named_spec
 from extract.api import open_extractor as open_extractor
 from extract.api import open_map_extractor as open_map_extractor
 from extract.api import peculiarity as peculiarity

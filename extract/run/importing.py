@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,10 @@ def import_features(settings: Import) -> list[Manifest]:
     spec = _spec(settings.extractor, parts)
     labels, root = _labels(settings, parts)
     rows = match(parts, labels)
-    made = make_manifests(labels, _no_facts(len(labels)), _splits(labels), settings.split)
+    split = settings.split
+    if root is None and split.threshold is None:
+        split = replace(split, threshold=labels.table.threshold)
+    made = make_manifests(labels, _no_facts(len(labels)), _splits(labels), split)
     manifests = [manifest for manifest, _ in made]
     origin = Provenance(
         data_root="" if root is None else kept_name(root.resolve()),
@@ -155,10 +158,16 @@ def _own_labels(parts: Sequence[Vectors]) -> FolderLabels:
             raise LabelError(f"{first.path} and {part.path} do not hold the same labels.")
     columns = {n: np.concatenate([part.columns[n] for part in parts]) for n in first.columns}
     ids = np.concatenate([part.ids for part in parts if part.ids is not None])
-    scales = {*zip(columns["scale_min"].tolist(), columns["scale_max"].tolist(), strict=True)}
+    # Files of earlier versions have no threshold.
+    thresholds = columns.get("threshold", empty_text(len(ids)))
+    ends = columns["scale_min"].tolist(), columns["scale_max"].tolist(), thresholds.tolist()
+    scales = {*zip(*ends, strict=True)}
     if len(scales) > 1:
-        raise LabelError(f"{first.path} and those beside it hold labels on several scales.")
-    scale = Scale(*scales.pop())
+        raise LabelError(
+            f"{first.path} and those beside it hold labels of several scales or thresholds."
+        )
+    lo, hi, threshold = scales.pop()
+    scale = Scale(lo, hi)
     votes = _side_by_side(columns, "r")
     table = LabelTable(
         image_id=ids,
@@ -169,7 +178,7 @@ def _own_labels(parts: Sequence[Vectors]) -> FolderLabels:
         tags=_side_by_side(columns, "tag_"),
         challenge=columns.get("challenge"),
         scale=scale,
-        threshold=scale.usual_threshold,
+        threshold=threshold or scale.usual_threshold,
     )
     return FolderLabels(table, first.path, split=columns["split"])
 

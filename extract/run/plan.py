@@ -15,9 +15,9 @@ from cache.resume import pending_rows
 from cache.schema import FileFacts
 from cache.store import PARTIAL, open_cache
 from cache.types import SPLITS, ExtractorSpec, SplitKind, SplitRule
+from extract.api import spec_of
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
-from extract.images.views import PREPROCESSING, views
 from extract.labels.records import FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
@@ -122,16 +122,8 @@ def _found(labels: FolderLabels, facts: FileFacts, away: Away, data: Path) -> st
 
 def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
     """Return the description of the extractor that the settings name; its hash fingerprints."""
-    return ExtractorSpec(
-        backbone=weights.backbone.name,
-        weights_sha256=weights.sha256,
-        scaling=weights.scaling,
-        **PREPROCESSING,
-        views=tuple(view.name for view in views(settings.views)),
-        layers=weights.backbone.layer_slices(settings.engine.layers),
-        precision=settings.engine.precision,
-        dtype=settings.dtype,
-    )
+    chosen = settings.engine
+    return spec_of(weights, settings.views, chosen.layers, chosen.precision, settings.dtype)
 
 
 def wanted_weights(settings: Settings) -> Weights:

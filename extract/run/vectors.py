@@ -28,8 +28,9 @@ IDS = ("image_id", "file", "image_path")
 # The array or column that holds the vectors, if it is not the only one that could.
 FEATURES = "features"
 # What `cache export` says of a photograph.
-SAID = re.compile(r"path|group|mean|r\d+|tag_[12]|challenge|scale_min|scale_max|split")
+SAID = re.compile(r"path|group|mean|r\d+|tag_[12]|challenge|scale_min|scale_max|threshold|split")
 BLOCK_BYTES = 16 * 2**20
+SHOWN = 8
 
 Block = npt.NDArray[Any]
 
@@ -188,7 +189,7 @@ def _only(
         return candidates[0]
     raise FormatError(
         f"{path} needs one {what} named {FEATURES!r} that holds the vectors; it has: "
-        f"{', '.join(every) or 'none'}."
+        f"{', '.join(every[:SHOWN]) or 'none'}{', ...' * (len(every) > SHOWN)}."
     )
 
 
@@ -208,11 +209,12 @@ def _ids(columns: dict[str, npt.NDArray[Any]]) -> TextArray | None:
 
 
 def _open_parquet(path: Path) -> Vectors:
-    """Open a table: a column of lists, or the columns f0.. that `cache export` writes."""
+    """Open a table: a column of lists, or a column a number: f0.., as `cache export` has them, or
+    0.., as pandas has those of an array."""
     file = _parquet_file(path)
     schema = file.schema_arrow  # it is made anew whenever it is asked for
     names = schema.names
-    flat = [name for name in names if name[:1] == "f" and name[1:].isdecimal()]
+    flat = [name for name in names if name.removeprefix("f").isdecimal()]
     lists = [each.name for each in schema if _is_list(each.type)]
     if not flat or lists:
         flat = []

@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
         )
     code = console.EXIT_PROBLEM if done.failed else console.EXIT_OK
     path = done.folder / "leaderboard.csv"
-    leaderboard.write_csv(path, done.entries)
+    leaderboard.write_csv(path, done.entries, done.failed)
     if not options.json:
         console.show(leaderboard.render(done))
         console.note("")

@@ -70,7 +70,7 @@ def _check_features(loaded: LoadedRun, data: SplitData) -> None:
     for name, mine, theirs in loaded.config.extractor.differences(data.cache.spec):
         raise MismatchError(
             f"{loaded.path} was trained on features with {name} {shown(mine)}; {data.cache.path} "
-            f"has {shown(theirs)}. Extract with the settings of the run's own cache, or train anew."
+            f"has {shown(theirs)}. Make them as those of the run's own cache, or train anew."
         )
 
 
@@ -85,5 +85,5 @@ def _check_labels(loaded: LoadedRun, data: SplitData) -> None:
             raise MismatchError(
                 f"{loaded.path} was trained on labels with the {name} {shown(mine)}; "
                 f"{data.cache.path} has {shown(theirs)}, so its means and labels cannot be "
-                "compared with the run's. Extract it as the run's own cache, or train anew."
+                "compared with the run's. Make it as the run's own cache, or train anew."
             )

@@ -110,6 +110,11 @@ def _head(options: argparse.Namespace, config: Mapping[str, Any]) -> str:
     named = options.head or config.get("head")
     if named is None:
         options.usage_error(f"name a head ({', '.join(HEADS)}) or give --config FILE")
+    if "place" in (config.get("settings") or {}):
+        raise HeadError(
+            f"--config {options.config} is of {config['head']}, a head of your own, which its "
+            "settings describe and do not make. Train it as it was: `heads train MODULE:NAME`."
+        )
     if config.get("head", named) != named:
         raise HeadError(
             f"--config {options.config} is of the head {config['head']}, not {named}. "

@@ -155,7 +155,7 @@ def _split_data(
     if not len(rows):
         raise HeadError(
             f"{cache.path} has no photograph with features among its {cache.n_rows} rows. "
-            f"Look at its rejects file and extract the split {split} again."
+            f"Look at its rejects file and make it again with `{cache.spec.made_by(split)}`."
         )
     return SplitData(
         split=split,
@@ -210,7 +210,7 @@ def _check_role(split: str, cache: FeatureCache) -> None:
         raise MismatchError(
             f"{cache.path} is used as {split} and holds the split {cache.split}: it was renamed or "
             f"copied. Give it its name back, {cache.split}.h5, and make {split}.h5 with "
-            f"`extract --split {split}`."
+            f"`{cache.spec.made_by(split)}`."
         )
     rule = cache.split_rule
     if rule.shards > 1:
@@ -226,7 +226,7 @@ def _check_same_making(first: FeatureCache, second: FeatureCache) -> None:
     for name, mine, theirs in (*first.spec.differences(second.spec), *differing):
         raise MismatchError(
             f"{first.path} and {second.path} cannot be used together: their {name} differs, "
-            f"{shown(mine)} and {shown(theirs)}. Extract both with the same settings."
+            f"{shown(mine)} and {shown(theirs)}. Make both with the same settings."
         )
 
 
@@ -266,8 +266,7 @@ def _check_same_label_files(first: FeatureCache, second: FeatureCache) -> None:
         if mine[name] != theirs[name]:
             raise MismatchError(
                 f"{first.path} and {second.path} cannot be used together: {name} changed between "
-                "their extractions, so their labels differ. Extract all splits in one run "
-                "(`extract --split all`); photographs that did not change are not read again."
+                f"their extractions, so their labels differ. {_in_one_run(first)}."
             )
 
 
@@ -294,6 +293,14 @@ def _check_disjoint(first: FeatureCache, second: FeatureCache) -> None:
             more = ", ..." if len(shared) > SHOWN_NAMES else ""
             raise SplitOverlapError(
                 f"{first.path} and {second.path} have {len(shared)} of their {kind}s in common: "
-                f"{named}{more}. Extract all splits in one run (`extract --split all`), "
-                "so that every photograph has one split."
+                f"{named}{more}. {_in_one_run(first)}; then every photograph has one split."
             )
+
+
+def _in_one_run(cache: FeatureCache) -> str:
+    if cache.spec.is_external:
+        return "Make all splits with one `cache import`"
+    return (
+        "Extract all splits in one run (`extract --split all`), which reads no photograph again "
+        "that did not change"
+    )

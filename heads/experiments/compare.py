@@ -17,7 +17,7 @@ from cache.files import write_text_atomically
 from cache.types import TextArray
 from heads.data.labels import Labels
 from heads.data.splits import SplitData, joint_note
-from heads.errors import UnsuitableLabelsError
+from heads.errors import HeadError, UnsuitableLabelsError
 from heads.experiments.contests import Contestant, Cost, Pair, against, lesson, pairs
 from heads.experiments.crossval import FoldedRun, folded, folds_config
 from heads.experiments.duplicates import FILE as DUPLICATES_FILE
@@ -349,7 +349,7 @@ def _entries(
     Raises:
         UnsuitableLabelsError: a registered head that was asked for cannot be trained.
     """
-    for head in _heads(asked, data["train"].labels):
+    for head in _heads(asked, data["train"].labels, failed):
         try:
             yield make(head)
         except Exception as error:
@@ -361,10 +361,25 @@ def _entries(
                 note(f"Left out: {error.one_line()}")
 
 
-def _heads(asked: Sequence[Any] | None, labels: Labels) -> list[AnyEntry]:
-    """Return the heads to compare by different names: a second of one name becomes NAME-2."""
+def _heads(
+    asked: Sequence[Any] | None, labels: Labels, failed: dict[str, Exception]
+) -> list[AnyEntry]:
+    """Return the heads to compare by different names: a second of one name becomes NAME-2.
+
+    What a function that makes a head raises goes into `failed`.
+
+    Raises:
+        HeadError: there is no such head: a slip of the pen, best known before hours of training.
+    """
     found: dict[str, AnyEntry] = {}
-    for entry in map(find_head, _names(asked, labels)):
+    for head in _names(asked, labels):
+        try:
+            entry = find_head(head)
+        except HeadError:
+            raise
+        except Exception as error:
+            failed[getattr(head, "__name__", str(head))] = error
+            continue
         name, count = entry.name, 1
         while name in found and not isinstance(entry, HeadEntry):
             count += 1

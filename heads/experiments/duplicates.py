@@ -71,7 +71,7 @@ class Found:
         return (
             f"Duplicates: {counts} nearly equal a photograph that should be another one, by their "
             f"features (cosine from {NEARLY_EQUAL}): figures look better than they are. Give such "
-            "pairs one group in the labels and extract anew; nothing was left out."
+            "pairs one group in the labels and make the caches anew; nothing was left out."
         )
 
     def text(self) -> str:

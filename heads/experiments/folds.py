@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from cache.console import note
+from cache.console import bar, note
 from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, JoinedRows
 from heads.data.labels import Labels
@@ -91,8 +90,8 @@ def pooled(data: Mapping[str, SplitData], views: str | None, layers: str | None)
     splits = ("train", "val") if official else tuple(data)
     if layers == "multi" and len(cache.spec.layers) == 1:
         raise HeadError(
-            f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Extract with "
-            "--layers multi, or leave out --layers."
+            f"{cache.path} holds the layer {cache.spec.layers[0][0]} alone. Leave out --layers, or "
+            "use features of several, as `extract --layers multi` makes them."
         )
     pool = Pool(
         splits=splits,
@@ -273,11 +272,11 @@ def predict_ways(head: Any, settings: Settings, folding: Folding) -> tuple[list[
     entry, costs = find_head(head), []
     name, seeds = entry.name, folding.seeds_of(entry)
     fits = seeds * len(folding.ways) * folding.k
-    with tqdm(total=fits, desc=f"{name}, folds", disable=None, leave=False) as bar:
+    with bar(None, f"{name}, folds", fits) as done:
 
         def note_cost(cost: Cost) -> None:
             costs.append(cost)
-            bar.update()
+            done.update()
 
         predictions = [
             predict_folds(entry, settings, folding.pool, folds, folding.seed + s, note_cost)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from cache.console import bar
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, train
-from heads.metrics.weighted import spearman
+from heads.metrics.catalogue import ranked_by
+from heads.metrics.weighted import auc, spearman
+from heads.models.base import need_means
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings, layer_widths
 from heads.models.registry import HEADS, load_keras
 
@@ -53,11 +55,12 @@ def swept_dropout(settings: ResolvedSettings) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid: its settings, and loss and SRCC on val, a value a seed."""
+    """One point of the grid: its settings, and loss and `metric` on val, a value a seed."""
 
     settings: ResolvedSettings
     val_losses: tuple[float, ...]
-    val_srccs: tuple[float, ...]
+    val_values: tuple[float, ...]
+    metric: str = "srcc"
 
     @property
     def dropout(self) -> float:
@@ -70,9 +73,9 @@ class Point:
         return float(np.mean(self.val_losses))
 
     @property
-    def val_srcc(self) -> float:
-        """Mean over the seeds; 0 for a seed whose scores are constant."""
-        return float(np.mean(np.nan_to_num(self.val_srccs, nan=0.0)))
+    def val_value(self) -> float:
+        """Mean of the metric over the seeds; an SRCC is 0 for a seed whose scores are constant."""
+        return float(np.mean(np.nan_to_num(self.val_values, nan=0.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,22 +135,24 @@ def measure_points(
     (X, labels), (X_val, labels_val) = ((data[s].X, data[s].labels) for s in ("train", "val"))
     kind, widths = HEADS[head].load(), layer_widths(data["train"].cache.spec.layers)
     resolved = base.resolve(len(labels), widths, kind.linear_rate)
+    need_means(kind.about, labels)
     task = kind.learn(labels)
     train_on, evaluations = prepared(
         task, for_this_machine(resolved), (X, labels), (X_val, labels_val)
     )
     points = []
-    for point in tqdm(grid.settings(resolved), "sweep", disable=None, leave=False):
+    for point in bar(grid.settings(resolved), "sweep"):
         seeds = range(seed, seed + grid.seeds)
         pairs = [_measured(point, train_on, evaluations["val"], own) for own in seeds]
-        points.append(Point(point, *zip(*pairs, strict=True)))
+        losses, values = zip(*pairs, strict=True)
+        points.append(Point(point, losses, values, ranked_by(labels_val)))
     return points
 
 
 def _measured(
     settings: ResolvedSettings, data: TrainingData, val: Evaluation, seed: int
 ) -> tuple[float, float]:
-    """Return loss and SRCC on val in the end, NaN where the network diverged."""
+    """Return loss on val in the end, and what heads are ranked by; NaN where it diverged."""
     from heads.models.neural.epochs import for_this_machine
     from heads.models.neural.network import Network, forward
     from heads.models.neural.training import train as train_network
@@ -160,7 +165,9 @@ def _measured(
         return np.nan, np.nan
     outputs = forward(network.body, val.inputs).astype(np.float64)
     score = val.task.decode(outputs, np)["score"]
-    return history[-1]["val_loss"], spearman(score, val.labels.mean)
+    by_auc = ranked_by(val.labels) == "auc"
+    value = auc(score, val.labels.beautiful) if by_auc else spearman(score, val.labels.mean)
+    return history[-1]["val_loss"], value
 
 
 def best(points: Sequence[Point]) -> Point:

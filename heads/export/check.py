@@ -36,6 +36,7 @@ from cache.text import path_named
 from heads.data.predictions import Prediction
 from heads.errors import HeadError, RunError
 from heads.export.formats import FORMATS, Answers, Format, Sample
+from heads.models.own.settings import OwnSettings
 from heads.photos import Unreadable, open_extractor, views_of
 from heads.runs.loaded import LoadedRun
 from heads.runs.places import features_of
@@ -93,6 +94,11 @@ def export(
         raise HeadError(
             f"The head {run.head.about.name} looks at no photograph: there is nothing to export. "
             "Export another run, such as ridge."
+        )
+    if isinstance(run.config.settings, OwnSettings):
+        raise HeadError(
+            f"{run.path} is of {run.config.head}, a head of your own: those are not exported. "
+            "Score with `heads score`, or export a run of ours, such as ridge."
         )
     if any(view.shapes for view in views_of(run.config.extractor)):
         raise HeadError(

@@ -217,6 +217,12 @@ def spearman(x: FloatArray, y: FloatArray) -> float:
     return float(rank_correlation(Levels(x).ranks(once), Levels(y).ranks(once), once)[0])
 
 
+def auc(score: FloatArray, beautiful: npt.NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve of (n,) scores; NaN where all are of one class."""
+    once = np.ones((len(score), 1))
+    return float(_area(Levels(score).ranks(once)[beautiful], once[beautiful], once)[0])
+
+
 def rank_correlation(x: FloatArray, y: FloatArray, counts: FloatArray) -> FloatArray:
     """Spearman's correlation is Pearson's of mid-ranks (n, B), whose mean is always (N + 1) / 2."""
     middle = (counts.sum(axis=0) + 1) / 2

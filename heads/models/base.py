@@ -11,7 +11,7 @@ import numpy.typing as npt
 from heads.data.features import FeatureRows
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction
-from heads.errors import HeadError
+from heads.errors import HeadError, UnsuitableLabelsError
 
 if TYPE_CHECKING:
     from heads.data.splits import SplitData
@@ -112,11 +112,11 @@ def suits(about: About, labels: Labels) -> bool:
 
 
 def need_means(about: About, labels: Labels) -> None:
-    """Raise HeadError where a head needs means and the labels are 0 or 1."""
+    """Raise UnsuitableLabelsError where a head needs means and the labels are 0 or 1."""
     if about.needs_means and not labels.has_means:
-        raise HeadError(
-            f"The head {about.name} learns mean scores, and the labels of this cache are 0 or 1. "
-            "Train logistic or binary."
+        raise UnsuitableLabelsError(
+            f"The head {about.name} learns mean scores, and the labels are 0 or 1. Train logistic, "
+            "binary or a classifier of your own."
         )
 
 
@@ -125,10 +125,10 @@ def need_photographs(head: str, labels: Labels, labels_val: Labels | None = None
     if len(labels) < 2:
         raise HeadError(
             f"The head {head} needs at least 2 training photographs; got {len(labels)}. "
-            "Extract more photographs or raise --limit."
+            "Add photographs or raise --limit."
         )
     if labels_val is not None and not len(labels_val):
         raise HeadError(
             f"The head {head} chooses or calibrates on validation photographs, and there are "
-            "none. Extract a val split (--val-fraction above 0)."
+            "none. Make a val split (--val-fraction above 0)."
         )

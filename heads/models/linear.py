@@ -64,7 +64,7 @@ class LinearModel:
         if X.shape[2] != width:
             raise HeadError(
                 f"This head was trained on {width} features a photograph; these have "
-                f"{X.shape[2]}. Extract them with the settings of its own cache."
+                f"{X.shape[2]}. Make them as those of its own cache."
             )
         values = np.empty((X.shape[0], outputs))
         for rows, block in view_mean_blocks(X):

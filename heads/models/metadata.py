@@ -63,7 +63,8 @@ class MetadataHead(RidgeHead):
         if unknown:
             raise UnsuitableLabelsError(
                 f"The head {self.about.name} is not possible: the cache holds no width, height or "
-                f"bytes of {unknown:,} of {len(known):,} photographs. Extract them anew."
+                f"bytes of {unknown:,} of {len(known):,} photographs. `extract` notes them; "
+                "`cache import` does not know them."
             )
         pixels = width * height
         shape = np.stack([pixels, width / height, height / width, n_bytes / pixels], axis=1)

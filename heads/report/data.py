@@ -285,7 +285,7 @@ def _check_labels(path: Path, labels: Labels, called: BoolArray, cache: FeatureC
     # Runs on other photographs than these may still be compared with each other.
     if other not in ("", OTHER_PHOTOGRAPHS):
         raise RunError(
-            f"{path} was measured on {other} than {cache.path} holds: that was extracted anew "
+            f"{path} was measured on {other} than {cache.path} holds: that was made anew "
             "since. Train the head again with --overwrite."
         )
     if not np.array_equal(labels.beautiful, called):

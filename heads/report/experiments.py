@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from heads.experiments.sweep import Point
     from heads.experiments.train import TrainedRun
 
-SWEPT = ("lr", "l2", "dropout", "val_loss", "val_srcc", "seeds")
+SWEPT = ("lr", "l2", "dropout", "val_loss")
 GROWN = ("srcc", "plcc", "mse", "emd_r2", "acc", "auc")
 # How the tables start.
-SWEEP_MARK, CURVE_MARK = Mark(",".join(SWEPT).encode()), Mark(b"n_train,")
+SWEEP_MARK, CURVE_MARK = Mark(f"{','.join(SWEPT)},val_".encode()), Mark(b"n_train,")
 # Drawn where the head has them.
 PLOTTED = ("srcc", "emd_r2", "mse", "auc")
 
@@ -47,14 +47,14 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def sweep_rows(points: Sequence[Point]) -> list[dict[str, float]]:
-    """Return one row a point, by `SWEPT`."""
+    """Return one row a point: `SWEPT`, the metric that heads are ranked by, and `seeds`."""
     return [
         {
             "lr": float(p.settings.lr or 0),
             "l2": p.settings.l2,
             "dropout": p.dropout,
             "val_loss": p.val_loss,
-            "val_srcc": p.val_srcc,
+            f"val_{p.metric}": p.val_value,
             "seeds": len(p.val_losses),
         }
         for p in points
@@ -64,12 +64,13 @@ def sweep_rows(points: Sequence[Point]) -> list[dict[str, float]]:
 def sweep_table(points: Sequence[Point], chosen: Point) -> str:
     """Return an aligned table, best first, the chosen point starred."""
     order = sorted(points, key=lambda p: math.inf if math.isnan(p.val_loss) else p.val_loss)
-    lines = [f"{'lr':>10} {'l2':>8} {'dropout':>8} {'val_loss':>10} {'val_srcc':>9}"]
+    by = f"val_{chosen.metric}"
+    lines = [f"{'lr':>10} {'l2':>8} {'dropout':>8} {'val_loss':>10} {by:>9}"]
     for point, row in zip(order, sweep_rows(order), strict=True):
         star = "  * chosen" if point is chosen else ""
         lines.append(
             f"{row['lr']:10.3g} {row['l2']:8.3g} {row['dropout']:8.2f} {row['val_loss']:10.6f} "
-            f"{row['val_srcc']:9.4f}{star}"
+            f"{row[by]:9.4f}{star}"
         )
     return "\n".join(lines)
 
@@ -93,7 +94,7 @@ def write_sweep(folder: Path, head: str, points: Sequence[Point], chosen: Point)
     rows = [
         {k: "" if math.isnan(v) else repr(v) for k, v in row.items()} for row in sweep_rows(points)
     ]
-    write_text_atomically(folder / "sweep.csv", _csv(SWEPT, rows))
+    write_text_atomically(folder / "sweep.csv", _csv(list(rows[0]), rows))
     write_text_atomically(folder / "sweep.html", sweep_page(head, points, chosen))
 
 

@@ -275,30 +275,38 @@ def csv_columns(*, with_deviation: bool = False) -> list[str]:
     return ["head", *metrics, "n", "n_train", "run", "features", *spread]
 
 
-def write_csv(path: Path, entries: Sequence[Entry]) -> None:
+def write_csv(
+    path: Path, entries: Sequence[Entry], failed: Mapping[str, Exception] | None = None
+) -> None:
     """Write one row a head, floor first; undefined correlations are 0, what does not apply empty.
+
+    Where heads failed, their rows come last, and a last column holds the error.
 
     Raises:
         StorageError: the disk is full or refuses.
     """
     repeated = any(entry.repeats > 1 for entry in entries)
-    columns = csv_columns(with_deviation=repeated)
+    columns = csv_columns(with_deviation=repeated) + ["error"] * bool(failed)
     text = io.StringIO()
     lines = csv.DictWriter(CsvLines(text), columns, extrasaction="ignore")
     lines.writeheader()
     lines.writerows(
         {name: harmless_cell(_cell_text(cell)) for name, cell in row.items()}
-        for row in rows(entries)
+        for row in rows(entries, failed)
     )
     write_text_atomically(path, text.getvalue())
 
 
-def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def rows(
+    entries: Sequence[Entry], failed: Mapping[str, Exception] | None = None
+) -> list[dict[str, Any]]:
     """Return one row a head, the best below the floor: each metric with the ends of its interval.
 
-    Undefined correlations are 0, what does not apply is None.
+    Undefined correlations are 0, what does not apply is None. A head that failed, at the end, has
+    its `error` alone.
     """
-    return [_row(entry) for entry in best_first(entries)]
+    errors = [{"head": name, "error": failure(each)} for name, each in (failed or {}).items()]
+    return [*map(_row, best_first(entries)), *errors]
 
 
 def _row(entry: Entry) -> dict[str, Any]:

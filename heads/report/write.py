@@ -69,8 +69,8 @@ def _note_photographs(data: ReportData, given: Path | None) -> None:
     if given is None:
         if data.photographs_root is None and data.cache.data_root != Path():
             console.note(
-                f"The photographs are not in {data.cache.data_root}, where they were extracted "
-                f"from: the report shows none. `heads report {data.folder} --data DIR` finds them "
+                f"The photographs are not in {data.cache.data_root}, where the cache looks for "
+                f"them: the report shows none. `heads report {data.folder} --data DIR` finds them "
                 "in DIR, now and from then on."
             )
         return
@@ -78,7 +78,7 @@ def _note_photographs(data: ReportData, given: Path | None) -> None:
         first = data.cache.labels.path[data.cache.ok_rows[:1]].tolist()
         raise NoPhotographsError(
             f"--data {given} holds none of the photographs of {data.cache.path} (looked for "
-            f"{' '.join(first)}, for one). Name the folder that was given to `extract --data`."
+            f"{' '.join(first)}, for one). Name the folder that paths in the labels start from."
         )
     for path in sorted({run.features / f"{s}.h5" for run in data.runs for s in run.config.splits}):
         try:

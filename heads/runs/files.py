@@ -263,13 +263,24 @@ def rebuilt(run: Path, name: str, settings: Settings, values: Values, source: An
         RunError, or one of `DAMAGE`: a file is missing or damaged.
     """
     arrays = _read_arrays(_arrays_file(run, settings))
+    if isinstance(settings, OwnSettings) and settings.kind == "estimator":
+        check_version(settings)
+        about = About(name, "", ranking_only=settings.learns == "beautiful")
+        return EstimatorHead.from_packed(about, values, read_bytes(run / "model.skops"))
+    return of_state(name, settings, arrays, values, source)
+
+
+def of_state(
+    name: str, settings: Settings, arrays: Arrays, values: Values, source: Any = None
+) -> Head:
+    """Return the head of a name and settings from its `state()`; `source` is as for `rebuilt`.
+
+    Raises:
+        One of `DAMAGE`: they do not fit each other.
+    """
     if isinstance(settings, NetworkSettings):
         return load_neural_head(name, settings, arrays, values)
     if isinstance(settings, OwnSettings):
-        if settings.kind == "estimator":
-            check_version(settings)
-            about = About(name, "", ranking_only=settings.learns == "beautiful")
-            return EstimatorHead.from_packed(about, values, read_bytes(run / "model.skops"))
         return restored(settings, arrays, values, source)
     head: Head = HEADS[name].load().from_state(arrays, values)
     return head

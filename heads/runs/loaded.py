@@ -10,7 +10,7 @@ import numpy as np
 
 from heads.data.distributions import distribution_std
 from heads.data.features import Float32Array
-from heads.data.predictions import predicted_label
+from heads.data.predictions import Prediction, predicted_label
 from heads.errors import RunError
 from heads.models.base import Head
 from heads.runs.checksums import note_unlisted
@@ -50,26 +50,32 @@ class LoadedRun:
 
     def opinions(self, features: Float32Array) -> list[Opinion]:
         """Score (n, V, D) features; what is said of one does not depend on the others."""
-        return [
-            opinion
-            for start in range(0, len(features), ROWS)
-            for opinion in self._of_block(features[start : start + ROWS])
-        ]
-
-    def _of_block(self, features: Float32Array) -> list[Opinion]:
-        n = len(features)
-        prediction = self.head.predict(features[np.arange(ROWS) % n])
-        stds: Sequence[float | None] = [None] * n
+        prediction = predicted_alone(self.head, features)
+        stds: Sequence[float | None] = [None] * len(features)
         if prediction.distribution is not None:
-            stds = distribution_std(prediction.distribution).tolist()[:n]
+            stds = distribution_std(prediction.distribution).tolist()
         columns = (
-            prediction.score.tolist()[:n],
+            prediction.score.tolist(),
             stds,
-            prediction.p_beautiful.tolist()[:n],
-            self.reference.percentile(prediction.score).tolist()[:n],
-            predicted_label(prediction, self.reference.threshold).tolist()[:n],
+            prediction.p_beautiful.tolist(),
+            self.reference.percentile(prediction.score).tolist(),
+            predicted_label(prediction, self.reference.threshold).tolist(),
         )
         return [Opinion(*values) for values in zip(*columns, strict=True)]
+
+
+def predicted_alone(head: Head, features: Float32Array) -> Prediction:
+    """Predict from (n, V, D) features, n above 0, so that no answer depends on the others.
+
+    `ROWS` at once, the last block filled up with its own.
+    """
+    blocks = [features[start : start + ROWS] for start in range(0, len(features), ROWS)]
+    return Prediction.concat(
+        [
+            head.predict(block[np.arange(ROWS) % len(block)]).take(slice(len(block)))
+            for block in blocks
+        ]
+    )
 
 
 def load_run(path: Path) -> LoadedRun:

@@ -45,7 +45,7 @@ class TestVerify:
         assert main(["verify", str(path)]) == 1
         assert capsys.readouterr().out.splitlines() == [
             f"{path}: 1 with a wrong checksum (rows 4)",
-            f"{path}: damaged. Extract it again with `extract --overwrite`.",
+            f"{path}: damaged. Extract or import it again with --overwrite.",
         ]
 
     def test_a_file_that_cannot_be_opened_does_not_hide_the_next(

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from cache import console
 from cache.errors import LabelError
@@ -261,3 +262,13 @@ def test_a_terminal_that_closes_ends_a_command_in_words_and_nohup_does_not(
         assert console.run("cache", command) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_bar_is_off_but_on_a_terminal_or_as_a_notebooks_widget(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(console.bar(range(3), "three")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("tqdm.auto.tqdm", type("Widget", (tqdm,), {"__module__": "tqdm.notebook"}))
+    assert list(console.bar(range(3), "three")) == [0, 1, 2]
+    assert "three:" in capsys.readouterr().err

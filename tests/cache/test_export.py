@@ -16,7 +16,7 @@ from cache.store import open_cache
 from cache.types import Status
 from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
 
-SAID_OF_ALL = {"scale_min", "scale_max", "split"}
+SAID_OF_ALL = {"scale_min", "scale_max", "threshold", "split"}
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_csv_keeps_every_digit_and_lays_views_side_by_side(cache: Path, tmp_path
     assert list(rows[0]) == [
         *("image_id", "path", "group", "mean"),
         *(f"r{k}" for k in range(1, 8)),
-        *("scale_min", "scale_max", "split"),
+        *("scale_min", "scale_max", "threshold", "split"),
         *(f"f{i}" for i in range(6)),
     ]
     assert "photo-0004" not in {row["image_id"] for row in rows}

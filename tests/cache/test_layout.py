@@ -98,7 +98,9 @@ def a_group(file: h5py.File) -> None:
 def test_a_dataset_that_is_not_plain_is_refused(path: Path, change: Change, words: str) -> None:
     with h5py.File(path, "r+") as file:
         change(file)
-    with pytest.raises(FormatError, match=f"train.h5 is damaged: .*{words}.*Extract it again"):
+    with pytest.raises(
+        FormatError, match=f"train.h5 is damaged: .*{words}.*Extract or import it again"
+    ):
         open_cache(path)
 
 

@@ -149,10 +149,10 @@ class TestLabelsThatChanged:
         (project / "data" / "labels.csv").write_bytes(b"new")
         cache = cache_of(project, label_files=self.KNOWN)
         assert changed_labels([cache]) == [
-            f"{project}/data/labels.csv has changed since {cache.path} was extracted; `extract "
+            f"{project}/data/labels.csv has changed since {cache.path} was made; `extract "
             "--split all` takes it over, and reads no photograph again for that."
         ]
-        assert f"{cache.path} and {cache.path} were extracted" in changed_labels([cache] * 2)[0]
+        assert f"{cache.path} and {cache.path} were made" in changed_labels([cache] * 2)[0]
 
     def test_a_remark_that_came_is_a_change(self, project: Path) -> None:
         (project / "data" / "labels.csv").write_bytes(b"old")

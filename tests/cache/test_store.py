@@ -196,7 +196,7 @@ class TestOpening:
         os.truncate(path, 100)
         said = (
             rf"train\.h5 is damaged: it ends after 100 bytes and had {n_bytes:,} when it was "
-            r"opened: somebody cut it off while it was read\. Extract it again with --overwrite"
+            r"opened: somebody cut it off while it was read\. Extract or import it again"
         )
         for read in (
             lambda: cache.features,

@@ -123,7 +123,7 @@ class NeuralHead:
         if X.shape[2] != expected:
             raise HeadError(
                 f"The head {self.about.name} was trained on {expected} features a photograph, and "
-                f"these have {X.shape[2]}. Extract them as its cache was made."
+                f"these have {X.shape[2]}. Make them as those of its own cache."
             )
         outputs = np.empty((X.shape[0], self.model_.output_shape[-1]))
         for start, stop in spans(X.shape[0], PREDICT_ROWS):

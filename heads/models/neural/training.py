@@ -16,8 +16,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from tqdm.auto import tqdm
 
+from cache.console import bar
 from heads.data.distributions import emd
 from heads.data.features import FeatureRows, Float32Array, mean_of_views, memory_budget
 from heads.data.labels import Labels
@@ -149,14 +149,14 @@ def train(
     name, patience = evaluations["val"].task.about.name, network.settings.patience
     rng, history = np.random.default_rng(seed), History()
     best_epoch, best_loss, best_weights = 0, np.inf, []
-    with tqdm(range(1, network.settings.epochs + 1), name, disable=None, leave=False) as bar:
-        for number in bar:
+    with bar(range(1, network.settings.epochs + 1), name) as epochs:
+        for number in epochs:
             for features, targets in data.blocks(rng):
                 epoch(features, targets, *draw_order(network, data, len(targets), rng))
             history.append({"epoch": number, **_figures(evaluations, evaluate)})
             loss = history[-1]["val_loss"]
             _check_finite(loss, number, name, network.settings.lr)
-            bar.set_postfix(val_loss=f"{loss:.5f}")
+            epochs.set_postfix(val_loss=f"{loss:.5f}")
             if patience is None:
                 continue
             if loss < best_loss:

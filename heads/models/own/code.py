@@ -86,7 +86,7 @@ def imported(place: str) -> Any:
     """Return what MODULE:NAME names.
 
     Raises:
-        HeadError: there is no such module or name; the message says which.
+        HeadError: there is no such module or name, or its code cannot be run; the message says why.
     """
     module, _, name = place.partition(":")
     try:
@@ -101,3 +101,5 @@ def imported(place: str) -> Any:
         ) from error
     except AttributeError as error:
         raise HeadError(f"{place} cannot be imported: {error}.") from error
+    except Exception as error:  # of anybody's code, in any way
+        raise HeadError(f"{place} cannot be imported: {type(error).__name__}: {error}.") from error

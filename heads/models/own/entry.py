@@ -104,7 +104,8 @@ def own_head(
     if _builds_model(source):
         return _named(_of_function(source, loss), name)
     if inspect.isfunction(source) and not inspect.signature(source).parameters:
-        return own_head(source(), learns=learns, name=name or source.__name__)
+        made = own_head(source(), learns=learns, name=name)
+        return _named(made, source.__name__) if _is_unnamed(made) and not name else made
     raise HeadError(
         f"{source!r:.200} cannot be a head. Give a name, an estimator of scikit-learn, a class "
         f"with {', '.join(HEAD_PARTS)}, or a function without arguments that returns one."
@@ -163,7 +164,14 @@ def check_version(settings: OwnSettings) -> None:
 
 def _from_place(place: str, name: str) -> OwnEntry:
     source = imported(place)
-    return own_head(source, name=None if hasattr(source, "about") else name)
+    made = own_head(source)
+    return _named(made, name) if _is_unnamed(made, source) else made
+
+
+def _is_unnamed(entry: OwnEntry, *sources: Any) -> bool:
+    """Whether an entry is called as its class or function is, or one of the sources."""
+    named = (getattr(each, "__name__", type(each).__name__) for each in (entry.source, *sources))
+    return entry.name in named
 
 
 def _named(entry: OwnEntry, name: str | None) -> OwnEntry:
@@ -196,6 +204,7 @@ def _of_estimator(source: Any, learns: str | None) -> OwnEntry:
         type(source).__name__,
         f"{SUMMARIES[chosen]}, {type(source).__name__}",
         needs_votes=chosen == "distribution",
+        needs_means=chosen == "mean",
         ranking_only=chosen == "beautiful",
     )
     settings = OwnSettings(
@@ -221,6 +230,7 @@ def _of_function(source: Any, loss: str | None) -> OwnEntry:
         source.__name__,
         f"{SUMMARIES[learns]}, a Keras model",
         needs_votes=learns == "distribution",
+        needs_means=learns == "mean",
         ranking_only=learns == "beautiful",
     )
     settings = OwnSettings(

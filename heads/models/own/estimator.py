@@ -16,7 +16,7 @@ from heads.data.features import FeatureRows, mean_of_views
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, ranking_score
 from heads.errors import HeadError, UnsuitableLabelsError
-from heads.models.base import About, History, State, Values, need_photographs
+from heads.models.base import About, History, State, Values, need_means, need_photographs
 from heads.models.calibration import calibrate, platt_probability
 from heads.models.own.code import imported
 
@@ -43,12 +43,13 @@ class EstimatorHead:
         """Fit the clone on train, and calibrate on val.
 
         Raises:
-            HeadError: mean-only labels where the distribution is learned, one class where there
-                must be two, or too few photographs.
+            HeadError: mean-only labels where the distribution is learned, labels of 0 and 1 where
+                the mean is, one class where there must be two, or too few photographs.
         """
         from sklearn.base import clone
 
         need_photographs(self.about.name, labels, labels_val)
+        need_means(self.about, labels)
         self.scale_, self.n_features_ = (labels.scale.lo, labels.scale.hi), X.shape[2]
         self.platt_, self.note_ = None, ""
         self.fitted_ = clone(self.estimator)
@@ -83,7 +84,7 @@ class EstimatorHead:
         if X.shape[2] != self.n_features_:
             raise HeadError(
                 f"The head {self.about.name} was trained on {self.n_features_} features a "
-                f"photograph, and these have {X.shape[2]}. Extract them as its cache was made."
+                f"photograph, and these have {X.shape[2]}. Make them as those of its own cache."
             )
         answers = self._answers(self._outputs(X))
         if self.platt_ is not None:

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cache.cli import main
 from cache.errors import LabelError, MismatchError, StorageError
 from cache.export import export
+from cache.places import changed_labels
 from cache.store import open_cache
 from cache.types import Status
 from cache.verify import judge
+from extract.labels.splits import SplitSettings
 from extract.run.importing import Import, import_features
+from heads import load_splits, train
+from heads.cli.main import main as heads
 
 N = 60
 NAMES = [f"p{i}.jpg" for i in range(N)]
@@ -69,16 +74,18 @@ def test_caches_go_out_and_in_again_bit_by_bit(mine: Import, to: str) -> None:
     two_views = np.random.default_rng(1).standard_normal((N, 2, 3)).astype(np.float16)
     np.save(mine.features[0].with_suffix(".npy"), two_views)
     mine = replace(mine, features=(mine.features[0].with_suffix(".npy"),))
+    mine = replace(mine, split=SplitSettings(threshold="2.25"))
     import_features(mine)
     files = [mine.out / f"{split}.{to}" for split in SPLITS]
     for split, file in zip(SPLITS, files, strict=True):
         export(mine.out / f"{split}.h5", file, to, overwrite=False)
-    again = replace(mine, out=mine.out / "again", features=tuple(files), labels=None)
+    again = Import(mine.out / "again", tuple(files), None, "clip")
     import_features(again)
     for split in SPLITS:
         one, other = (open_cache(each.out / f"{split}.h5") for each in (mine, again))
         assert one.features.tobytes() == other.features.tobytes()
         assert one.features.shape == other.features.shape
+        assert one.threshold == other.threshold == "2.25"
         for name, column in one.labels.columns().items():
             assert column.tolist() == other.labels.columns()[name].tolist()
 
@@ -138,3 +145,46 @@ def test_the_command_says_what_it_made(mine: Import, capsys: pytest.CaptureFixtu
     assert out.splitlines()[0].endswith("photographs, scale 1..3, beautiful above 2.5.")
     assert main([*arguments, " ", "--overwrite"]) == 1
     assert "--extractor names what made the features" in capsys.readouterr().err
+
+
+def test_remedies_name_the_command_that_makes_imported_caches(
+    mine: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_features(mine)
+    train, val = mine.out / "train.h5", mine.out / "val.h5"
+    assert mine.labels is not None
+    for name in NAMES:
+        (mine.labels.parent / name).touch()
+    mine.labels.write_text(mine.labels.read_text() + "\n")
+    assert changed_labels([open_cache(train)]) == [
+        f"{mine.labels} has changed since {train} was made; `cache import` takes it over, "
+        "--overwrite."
+    ]
+    again = replace(mine, out=mine.out / "2", overwrite=True)
+    import_features(again)
+    (again.out / "val.h5").rename(val)
+    with pytest.raises(MismatchError, match=r"differ\. Make all splits with one `cache import`\."):
+        load_splits(mine.out)
+    train.rename(val)
+    with pytest.raises(
+        MismatchError, match=r"back, train\.h5, and make val\.h5 with `cache import`"
+    ):
+        load_splits(mine.out, ["val"])
+
+
+def test_runs_on_imported_features_are_neither_exported_nor_explained(
+    mine: Import, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_features(mine)
+    run = str(train("ridge", load_splits(mine.out), tmp_path / "runs").path)
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    photograph = str(tmp_path / "a.jpg")
+    for arguments in (
+        ["export", run, "--to", "keras", "--photos", photograph],
+        ["explain", run, photograph],
+        ["score", run, photograph],
+    ):
+        assert heads(arguments) == 1
+        said = capsys.readouterr().err
+        assert "were imported (external: clip): what makes them is not here" in said
+        assert "`heads predict RUN --features DIR`" in said

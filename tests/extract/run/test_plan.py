@@ -24,6 +24,7 @@ from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
 from extract.backbones.registry import BACKBONES
 from extract.backbones.weights import Weights
 from extract.errors import WeightsError
+from extract.images.views import PREPROCESSING
 from extract.run import plan
 from extract.run.extract import extract
 from extract.run.settings import Settings
@@ -90,7 +91,7 @@ def other_weights(settings: Settings, _: pytest.MonkeyPatch) -> Settings:
 
 def constant(name: str, value: object) -> Callable[..., Settings]:
     def change(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
-        patch.setitem(plan.PREPROCESSING, name, value)
+        patch.setitem(PREPROCESSING, name, value)
         return settings
 
     return change

@@ -45,6 +45,9 @@ def test_tables_with_a_column_of_vectors_are_read(tmp_path: Path) -> None:
     (one,) = open_vectors(tmp_path / "a.parquet")
     assert one.ids.tolist() == NAMES
     assert np.array_equal(content(tmp_path / "a.parquet"), X[:, None].astype(np.float32))
+    numbers = pd.DataFrame(X.astype(np.float32)).rename(columns=str)
+    numbers.assign(file=NAMES).to_parquet(tmp_path / "c.parquet")
+    assert np.array_equal(content(tmp_path / "c.parquet"), content(tmp_path / "a.parquet"))
     frame["clip"] = [row[: 5 - i % 2] for i, row in enumerate(X.astype(np.float32))]
     frame.to_parquet(tmp_path / "b.parquet")
     with pytest.raises(FormatError, match="do not all have the same length"):
@@ -99,6 +102,9 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=X, y=X)
     with pytest.raises(FormatError, match=r"needs one array named 'features' .* it has: x, y"):
         open_vectors(tmp_path / "b.npz")
+    np.savez(tmp_path / "m.npz", **{f"x{k}": X for k in range(9)})
+    with pytest.raises(FormatError, match=r"it has: x0, x1, .*, x7, \.\.\.\.$"):
+        open_vectors(tmp_path / "m.npz")
     np.savez(tmp_path / "c.npz", features=X, image_id=NAMES[1:])
     with pytest.raises(FormatError, match=r"its ids have the shape \(6,\), and there are 7"):
         open_vectors(tmp_path / "c.npz")

@@ -75,7 +75,7 @@ def test_predicting_refuses_labels_of_another_scale_or_threshold(
     assert main([*words, "--features", str(other), "--out", str(out)]) == 1
     err = capsys.readouterr().err
     assert f"was trained on {said}" in err
-    assert "cannot be compared with the run's. Extract it as the run's own cache" in err
+    assert "cannot be compared with the run's. Make it as the run's own cache" in err
     assert not out.exists()
 
 

@@ -75,7 +75,7 @@ def test_photographs_that_moved_alone_are_shown_once_they_were_given(
     assert cli.main(["report"]) == 0
     said = capsys.readouterr().err
     assert said == (
-        f"The photographs are not in {made}, where they were extracted from: the report shows "
+        f"The photographs are not in {made}, where the cache looks for them: the report shows "
         "none. `heads report runs --data DIR` finds them in DIR, now and from then on.\n"
     )
     assert not shows_photographs(project)
@@ -84,7 +84,7 @@ def test_photographs_that_moved_alone_are_shown_once_they_were_given(
     assert cli.main(["report", "--data", str(project)]) == 1
     assert capsys.readouterr().err == (
         f"heads: --data {project} holds none of the photographs of features/test.h5 (looked for "
-        "images/test0.jpg, for one). Name the folder that was given to `extract --data`.\n"
+        "images/test0.jpg, for one). Name the folder that paths in the labels start from.\n"
     ).replace("features/test.h5", str(project / "features" / "test.h5"))
     assert cli.main(["report", "--data", str(tmp_path / "pictures")]) == 0
     assert shows_photographs(project)

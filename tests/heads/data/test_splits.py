@@ -242,7 +242,7 @@ def test_caches_made_differently_are_refused_with_the_field(
     tmp_path: Path, other: Plan, said: str
 ) -> None:
     folder = write_pair(tmp_path, other)
-    with pytest.raises(MismatchError, match=rf"{said}.*Extract both with the same settings"):
+    with pytest.raises(MismatchError, match=rf"{said}.*Make both with the same settings"):
         load_splits(folder, splits=("train", "val"))
 
 

@@ -118,7 +118,7 @@ def test_the_pool_gives_any_rows_of_all_splits_in_the_order_asked_for(
 
 
 def test_layers_that_the_cache_lacks_are_refused(planted: Path) -> None:
-    with pytest.raises(HeadError, match=r"holds the layer top alone\. Extract with --layers multi"):
+    with pytest.raises(HeadError, match=r"holds the layer top alone\. Leave out --layers"):
         pooled(load_splits(planted), None, "multi")
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from cache.types import Scale
+from heads.data.labels import Labels
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError
 from heads.experiments.sweep import Grid, Point, best, measure_points, sweep
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 from heads.models.registry import make_head
+from heads.report.experiments import sweep_table
 from heads.runs.files import read_config
 from tests.heads.made import with_budget
 from tests.heads.planted import keras_saves
@@ -53,10 +56,25 @@ def test_hidden_layers_and_dropout_are_swept_alike(data: dict[str, SplitData]) -
     base = NetworkSettings(hidden=(16, 8), batch_size=50, epochs=8, ensemble=1)
     grid = Grid(lr=(0.01, 1e-5), l2=(0.01,), dropout=(0.1, 0.3), seeds=1)
     points = measure_points("emd", data, grid, base, seed=0)
-    assert all(point.val_srcc > 0.75 for point in points[::2])
+    assert all(point.val_value > 0.75 for point in points[::2])
     assert [point.dropout for point in points] == [0.1, 0.1, 0.3, 0.3]
     own = alone(data, "emd", points[2].settings, seed=0)
     assert points[2].val_loss == pytest.approx(own, rel=1e-6)
+
+
+def test_labels_of_0_and_1_are_ranked_by_auc(data: dict[str, SplitData]) -> None:
+    picked = {split: replace(part, labels=as_picked(part.labels)) for split, part in data.items()}
+    (point,) = measure_points("binary", picked, Grid(lr=(0.01,)), LINEAR, seed=0)
+    assert (point.metric, point.val_value > 0.75) == ("auc", True)
+    assert "val_auc" in sweep_table([point], point).splitlines()[0]
+    with pytest.raises(HeadError, match="head sigmoid learns mean scores, and the labels are 0"):
+        measure_points("sigmoid", picked, Grid(), LINEAR, seed=0)
+
+
+def as_picked(labels: Labels) -> Labels:
+    """Return 0 and 1 in place of votes."""
+    mean = labels.beautiful.astype(float)
+    return replace(labels, votes=None, mean=mean, scale=Scale(0, 1), threshold="0.5")
 
 
 def test_without_a_dropout_the_bases_own_is_kept() -> None:
@@ -72,8 +90,8 @@ def test_features_beyond_the_memory_stream_and_seeds_differ(data: dict[str, Spli
     grid = Grid(lr=(0.01,), l2=(0.01,), dropout=(0.2,), seeds=2)
     small = with_budget(data, data["train"].X.nbytes // 2)
     (point,) = measure_points("sigmoid", small, grid, base, seed=0)
-    assert len(set(point.val_losses)) == len(point.val_srccs) == 2
-    assert min(point.val_srccs) > 0.75
+    assert len(set(point.val_losses)) == len(point.val_values) == 2
+    assert min(point.val_values) > 0.75
 
 
 def point(loss: float, lr: float = 0.1, l2: float = 0.0) -> Point:

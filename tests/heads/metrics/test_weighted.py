@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from scipy.stats import kendalltau, rankdata, spearmanr
+from sklearn.metrics import roc_auc_score
 
 from heads.data.predictions import Prediction
 from heads.metrics.catalogue import METRICS
-from heads.metrics.weighted import Levels, Terms, spearman
+from heads.metrics.weighted import Levels, Terms, auc, spearman
 from tests.heads.made import labels_of_votes, noisy_prediction, random_labels
 
 WEIGHTED = {name: m.weighted for name, m in METRICS.items() if m.weighted is not None}
@@ -62,3 +63,10 @@ def test_spearman_agrees_with_scipy_and_is_undefined_for_a_constant():
     x, y = np.random.default_rng(0).integers(0, 5, (2, 40)).astype(float)
     assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
     assert np.isnan(spearman(x, np.ones(40)))
+
+
+def test_auc_agrees_with_scikit_learn_and_is_undefined_for_one_class():
+    rng = np.random.default_rng(3)
+    score, beautiful = rng.integers(0, 9, 60).astype(float), rng.random(60) > 0.6
+    assert auc(score, beautiful) == pytest.approx(roc_auc_score(beautiful, score))
+    assert np.isnan(auc(score, np.ones(60, bool)))

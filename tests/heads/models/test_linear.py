@@ -215,9 +215,7 @@ def test_outputs_are_those_of_the_mean_of_the_views():
 
 def test_another_number_of_features_is_refused():
     model = LinearModel(np.ones((3, 1), np.float32), np.zeros(1))
-    with pytest.raises(
-        HeadError, match=r"trained on 3 features a photograph; these have 4\. Extra"
-    ):
+    with pytest.raises(HeadError, match=r"trained on 3 features a photograph; these have 4\. Make"):
         model.outputs(np.zeros((2, 1, 4), np.float16))
 
 

@@ -72,6 +72,14 @@ def make_knn() -> Any:
     return own_head(KNeighborsRegressor(20), learns="distribution")
 
 
+def make_named() -> Any:
+    return own_head(KNeighborsRegressor(5), name="five")
+
+
+def make_nothing() -> Any:
+    raise ValueError("nothing to make")
+
+
 def layer_norm(n_features: int, n_outputs: int) -> Any:
     import keras
 
