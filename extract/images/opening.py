@@ -22,7 +22,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cache.text import shown
-from extract.images.container import WALKED_STARTS, Picture, picture
+from extract.images.files.parts import Picture
+from extract.images.files.picture import WALKED_STARTS, picture
+from extract.images.reasons import Costly
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
 # reads the multi-picture files of phones (MPO) too. They are tried in this order.
@@ -38,13 +40,9 @@ SCANS = "scans"
 Reader = Callable[[IO[bytes], str], Image.Image]
 
 
-class Costly(Exception):
-    """A photograph that may take long or much memory, not to be read by this thread."""
-
-
 @contextmanager
 def opened_image(
-    source: Path | IO[bytes], *, tail: bytes = b"", odd_bytes: int = sys.maxsize
+    source: Path | IO[bytes], *, odd_bytes: int = sys.maxsize
 ) -> Iterator[Image.Image]:
     """Open an image as `Image.open(path, formats=FORMATS)` does, but for the guard and metadata.
 
@@ -53,7 +51,6 @@ def opened_image(
 
     Args:
         source: the file's path, or an open file.
-        tail: bytes to put behind a JPEG.
         odd_bytes: how large a file may be of which Pillow alone knows the parts, as it goes over
             them in Python.
 
@@ -66,11 +63,12 @@ def opened_image(
     """
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        file.seek(0)
         walked = file.read(PREFIX_BYTES).startswith(WALKED_STARTS)
         large = file.seek(0, io.SEEK_END) > odd_bytes
         if large and not walked:
             raise Costly
-        alone = picture(file, tail=tail)
+        alone = picture(file)
         if large and alone.file is file:  # its parts lead nowhere
             raise Costly
         if alone.file is not file:
