@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from extract.images.files.orientation import UPRIGHT, orientation
 from extract.images.opening import SCANS
+from extract.images.profiles import to_srgb
 from extract.images.reasons import Unreadable, reasons
 
 # Pixels that are converted at once where a conversion takes several copies.
@@ -50,7 +51,7 @@ def image_orientation(image: Image.Image) -> int:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Return an image as 8-bit RGB, turned as its orientation says, alpha on white.
+    """Return an image as 8-bit sRGB, turned as its orientation says, alpha on white.
 
     Raises:
         Unreadable: damaged, or 32-bit pixels, whose range nobody knows.
@@ -60,14 +61,12 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         turn = TURNS.get(image_orientation(image))
         if turn is not None:
             image = image.transpose(turn)
-    if image.mode.startswith("I"):
-        return _by_strips(image, _from_integers)
+        profile = image.info.get("icc_profile")
+        if image.mode == "RGB" and not image.has_transparency_data and not profile:
+            return image
     if image.mode == "F":
         raise Unreadable("pixels are 32-bit floating point, which have no known range")
-    with reasons():
-        if image.has_transparency_data:
-            return _by_strips(image, _on_white)
-        return image if image.mode == "RGB" else image.convert("RGB")
+    return _by_strips(image, lambda strip: _plain(strip, profile))
 
 
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -83,11 +82,19 @@ def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
     return whole
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return an image in any mode as sRGB, on white."""
+    if image.mode.startswith("I"):
+        image = _from_integers(image)
     with reasons():
+        if not image.has_transparency_data:
+            return to_srgb(image, profile)
         layer = image.convert("RGBA")
+        grey = image.mode in ("L", "LA")
+        colours = to_srgb(layer.getchannel("R") if grey else layer.convert("RGB"), profile)
+        colours.putalpha(layer.getchannel("A"))
         white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return Image.alpha_composite(white, colours).convert("RGB")
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
@@ -95,4 +102,4 @@ def _from_integers(image: Image.Image) -> Image.Image:
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
         raise Unreadable("pixels are 32-bit integers beyond 0..65535, which have no known range")
     eight = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return Image.fromarray(eight).convert("RGB")
+    return Image.fromarray(eight)

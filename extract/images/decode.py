@@ -20,6 +20,7 @@ from extract.images.colours import QUARTER_TURNS, image_orientation, upright_rgb
 from extract.images.crops import crops
 from extract.images.files.orientation import UPRIGHT
 from extract.images.limits import MAX_PIXELS as MAX_PIXELS
+from extract.images.profiles import changes_colours
 from extract.images.reading import Size, Use, used
 from extract.images.reasons import Refused as Refused
 from extract.images.reasons import Unreadable as Unreadable
@@ -27,6 +28,7 @@ from extract.images.reasons import Vanished as Vanished
 from extract.images.reasons import reasons
 from extract.images.views import RESIZE, View
 
+PROFILED = "of a colour profile other than sRGB"
 # A JPEG is decoded at half, a quarter or an eighth of its size while both sides stay at least
 # twice what they are resized to, so that the resampling filter still sees enough pixels.
 DRAFT_SIZE = (2 * RESIZE[0], 2 * RESIZE[1])
@@ -96,9 +98,10 @@ def _whole(image: Image.Image, _: Size) -> npt.NDArray[np.uint8]:
 
 
 def peculiarity(source: Path) -> str:
-    """Return what makes a photograph more than plain pixels: rotated, transparent or its mode.
+    """Return what makes a photograph more than plain pixels: rotated, of a profile, and so on.
 
-    '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB.
+    '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB, and
+    of no profile but sRGB.
 
     Raises:
         Unreadable: as `read_photograph`.
@@ -113,4 +116,6 @@ def _peculiarity(image: Image.Image, _: Size) -> str:
     with reasons():
         if image.has_transparency_data:
             return "transparent"
+        if changes_colours(image.info.get("icc_profile"), image.mode):
+            return PROFILED
     return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"

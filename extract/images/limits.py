@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from extract.images.colours import image_orientation
 from extract.images.files.orientation import UPRIGHT
-from extract.images.opening import SCANS
+from extract.images.opening import BOXED, SCANS
 from extract.images.reasons import Heavy, Unreadable, reasons
 from extract.images.views import RESIZE
 
@@ -74,6 +74,8 @@ def _bytes_of_decoder(image: Image.Image) -> int:
         return int(2 * width * height * sum(areas) / max(*areas, 1))
     if image.format == "WEBP":  # two canvases and a copy of the picture
         return 12 * width * height
+    if image.format in BOXED:  # planes of brightness and colour, and the picture in RGB, twice
+        return 8 * width * height
     if isinstance(image, TiffImageFile):  # the picture while it is turned, and a tile or strip
         tags = image.tag_v2
         rows = tags.get(323) or min(tags.get(278) or height, height)
@@ -83,10 +85,11 @@ def _bytes_of_decoder(image: Image.Image) -> int:
 
 
 def _bytes_of_pixels(image: Image.Image) -> int:
-    """Return what the pixels take: as decoded, turned, without alpha, and resized in one axis."""
+    """Return what the pixels take: as decoded, turned, without alpha or profile, and resized in one
+    axis."""
     each = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
     if image_orientation(image) != UPRIGHT:
         each *= 2
-    if image.mode != "RGB" or image.has_transparency_data:
+    if image.mode != "RGB" or image.has_transparency_data or "icc_profile" in image.info:
         each += 4
     return image.size[0] * image.size[1] * each + 4 * RESIZE[0] * image.size[1]

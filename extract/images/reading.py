@@ -21,7 +21,7 @@ from extract.images.apart import NoReader, apart
 from extract.images.colours import callers_images
 from extract.images.files.jpeg import has_all_scans, with_end
 from extract.images.limits import HEAVY_BYTES, ODD_BYTES, Room, draft_within
-from extract.images.opening import FORMATS, opened_image
+from extract.images.opening import BOXED, FORMATS, opened_image
 from extract.images.pool import Pool
 from extract.images.reasons import Costly, Heavy, Truncated, Unreadable, reasons
 
@@ -119,7 +119,7 @@ def _file_behind(image: Image.Image) -> IO[bytes] | None:
     """
     with callers_images, reasons():
         lazy = isinstance(image, ImageFile.ImageFile) and not image.decoderconfig
-        lazy = lazy and image.format in (*FORMATS, "MPO") and not image.tell()
+        lazy = lazy and image.format in (*FORMATS, *BOXED, "MPO") and not image.tell()
         file = image.fp if lazy else None  # type: ignore[attr-defined]
         if file is None:
             image.load()

@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from typing import IO
 
 from extract.images.files.orientation import raw_profile
-from extract.images.files.parts import MAX_DAMAGED, MAX_TEXT, Picture, bounded, read_at, spliced
+from extract.images.files.parts import (
+    MAX_DAMAGED,
+    MAX_PROFILE,
+    MAX_TEXT,
+    Picture,
+    bounded,
+    read_at,
+    spliced,
+)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 PNG_INDEXED = 3
 # Flags of WebP's header VP8X: which metadata there is.
 WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
+WEBP_SAID = {b"EXIF": "exif", b"XMP ": "xmp", b"ICCP": "icc_profile"}
 PIXELS = {b"IDAT", b"VP8 ", b"VP8L", b"ANMF"}
 # How far is searched behind a chunk whose length is damaged.
 SEARCHED = 1 << 24
@@ -52,7 +61,7 @@ def png(file: IO[bytes]) -> Picture | None:
         elif name in (PNG.header, *PNG.picture):
             if not start:
                 head.append(read_at(file, place, 12 + length))
-        elif name in (b"eXIf", b"iTXt", b"zTXt", b"tEXt") and length <= MAX_TEXT:
+        elif name in (b"eXIf", b"iCCP", b"iTXt", b"zTXt", b"tEXt") and length <= MAX_PROFILE:
             info.update(_png_said(name, read_at(file, place + 8, length)))
     if not start or len(head) < 2:
         return None
@@ -77,8 +86,8 @@ def webp(file: IO[bytes]) -> Picture | None:
         elif name in WEBP.picture and not (name == b"ANMF" and name in names):
             whole = 8 + length + length % 2
             parts.append(read_at(file, place, whole).ljust(whole, b"\0"))
-        elif name in (b"EXIF", b"XMP ") and length <= MAX_TEXT:
-            info["exif" if name == b"EXIF" else "xmp"] = read_at(file, place + 8, length)
+        elif name in WEBP_SAID and length <= MAX_PROFILE:
+            info[WEBP_SAID[name]] = read_at(file, place + 8, length)
         names.add(name)
     if not PIXELS & names:
         return None
@@ -119,10 +128,12 @@ def _is_chunk(file: IO[bytes], place: int, layout: _Layout) -> bool:
 
 
 def _png_said(name: bytes, body: bytes) -> dict[str, bytes]:
-    """Return EXIF or XMP where a chunk holds it."""
+    """Return EXIF, XMP or a profile where a chunk holds it."""
     if name == b"eXIf":
         return {"exif": body}
     key, _, rest = body.partition(b"\0")
+    if name == b"iCCP":
+        return {"icc_profile": _unpacked(rest[1:], MAX_PROFILE)}
     if key == b"XML:com.adobe.xmp" and name == b"iTXt":
         text = rest[2:].split(b"\0", 2)[-1]  # behind two names of it
         return {"xmp": _unpacked(text) if rest[:1] == b"\1" else text}
@@ -132,8 +143,8 @@ def _png_said(name: bytes, body: bytes) -> dict[str, bytes]:
     return {}
 
 
-def _unpacked(packed: bytes) -> bytes:
+def _unpacked(packed: bytes, size: int = MAX_TEXT) -> bytes:
     try:
-        return zlib.decompressobj().decompress(packed, MAX_TEXT)
+        return zlib.decompressobj().decompress(packed, size)
     except zlib.error:
         return b""

@@ -22,7 +22,7 @@ SEGMENTS = {*range(0xC0, 0xD0), *range(0xDA, 0xE0), *METADATA}
 FOLLOWING = {*SEGMENTS, 0xFF}
 # By what metadata begins, whatever its marker has become by damage.
 METADATA_STARTS = (b"Exif\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"Photoshop ", b"MPF\0")
-XMP_START = b"http://ns.adobe.com/xap/1.0/\0"
+XMP_START, ICC_START = b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 # These segments of applications say how colours are coded.
 COLOUR_STARTS = (b"JFIF\0", b"Adobe")
 # How far is searched behind a damaged segment, and over how many segments it must go on from there
@@ -34,8 +34,11 @@ def jpeg(file: IO[bytes]) -> Picture | None:
     """Return the frame, its tables and its scans; None where no scan is found."""
     head, components = [b"\xff\xd8"], 0
     info: dict[str, bytes] = {}
+    profile: dict[int, bytes] = {}
     for place, marker, body in _segments(file):
         if marker == SOS:
+            if profile:
+                info["icc_profile"] = b"".join(part for _, part in sorted(profile.items()))
             scans = _scans(file, place) if body[0] < components else 1
             stop = file.seek(0, io.SEEK_END)
             return Picture(spliced(b"".join(head), file, place, stop, b""), info, scans)
@@ -49,6 +52,8 @@ def jpeg(file: IO[bytes]) -> Picture | None:
             info["exif"] = info.get("exif", b"") + body[6:]
         elif body.startswith(XMP_START):
             info["xmp"] = body[len(XMP_START) :]
+        elif body.startswith(ICC_START):  # ICC.1:2022, annex B.4: numbered parts
+            profile[body[12] if len(body) > 12 else 0] = body[14:]
     return None
 
 

@@ -17,6 +17,8 @@ MAX_PARTS = 200_000
 MAX_DAMAGED = 3
 # Compressed texts unfold to at most this.
 MAX_TEXT = 1 << 20
+# Profiles of printers take up to some megabytes.
+MAX_PROFILE = 1 << 22
 Part = TypeVar("Part")
 
 
@@ -24,8 +26,8 @@ Part = TypeVar("Part")
 class Picture:
     """The picture alone, as a file that a reader opens, and what the original says beside it.
 
-    `info` may hold `exif` and `xmp`, bytes as they stand in the file. `scans` is how often a JPEG
-    is gone over; with more than once all its coefficients are held in memory.
+    `info` may hold `exif`, `xmp` and `icc_profile`, bytes as they stand in the file. `scans` is how
+    often a JPEG is gone over; with more than once all its coefficients are held in memory.
     """
 
     file: IO[bytes]

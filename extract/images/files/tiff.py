@@ -7,7 +7,8 @@ import struct
 from typing import IO
 
 from extract.images.files.orientation import ORIENTATION, WHOLE_NUMBERS
-from extract.images.files.parts import MAX_TEXT, Picture, read_at, spliced
+from extract.images.files.parts import MAX_PROFILE, Picture, read_at, spliced
+from extract.images.kinds import RAW
 from extract.images.reasons import Unreadable
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -16,14 +17,16 @@ TIFF_BYTES |= {13: 4, 16: 8, 17: 8, 18: 8}
 # Sizes, layout, compression and colours; the orientation is looked at apart.
 TIFF_PICTURE = {*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320}
 TIFF_PICTURE |= {322, 323, 324, 325, 332, 338, 339, 347, *range(512, 522), *range(529, 533)}
-TIFF_XMP = 700
+TIFF_SAID = {700: "xmp", 34675: "icc_profile"}
+SUBFILE_TYPE, DNG_VERSION = 254, 50706
 
 
 def tiff(file: IO[bytes]) -> Picture | None:
     """Return the file with a first directory, the only one, of what describes the picture.
 
     Raises:
-        Unreadable: its values are longer than the file, so that they must lie in each other.
+        Unreadable: its values are longer than the file, so that they must lie in each other; or the
+            first picture is a preview, as in a camera's RAW file.
     """
     size, start = file.seek(0, io.SEEK_END), read_at(file, 0, 16)
     order, big = "<" if start[:2] == b"II" else ">", b"+" in start[:4]
@@ -41,8 +44,10 @@ def tiff(file: IO[bytes]) -> Picture | None:
         tag, kind, count, value = struct.unpack_from(entry, entries, at)
         if tag in TIFF_PICTURE:
             total += count * TIFF_BYTES.get(kind, 0)
-        elif tag == TIFF_XMP and count <= MAX_TEXT and not info:
-            info["xmp"] = read_at(file, value, count)
+        elif tag in TIFF_SAID and count <= MAX_PROFILE:
+            info.setdefault(TIFF_SAID[tag], read_at(file, value, count))
+        elif tag == DNG_VERSION or (tag == SUBFILE_TYPE and value & 1):
+            raise Unreadable(RAW)
         if tag in TIFF_PICTURE or (tag == ORIENTATION and kind in WHOLE_NUMBERS and count == 1):
             kept.append(entries[at : at + step])
     if total > size:

@@ -54,14 +54,14 @@ def test_postscript_is_never_opened(tmp_path: Path) -> None:
     assert "of a kind that is not read" in reason(tmp_path / "program.jpg")
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp", "tiff", "gif"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp", "tiff", "gif", "avif"])
 def test_every_format_gives_the_same_picture(tmp_path: Path, ending: str) -> None:
     quarters().save(tmp_path / f"a.{ending}")
     photograph = read(tmp_path / f"a.{ending}")
     assert photograph.pixels_u8.shape == (1, 224, 224, 3)
     assert photograph.pixels_u8.dtype == np.uint8
     assert photograph.size == (120, 80)
-    assert_quarters(photograph, tolerance=20 if ending == "gif" else 6)
+    assert_quarters(photograph, tolerance=20 if ending in ("gif", "avif") else 6)
 
 
 def test_the_ending_does_not_matter(tmp_path: Path) -> None:

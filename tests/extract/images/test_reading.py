@@ -84,7 +84,7 @@ def state(image: Image.Image) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("loaded", [False, True])
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff", "gif", "bmp"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff", "gif", "bmp", "avif"])
 def test_a_callers_image_is_read_as_its_file_and_stays_as_it_is(
     tmp_path: Path, ending: str, loaded: bool
 ) -> None:
