@@ -98,7 +98,7 @@ def _whole(image: Image.Image, _: Size) -> npt.NDArray[np.uint8]:
 
 
 def peculiarity(source: Path) -> str:
-    """Return what makes a photograph more than plain pixels: rotated, of a profile, and so on.
+    """Return what makes a photograph more than plain pixels: its colours, turn, alpha or mode.
 
     '' for one that every decoder reads alike: upright, 8-bit, of one colour, a palette or RGB, and
     of no profile but sRGB.
@@ -111,11 +111,11 @@ def peculiarity(source: Path) -> str:
 
 
 def _peculiarity(image: Image.Image, _: Size) -> str:
-    if image_orientation(image) != UPRIGHT:
-        return "rotated"
     with reasons():
-        if image.has_transparency_data:
-            return "transparent"
         if changes_colours(image.info.get("icc_profile"), image.mode):
             return PROFILED
+        if image_orientation(image) != UPRIGHT:
+            return "rotated"
+        if image.has_transparency_data:
+            return "transparent"
     return "" if image.mode in ("1", "L", "P", "RGB") else f"of mode {image.mode}"
