@@ -126,7 +126,7 @@ pipeline() {
 }
 
 run_demo() {
-  set_up offline,cpu,demo
+  set_up offline,cpu,demo,heif
   "$python" -m extract.demo "$out/demo/photos"
   pipeline "$out/demo/photos" "$out/demo/features" "$out/demo/runs"
 }
@@ -138,7 +138,7 @@ run_data() {
   [ -f "$data/AVA.txt" ] || [ -f "$data/labels.csv" ] ||
     die "$data has neither AVA.txt nor labels.csv. See docs/ava.md and docs/own-photographs.md."
   name=$(basename "$data")
-  set_up offline,cpu,demo
+  set_up offline,cpu,demo,heif
   claim "$out/features/$name" "$data"
   pipeline "$data" "$out/features/$name" "$out/runs/$name" --layers multi
 }

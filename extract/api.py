@@ -24,6 +24,7 @@ from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.engines import Engine, EngineSettings, open_engine
 from extract.backbones.registry import DEFAULT, find_backbone
 from extract.backbones.weights import Weights, find_weights
+from extract.images.decode import PROFILED as PROFILED
 from extract.images.decode import Photograph, read_photograph
 from extract.images.decode import Unreadable as Unreadable
 from extract.images.decode import peculiarity as peculiarity

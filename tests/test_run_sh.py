@@ -145,7 +145,7 @@ def test_an_environment_without_python_is_refused(stand_in: Checkout, tmp_path: 
 def test_it_installs_once_and_again_only_when_the_project_changed(stand_in: Checkout) -> None:
     assert stand_in.run().returncode == 0
     assert len(stand_in.calls("pip install")) == 1
-    assert stand_in.calls("pip install")[0].endswith("-e .[offline,cpu,demo]")
+    assert stand_in.calls("pip install")[0].endswith("-e .[offline,cpu,demo,heif]")
     stand_in.run()
     assert stand_in.calls("pip install") == stand_in.calls("venv") == []
     with (stand_in.folder / "pyproject.toml").open("a") as project:

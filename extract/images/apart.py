@@ -25,7 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from extract.images.container import Refused, Unreadable
+from extract.images.reasons import Refused, Unreadable
 
 # Of the processor, not by the clock, so that a busy machine refuses no photograph. The slowest one
 # within all other limits takes half of it.

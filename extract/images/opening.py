@@ -22,15 +22,18 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cache.text import shown
-from extract.images.container import WALKED_STARTS, Picture, picture
+from extract.images.files.parts import Picture
+from extract.images.files.picture import WALKED_STARTS, picture
+from extract.images.kinds import NO_HEIF, PREFIX_BYTES, advice, boxed
+from extract.images.reasons import Costly, Unreadable
 
 # Readers that are open to strangers' files; others (PostScript, say) may start programs. JPEG's
 # reads the multi-picture files of phones (MPO) too. They are tried in this order.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+BOXED = ("AVIF", "HEIF")
 # Importing a plugin enters its reader in `Image.OPEN`.
-for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff"):
+for plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif"):
     import_module(f"PIL.{plugin}ImagePlugin")
-PREFIX_BYTES = 16  # what `Image.open` shows to a plugin's `accept`
 GUARD = "_decompression_bomb_check"
 # Where an image's info says how often a JPEG's pixels are gone over.
 SCANS = "scans"
@@ -38,13 +41,9 @@ SCANS = "scans"
 Reader = Callable[[IO[bytes], str], Image.Image]
 
 
-class Costly(Exception):
-    """A photograph that may take long or much memory, not to be read by this thread."""
-
-
 @contextmanager
 def opened_image(
-    source: Path | IO[bytes], *, tail: bytes = b"", odd_bytes: int = sys.maxsize
+    source: Path | IO[bytes], *, odd_bytes: int = sys.maxsize
 ) -> Iterator[Image.Image]:
     """Open an image as `Image.open(path, formats=FORMATS)` does, but for the guard and metadata.
 
@@ -53,35 +52,38 @@ def opened_image(
 
     Args:
         source: the file's path, or an open file.
-        tail: bytes to put behind a JPEG.
         odd_bytes: how large a file may be of which Pillow alone knows the parts, as it goes over
-            them in Python.
+            them in Python. With a limit, no HEIF or AVIF is opened: their decoders are large.
 
     Raises:
         Costly: it is larger.
         OSError: there is no such file, or it cannot be read.
         Image.UnidentifiedImageError: it is none of the formats.
-        Unreadable: nobody writes such a file but to harm.
+        Unreadable: nobody writes such a file but to harm, or it is of a kind that is not read.
         Exception: what a plugin raises on a damaged file.
     """
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-        walked = file.read(PREFIX_BYTES).startswith(WALKED_STARTS)
+        file.seek(0)
+        prefix = file.read(PREFIX_BYTES)
+        if reason := advice(prefix):
+            raise Unreadable(reason)
+        walked, box = prefix.startswith(WALKED_STARTS), boxed(prefix)
         large = file.seek(0, io.SEEK_END) > odd_bytes
-        if large and not walked:
+        if (large and not walked) or (box and odd_bytes < sys.maxsize):
             raise Costly
-        alone = picture(file, tail=tail)
+        alone = picture(file)
         if large and alone.file is file:  # its parts lead nowhere
             raise Costly
         if alone.file is not file:
             stack.enter_context(alone.file)
-        yield _identified(alone, str(source))
+        yield _identified(alone, str(source), (box,) if box else FORMATS)
 
 
-def _identified(alone: Picture, name: str) -> Image.Image:
+def _identified(alone: Picture, name: str, formats: tuple[str, ...]) -> Image.Image:
     prefix = alone.file.read(PREFIX_BYTES)
-    for kind in FORMATS:
-        reader, accept = Image.OPEN[kind]
+    for kind in formats:
+        reader, accept = _heif() if kind == "HEIF" else Image.OPEN[kind]
         try:
             accepted = accept is None or accept(prefix)
             if accepted and not isinstance(accepted, str):  # a text says why it cannot be read
@@ -95,6 +97,19 @@ def _identified(alone: Picture, name: str) -> Image.Image:
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue  # as Pillow does: not of this kind after all
     raise UnidentifiedImageError(f"cannot identify image file '{shown(name)}'")
+
+
+def _heif() -> tuple[Reader, None]:
+    """Return the reader of pi-heif, which is not entered in Pillow's list, shared by the process.
+
+    Raises:
+        Unreadable: it is not installed.
+    """
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError:
+        raise Unreadable(NO_HEIF) from None
+    return HeifImageFile, None
 
 
 class _UnguardedImage:

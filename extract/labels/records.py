@@ -25,7 +25,7 @@ from cache.types import TextArray
 from extract.errors import is_passing
 
 NOTE_FILE = "labels-note.txt"
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"})
 BAD_SHOWN = 5
 # Some threads at once, for folders that lie across a network; chunks keep their cost small.
 STAT_THREADS, STAT_CHUNK = 4, 4096

@@ -20,7 +20,7 @@ EPILOG = """examples:
   heads export runs/ridge --to keras             runs/ridge/export/model.keras
   heads export runs/emd --to saved-model         runs/emd/export/saved-model/1/
   heads export runs/emd --to onnx --photos holiday/
-The input pixels_u8 is (batch, height, width, 3), 8-bit RGB, upright, alpha on white: whoever asks
+The input pixels_u8 is (batch, height, width, 3), 8-bit sRGB, upright, alpha on white: whoever asks
 turns photographs as their EXIF says. Resizing to 256 x 256, cropping and scaling are inside. The
 outputs are score, p_beautiful and, where the head has one, distribution. A saved model's signature
 serving_default takes the bytes of JPEG or PNG files as image_bytes, which it turns and puts on
@@ -72,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _words(done: Checked) -> str:
+    from heads.photos import PROFILED
+
     kinds = ", ".join(f"{n} {kind}" for kind, n in done.prepared.items())
     lines = [
         f"{done.path}: {done.n_bytes / 1e6:.1f} MB. Checked on {done.photographs} photographs"
@@ -82,13 +84,20 @@ def _words(done: Checked) -> str:
     n = done.photographs
     if done.prepared:
         lines.append(
-            f"pixels_u8 is upright RGB, alpha on white: {sum(done.prepared.values())} of the {n} "
+            f"pixels_u8 is upright sRGB, alpha on white: {sum(done.prepared.values())} of the {n} "
             "photographs had to be made so, as docs/scoring-and-export.md shows."
         )
     if (encoded := done.inputs.get("image_bytes")) is not None:
-        refused = "." if encoded == n else "; it refuses the others."
+        profiled = done.prepared.get(PROFILED, 0)
+        refused = "." if encoded + profiled == n else "; it refuses the others."
         lines.append(
             "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: "
             f"{encoded} of the {n} were checked so{refused}"
         )
+        if profiled:
+            lines.append(
+                f"It knows no colour profiles: {profiled} of the {n} have one other than sRGB and "
+                "would get another score by image_bytes. Convert such photographs, or give "
+                "pixels_u8."
+            )
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from heads.photos import peculiarity, upright_pixels
+from heads.photos import PROFILED, peculiarity, upright_pixels
 
 if TYPE_CHECKING:
     from heads.export.graph import ExportGraph
@@ -33,7 +33,8 @@ class Sample:
     """A photograph to check with: all its pixels (height, width, 3) uint8 upright, and its bytes.
 
     `prepared` says what had to be done for the pixels, as `extract.api.peculiarity` does;
-    `encoded` is None for a file that is neither JPEG nor PNG.
+    `encoded` is None for a file that is neither JPEG nor PNG, or whose colours TensorFlow's decoder
+    would take for sRGB, as it knows no profiles.
     """
 
     path: Path
@@ -44,9 +45,9 @@ class Sample:
     @classmethod
     def of(cls, path: Path) -> Sample:
         """Read a photograph. Raises Unreadable."""
-        pixels_u8, content = upright_pixels(path), path.read_bytes()
-        encoded = content if content.startswith((JPEG, PNG)) else None
-        return cls(path, pixels_u8, peculiarity(path), encoded)
+        pixels_u8, prepared, content = upright_pixels(path), peculiarity(path), path.read_bytes()
+        fits = content.startswith((JPEG, PNG)) and prepared != PROFILED
+        return cls(path, pixels_u8, prepared, content if fits else None)
 
 
 # From a photograph to the outputs by name, for each input of the format that takes it.

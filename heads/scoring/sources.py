@@ -23,6 +23,9 @@ from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
 ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+ENDINGS |= {".heic", ".heif", ".hif", ".avif"}
+# A camera's unfinished pictures, and what no reader here knows.
+RAW = {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".jxl"}
 COLUMNS = ("path", "file")
 CHUNK, LINKS_SHOWN = 1 << 16, 5
 
@@ -91,6 +94,8 @@ class Sources:
         if self.left_out:
             kinds = ", ".join(f"{n} {ending}" for ending, n in self.left_out.most_common())
             parts.append(f"Left out, since they are not named as photographs: {kinds}.")
+        if not RAW.isdisjoint(self.left_out):
+            parts.append("RAW files and JPEG XL are read once they are made into JPEG, PNG or TIFF.")
         if self.links:
             more = f" and {len(self.links) - LINKS_SHOWN} more" * (len(self.links) > LINKS_SHOWN)
             parts.append(

@@ -17,7 +17,7 @@ import pytest
 
 from extract.images import apart as module
 from extract.images.apart import NoReader, apart, spent
-from extract.images.container import Refused, Unreadable
+from extract.images.reasons import Refused, Unreadable
 
 ROOM = 1 << 28
 

@@ -36,10 +36,18 @@ def test_what_had_to_be_prepared_and_what_is_refused_is_said() -> None:
     assert _words(done).splitlines() == [
         "served/1: 28.3 MB. Checked on 16 photographs (3 rotated, 1 transparent): scores differ by "
         "at most 0.0018 from the run's (allowed 0.12), probabilities by at most 0.0006.",
-        "pixels_u8 is upright RGB, alpha on white: 4 of the 16 photographs had to be made so, as "
+        "pixels_u8 is upright sRGB, alpha on white: 4 of the 16 photographs had to be made so, as "
         "docs/scoring-and-export.md shows.",
         "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: 14 of the "
         "16 were checked so; it refuses the others.",
+    ]
+    counts = {"of a colour profile other than sRGB": 2}
+    wide = Checked(Path("served/1"), 28_300_000, 16, counts, inputs, 0.0018, 0.0006, 0.12)
+    assert _words(wide).splitlines()[2:] == [
+        "image_bytes is the file of a JPEG or PNG, turned and put on white by the model: 14 of the "
+        "16 were checked so.",
+        "It knows no colour profiles: 2 of the 16 have one other than sRGB and would get another "
+        "score by image_bytes. Convert such photographs, or give pixels_u8.",
     ]
     plain = Checked(Path("m.keras"), 1_000_000, 2, {}, {"pixels_u8": 2}, 0.1, 0.1, 0.12)
     assert len(_words(plain).splitlines()) == 1

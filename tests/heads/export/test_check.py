@@ -17,6 +17,7 @@ from heads.export.formats import Sample
 from heads.models.ridge import RidgeHead
 from heads.runs.loaded import load_run
 from tests.documents import CHECKOUT, python_blocks, read
+from tests.extract.images.icc import P3, of_primaries
 from tests.heads.export.exported import PICTURE, PICTURES, exif, loaded, trained
 from tests.heads.made import planted
 from tests.heads.studio import Studio, save_pictures
@@ -46,6 +47,7 @@ def test_pixels_prepared_as_the_documents_show_are_those_of_the_check(tmp_path: 
     for name, image in PICTURES.items():
         image.save(tmp_path / name)
     PICTURE.save(tmp_path / "turned.jpg", exif=exif(6))
+    PICTURE.save(tmp_path / "wide.jpg", exif=exif(6), icc_profile=of_primaries(P3))
     for path in tmp_path.iterdir():
         np.testing.assert_array_equal(names["pixels_u8"](path), Sample.of(path).pixels_u8[None])
 

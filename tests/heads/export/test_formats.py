@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 
 from heads.export import check as exporting
 from heads.export.check import FORMATS, export
+from tests.extract.images.icc import P3, of_primaries
 from tests.heads.export.exported import loaded, smooth
 from tests.heads.studio import save_pictures
 from tests.wheel import needs_wheel
@@ -74,10 +75,12 @@ def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path:
     clear.save(tmp_path / "2.png")
     picture.convert("CMYK").save(tmp_path / "3.jpg")
     picture.save(tmp_path / "4.webp", exif=exif)
+    picture.save(tmp_path / "5.jpg", exif=exif, icc_profile=of_primaries(P3))
     photographs = sorted(tmp_path.iterdir())
     done = export(loaded(tmp_path), "saved-model", photographs, tmp_path / "served")
-    assert done.prepared == {"rotated": 2, "transparent": 1, "of mode CMYK": 1}
-    assert done.inputs == {"pixels_u8": 4, "image_bytes": 3}
+    counts = {"rotated": 2, "transparent": 1, "of mode CMYK": 1}
+    assert done.prepared == counts | {"of a colour profile other than sRGB": 1}
+    assert done.inputs == {"pixels_u8": 5, "image_bytes": 3}
     assert done.score_difference < 0.01
 
 

@@ -23,14 +23,19 @@ def test_folders_are_searched_to_the_bottom_in_order(tmp_path: Path) -> None:
         "b/._2.jpg",
         "notes.txt",
         "b/x",
+        "phone.HEIC",
+        "camera.NEF",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     sources = Sources([str(tmp_path)], io.StringIO())
     found = [str(path.relative_to(tmp_path)) for path in sources]
-    assert found == ["a.png", "b/2.JPG", "b/c/1.webp"]
+    assert found == ["a.png", "phone.HEIC", "b/2.JPG", "b/c/1.webp"]
     assert "1 .txt" in sources.remark()
     assert "1 no ending" in sources.remark()
+    assert sources.remark().endswith(
+        "RAW files and JPEG XL are read once they are made into JPEG, PNG or TIFF."
+    )
 
 
 def test_lists_come_from_stdin_and_from_csv_files(tmp_path: Path) -> None:
