@@ -30,7 +30,8 @@ from extract.images.decode import peculiarity as peculiarity
 from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
 from extract.images.pool import in_order as in_order
-from extract.images.views import PREPROCESSING, Box, views
+from extract.images.resizing import check_interpolation
+from extract.images.views import PREPROCESSING, RESIZERS, Box, views
 from extract.images.views import View as View
 from extract.stream import Account, Cutting, stream
 from extract.stream import PhotographSource as PhotographSource
@@ -139,7 +140,7 @@ def open_extractor(
         MismatchError: this program cannot make such features (another backbone, other
             preprocessing, other layers).
         WeightsError: the weights with the spec's SHA-256 are not here.
-        EngineError: the engine, device or precision is not here.
+        EngineError: the engine, device, precision or resizer is not here.
     """
     refuse_forked()
     _check_preprocessing(spec)
@@ -151,19 +152,22 @@ def open_extractor(
         layers=_layers_of(spec),
         cores=jobs or len(os.sched_getaffinity(0)),
     )
-    cutting = Cutting(views_of(spec), settings.cores)
+    cutting = Cutting(views_of(spec), settings.cores, interpolation=spec.interpolation)
     return Extractor(spec, found, open_engine(settings, found), cutting)
 
 
 def _check_preprocessing(spec: ExtractorSpec) -> None:
     find_backbone(spec.backbone)
-    for name, mine in PREPROCESSING.items():
+    known: dict[str, tuple[object, ...]] = {name: (it,) for name, it in PREPROCESSING.items()}
+    for name, mine in {**known, "interpolation": tuple(RESIZERS.values())}.items():
         theirs = getattr(spec, name)
-        if theirs != mine:
+        if theirs not in mine:
             raise MismatchError(
                 f"The features were made with {name} {shown(theirs)}; this version does "
-                f"{shown(mine)}. Use the version that made them, or extract again and train anew."
+                f"{' or '.join(map(shown, mine))}. Use the version that "
+                "made them, or extract again and train anew."
             )
+    check_interpolation(spec.interpolation)
 
 
 def _weights_of(spec: ExtractorSpec, weights: str) -> Weights:
@@ -205,15 +209,15 @@ def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtr
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
-        EngineError: the features were not computed in float32.
+        EngineError: the features were not computed in float32, or who resized is not here.
     """
-    find_backbone(spec.backbone)
+    _check_preprocessing(spec)
     if spec.precision != "float32":
         raise EngineError(
             f"Feature maps are computed in float32 only, and the features in {spec.precision}. "
             "Extract with --precision float32 and train on that."
         )
-    return MapExtractor(_weights_of(spec, weights), views_of(spec)[0], _layers_of(spec))
+    return MapExtractor(spec, _weights_of(spec, weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,14 +236,14 @@ class FeatureMap:
 class MapExtractor:
     """The map (rows, columns, D) whose mean over cells is the feature vector of view 0."""
 
-    def __init__(self, weights: Weights, view: View, layers: str) -> None:
+    def __init__(self, spec: ExtractorSpec, weights: Weights) -> None:
         with importing_keras():
             from extract.backbones.graph import build_map_extractor
-
+        layers = _layers_of(spec)
         self._model_for = functools.cache(
             lambda size: build_map_extractor(weights, layers=layers, batch_size=1, size=size)
         )
-        self._view = view
+        self._view, self._interpolation = views_of(spec)[0], spec.interpolation
 
     def __call__(self, source: PhotographSource) -> FeatureMap:
         """Return the map of a photograph.
@@ -248,7 +252,7 @@ class MapExtractor:
             Unreadable: the photograph cannot be read.
         """
         refuse_forked()
-        photograph = read_photograph(source, (self._view,))
+        photograph = read_photograph(source, (self._view,), interpolation=self._interpolation)
         (pixels_u8,) = photograph.pixels_u8
         answer = self._model_for(pixels_u8.shape[:2])([pixels_u8[None]], training=False)
         cells = np.asarray(answer)[0].astype(np.float32)
@@ -263,6 +267,7 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
+        EngineError: who resizes is not here.
     """
     _check_preprocessing(spec)
     with importing_keras():
