@@ -31,7 +31,8 @@ from extract.images.decode import peculiarity as peculiarity
 from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
 from extract.images.pool import in_order as in_order
-from extract.images.views import PREPROCESSING, Box, views
+from extract.images.resizing import check_interpolation, find_interpolation
+from extract.images.views import PREPROCESSING, RESIZERS, Box, views
 from extract.images.views import View as View
 from extract.stream import Account, Cutting, stream
 from extract.stream import PhotographSource as PhotographSource
@@ -118,7 +119,7 @@ class Extractor:
 
 
 def spec_of(
-    weights: Weights, views_: str, layers: str, precision: str, dtype: str
+    weights: Weights, interpolation: str, views_: str, layers: str, precision: str, dtype: str
 ) -> ExtractorSpec:
     """Return the description of the extractor with these weights; its hash fingerprints."""
     return ExtractorSpec(
@@ -126,6 +127,7 @@ def spec_of(
         weights_sha256=weights.sha256,
         scaling=weights.scaling,
         **PREPROCESSING,
+        interpolation=interpolation,
         views=tuple(view.name for view in views(views_)),
         layers=weights.backbone.layer_slices(layers),
         precision=precision,
@@ -143,7 +145,7 @@ def named_spec(
         ValueError: there are no such views, layers or precision.
     """
     found = find_weights(find_backbone(DEFAULT), weights)
-    return spec_of(found, views, layers, precision, "float16")
+    return spec_of(found, find_interpolation("auto"), views, layers, precision, "float16")
 
 
 def open_extractor(
@@ -169,7 +171,7 @@ def open_extractor(
         MismatchError: this program cannot make such features (another backbone, other
             preprocessing, other layers).
         WeightsError: the weights with the spec's SHA-256 are not here.
-        EngineError: the engine, device or precision is not here.
+        EngineError: the engine, device, precision or resizer is not here.
     """
     refuse_forked()
     _check_preprocessing(spec)
@@ -181,19 +183,22 @@ def open_extractor(
         layers=_layers_of(spec),
         cores=jobs or len(os.sched_getaffinity(0)),
     )
-    cutting = Cutting(views_of(spec), settings.cores)
+    cutting = Cutting(views_of(spec), settings.cores, interpolation=spec.interpolation)
     return Extractor(spec, found, open_engine(settings, found), cutting)
 
 
 def _check_preprocessing(spec: ExtractorSpec) -> None:
     find_backbone(spec.backbone)
-    for name, mine in PREPROCESSING.items():
+    known: dict[str, tuple[object, ...]] = {name: (it,) for name, it in PREPROCESSING.items()}
+    for name, mine in {**known, "interpolation": tuple(RESIZERS.values())}.items():
         theirs = getattr(spec, name)
-        if theirs != mine:
+        if theirs not in mine:
             raise MismatchError(
                 f"The features were made with {name} {shown(theirs)}; this version does "
-                f"{shown(mine)}. Use the version that made them, or extract again and train anew."
+                f"{' or '.join(map(shown, mine))}. Use the version that "
+                "made them, or extract again and train anew."
             )
+    check_interpolation(spec.interpolation)
 
 
 def _weights_of(spec: ExtractorSpec, weights: str) -> Weights:
@@ -236,15 +241,15 @@ def open_map_extractor(spec: ExtractorSpec, *, weights: str = "auto") -> MapExtr
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
-        EngineError: the features were not computed in float32.
+        EngineError: the features were not computed in float32, or who resized is not here.
     """
-    find_backbone(spec.backbone)
+    _check_preprocessing(spec)
     if spec.precision != "float32":
         raise EngineError(
             f"Feature maps are computed in float32 only, and the features in {spec.precision}. "
             "Extract with --precision float32 and train on that."
         )
-    return MapExtractor(_weights_of(spec, weights), views_of(spec)[0], _layers_of(spec))
+    return MapExtractor(spec, _weights_of(spec, weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,14 +268,14 @@ class FeatureMap:
 class MapExtractor:
     """The map (rows, columns, D) whose mean over cells is the feature vector of view 0."""
 
-    def __init__(self, weights: Weights, view: View, layers: str) -> None:
+    def __init__(self, spec: ExtractorSpec, weights: Weights) -> None:
         with importing_keras():
             from extract.backbones.graph import build_map_extractor
-
+        layers = _layers_of(spec)
         self._model_for = functools.cache(
             lambda size: build_map_extractor(weights, layers=layers, batch_size=1, size=size)
         )
-        self._view = view
+        self._view, self._interpolation = views_of(spec)[0], spec.interpolation
 
     def __call__(self, source: PhotographSource) -> FeatureMap:
         """Return the map of a photograph.
@@ -279,7 +284,7 @@ class MapExtractor:
             Unreadable: the photograph cannot be read.
         """
         refuse_forked()
-        photograph = read_photograph(source, (self._view,))
+        photograph = read_photograph(source, (self._view,), interpolation=self._interpolation)
         (pixels_u8,) = photograph.pixels_u8
         answer = self._model_for(pixels_u8.shape[:2])([pixels_u8[None]], training=False)
         cells = np.asarray(answer)[0].astype(np.float32)
@@ -294,6 +299,7 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
+        EngineError: who resizes is not here.
     """
     _check_preprocessing(spec)
     with importing_keras():

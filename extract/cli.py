@@ -18,6 +18,7 @@ from cache.options import add_label_options, positive
 from cache.text import quoted
 from extract.backbones.base import LAYER_CHOICES
 from extract.backbones.registry import BACKBONES, DEFAULT
+from extract.images.views import RESIZERS
 
 if TYPE_CHECKING:
     from extract.run.settings import Settings
@@ -109,6 +110,13 @@ def _add_extractor_options(group: argparse._ArgumentGroup) -> None:
         metavar="VIEWS",
         help="crops of each photograph: center (default), flip, ten, random:N, whole, or frame: "
         "all of it, neither cut nor stretched",
+    )
+    group.add_argument(
+        "--resizer",
+        choices=("auto", *RESIZERS),
+        default="auto",
+        help="who resizes, which moves the features a little: pillow, or cykooz (extra `cpu`) in "
+        "less time; auto: as for the other caches in --out, else cykooz where it is installed",
     )
     group.add_argument(
         "--layers",
@@ -263,6 +271,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         backbone=options.backbone,
         weights=options.weights,
         views=options.views,
+        resizer=options.resizer,
         dtype=options.dtype,
         max_pixels=options.max_pixels,
         shard=Shard(*options.shard),

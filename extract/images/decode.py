@@ -26,7 +26,7 @@ from extract.images.reasons import Refused as Refused
 from extract.images.reasons import Unreadable as Unreadable
 from extract.images.reasons import Vanished as Vanished
 from extract.images.reasons import reasons
-from extract.images.views import RESIZE, View
+from extract.images.views import PILLOW, RESIZE, View
 
 PROFILED = "of a colour profile other than sRGB"
 # A JPEG is decoded at half, a quarter or an eighth of its size while both sides stay at least
@@ -43,21 +43,25 @@ class Photograph:
 
 
 def read_photograph(
-    source: Path | Image.Image, views: tuple[View, ...], max_pixels: int = MAX_PIXELS
+    source: Path | Image.Image,
+    views: tuple[View, ...],
+    max_pixels: int = MAX_PIXELS,
+    interpolation: str = PILLOW,
 ) -> Photograph:
-    """Decode a photograph once and cut all its views.
+    """Decode a photograph once and cut all its views; `interpolation` as for `resized`.
 
     Raises:
         Unreadable: missing, empty, truncated, no image, no pixels, too large, of pixels without a
             range, or it takes longer than `apart.SECONDS`.
     """
-    made: Photograph = used(source, max_pixels, Use(_cut, DRAFT_SIZE, (views,)))
+    made: Photograph = used(source, max_pixels, Use(_cut, DRAFT_SIZE, (views, interpolation)))
     return made
 
 
-def _cut(image: Image.Image, size: Size, views: tuple[View, ...]) -> Photograph:
+def _cut(image: Image.Image, size: Size, views: tuple[View, ...], interpolation: str) -> Photograph:
     upright_size = size[::-1] if image_orientation(image) in QUARTER_TURNS else size
-    return Photograph(crops(upright_rgb(image), views, upright_size), upright_size)
+    pixels = crops(upright_rgb(image), views, upright_size, interpolation)
+    return Photograph(pixels, upright_size)
 
 
 def thumbnail_jpeg(source: Path | Image.Image, pixels: int, quality: int = 80) -> bytes:

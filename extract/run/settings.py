@@ -14,12 +14,14 @@ from cache.labels import Manifest
 from cache.resume import Reuse
 from cache.schema import FileFacts
 from cache.store import partial_path
-from cache.types import SPLITS, Status
+from cache.types import SPLITS, ExtractorSpec, Status
 from extract.backbones.engines import EngineSettings
 from extract.backbones.registry import DEFAULT
 from extract.errors import TooManyFailuresError
 from extract.images.decode import MAX_PIXELS
+from extract.images.views import views
 from extract.labels.splits import SplitSettings
+from extract.stream import Cutting
 
 REASONS_SHOWN = 4
 
@@ -101,10 +103,16 @@ class Settings:
     backbone: str = DEFAULT
     weights: str = "auto"
     views: str = "center"
+    resizer: str = "auto"
     dtype: str = "float16"
     max_pixels: int = MAX_PIXELS
     shard: Shard = field(default_factory=Shard)
     progress: bool = False
+
+    def cutting(self, spec: ExtractorSpec) -> Cutting:
+        """How photographs are read for an extractor that was planned with these settings."""
+        cores = self.engine.cores
+        return Cutting(views(self.views), cores, self.max_pixels, spec.interpolation)
 
     def reuse_for(self, split: str) -> Reuse:
         """What counts of earlier work: a shard takes what a file of the whole split holds, too."""

@@ -11,7 +11,7 @@ from PIL import Image
 from extract.images.decode import (
     read_photograph,
 )
-from extract.images.views import CROP, MEAN_COLOUR, RESIZE, views
+from extract.images.views import CROP, CYKOOZ, MEAN_COLOUR, PILLOW, RESIZE, views
 from tests.extract.images.pictures import (
     BLUE,
     CORNERS,
@@ -75,3 +75,15 @@ def test_a_frame_holds_all_of_a_photograph_unstretched_on_the_mean_colour(
     assert (pixels[120:] == MEAN_COLOUR).all()
     for (y, x), colour in zip(CORNERS, (RED, GREEN, BLUE, GREY), strict=True):
         assert tuple(pixels[y + (40 if y > 0 else -40), x]) == colour
+
+
+@pytest.mark.parametrize("choice", ["center", "flip", "ten", "whole", "frame"])
+def test_every_view_is_resized_by_whom_the_caller_names(choice: str) -> None:
+    pytest.importorskip("cykooz_resizer")
+    image = noise((640, 480))
+    by_both = [
+        read_photograph(image, views(choice), interpolation=who).pixels_u8.astype(int)
+        for who in (PILLOW, CYKOOZ)
+    ]
+    for slow, fast in zip(*by_both, strict=True):
+        assert np.abs(slow - fast).max() == 1

@@ -24,7 +24,8 @@ from extract.backbones.mobilenet_v2 import MOBILENET_V2, WHEEL
 from extract.backbones.registry import BACKBONES
 from extract.backbones.weights import Weights
 from extract.errors import WeightsError
-from extract.images.views import PREPROCESSING
+from extract.images.resizing import find_interpolation
+from extract.images.views import PILLOW, PREPROCESSING
 from extract.run import plan
 from extract.run.extract import extract
 from extract.run.settings import Settings
@@ -108,6 +109,11 @@ def other_backbone(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
     return replace(settings, backbone="another")
 
 
+def other_resizer(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
+    patch.setattr(plan, "find_interpolation", lambda *_: "bicubic")
+    return settings
+
+
 CHANGES: dict[str, Callable[..., Settings]] = {
     "backbone": other_backbone,
     "weights_sha256": other_weights,
@@ -115,7 +121,7 @@ CHANGES: dict[str, Callable[..., Settings]] = {
     "decode": constant("decode", "another way"),
     "resize": constant("resize", (300, 300)),
     "crop": constant("crop", (192, 192)),
-    "interpolation": constant("interpolation", "bicubic"),
+    "interpolation": other_resizer,
     "views": lambda settings, _: replace(settings, views="flip"),
     "layers": lambda settings, _: replace(settings, engine=EngineSettings(layers="multi")),
     "precision": lambda settings, _: replace(settings, engine=EngineSettings(precision="bfloat16")),
@@ -130,14 +136,14 @@ def test_every_field_of_the_fingerprint_is_tried() -> None:
 @pytest.mark.parametrize(
     ("layers", "fingerprint"),
     [
-        ("top", "111051741a871553a2af56b06b474ef09722557616c6f6dbd3fe542ca2eacdd9"),
-        ("multi", "40668fd59e77ba38a99c91069fd5710d0e4d1132bab82ebc7d601d0135fec18c"),
+        ("top", "99608569947ca05b14c76fa7cc4a3ae799f0c93eba876d35d6aa4bf4265644b7"),
+        ("multi", "30fce1f8b863d54275421c16e279f5bf418018c818a0b9b2525f25a3309731ac"),
     ],
 )
 def test_fingerprints_are_those_of_caches_that_exist(
     settings: Settings, layers: str, fingerprint: str
 ) -> None:
-    settings = replace(settings, engine=EngineSettings(layers=layers))
+    settings = replace(settings, resizer="pillow", engine=EngineSettings(layers=layers))
     wheel = Weights(Path("any"), WHEEL.sha256, WHEEL.layout, WHEEL.scaling, "", MOBILENET_V2)
     assert plan.make_spec(settings, wheel).sha256 == fingerprint
 
@@ -187,6 +193,17 @@ def test_auto_weights_are_those_of_the_other_splits(
         with pytest.raises(WeightsError, match="stop here"):
             do(changed)
     assert asked == [("auto", own), ("wheel", None), ("auto", None), ("auto", None)]
+
+
+def test_auto_resizes_as_for_the_other_splits(settings: Settings) -> None:
+    def resized(settings: Settings) -> str:
+        return open_cache(do(settings).path).spec.interpolation
+
+    here = find_interpolation("auto")
+    assert resized(replace(settings, resizer="pillow")) == PILLOW
+    assert resized(settings) == PILLOW
+    assert resized(replace(settings, reuse=Reuse(overwrite=True))) == here
+    assert resized(replace(settings, out=settings.out / "empty")) == here
 
 
 @pytest.mark.parametrize("name", ["val.h5.partial", "test.shard-2-of-3.h5", "train.h5"])
