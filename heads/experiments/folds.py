@@ -18,12 +18,11 @@ from tqdm.auto import tqdm
 from cache.console import note
 from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, JoinedRows
-from heads.data.labels import Labels
+from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.contests import Cost
-from heads.metrics.bootstrap import clusters
 from heads.models.base import About
 from heads.models.neural.settings import layer_widths
 from heads.models.registry import HeadEntry, Settings, find_head

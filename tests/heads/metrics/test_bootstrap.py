@@ -22,6 +22,7 @@ from heads.metrics.comparison import Sample, measure, measures_to_dict
 from heads.report.leaderboard import Entry, write_csv
 from tests.heads.made import (
     constant_prediction,
+    in_groups,
     labels_of_means,
     noisy_prediction,
     random_labels,
@@ -38,7 +39,7 @@ def paired_intervals(a, b, labels, draws, seed=0):
 
 
 def test_an_interval_lies_around_its_value():
-    labels = random_labels(300)
+    labels = in_groups(random_labels(300), 3)
     prediction = noisy_prediction(labels)
     values, spans = evaluate(prediction, labels), intervals(prediction, labels, draws=300)
     assert list(spans) == list(METRICS)
@@ -126,7 +127,7 @@ def test_with_one_group_there_is_no_interval():
 
 
 def test_a_prediction_does_not_differ_from_itself():
-    labels = random_labels(50)
+    labels = in_groups(random_labels(50))
     prediction = noisy_prediction(labels)
     gaps = paired_intervals(prediction, prediction, labels, draws=40)
     assert gaps.pop("confusion") is None

@@ -12,9 +12,18 @@ from sklearn import metrics as sk
 from cache.types import Scale
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.metrics.catalogue import METRICS, evaluate, for_json, for_table, ranked_by, srcc_within
+from heads.metrics.catalogue import (
+    CHOOSING,
+    METRICS,
+    evaluate,
+    for_json,
+    for_table,
+    ranked_by,
+    srcc_within,
+)
 from tests.heads.made import (
     constant_prediction,
+    in_groups,
     labels_of_means,
     labels_of_votes,
     noisy_prediction,
@@ -25,12 +34,13 @@ NAMES = [
     *("srcc", "plcc", "krcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2"),
     *("std_srcc", "std_plcc", "acc", "balanced_acc", "precision", "recall", "f1", "auc"),
     *("brier", "log_loss", "ece", "confusion", "spread"),
+    *CHOOSING,
 ]
 
 
 @pytest.fixture(scope="module")
 def case():
-    labels = random_labels(300)
+    labels = in_groups(random_labels(300), 3)
     return noisy_prediction(labels), labels
 
 
@@ -163,7 +173,7 @@ def test_the_area_follows_p_beautiful_and_not_the_score(case):
 
 
 def test_the_truth_itself_reaches_the_best_of_every_metric():
-    labels = random_labels(50)
+    labels = in_groups(random_labels(50))
     truth = Prediction(labels.mean, labels.beautiful.astype(float), labels.distribution)
     values = evaluate(truth, labels)
     for name, metric in METRICS.items():
@@ -209,7 +219,7 @@ def test_distances_between_distributions_are_blank_for_labels_with_means_only(ca
     prediction, _ = case
     values = evaluate(prediction, labels_of_means(np.linspace(1, 10, 300)))
     blank = {name for name, value in values.items() if value is None}
-    assert blank == {"dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"}
+    assert blank == {"dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc", *CHOOSING}
 
 
 def test_with_one_class_the_area_and_balanced_accuracy_are_undefined():
