@@ -177,6 +177,22 @@ METRICS |= {
     "regret": Metric(
         "mean of the best in a group, less that of the chosen one", False, "that of chance"
     ),
+    "decided": Metric(
+        "share of pairs within a group that are not too close to call", None, "0: none"
+    ),
+    "decided_acc": Metric("share of the decided pairs that are in people's order", True, "none"),
+}
+# Of the intervals of `heads.metrics.conformal`; None for a head without.
+METRICS |= {
+    "coverage": Metric(
+        "share of means within their 90 % interval",
+        None,
+        "0.9, as intended",
+        weighted=call("bounded", "covered"),
+    ),
+    "interval_width": Metric(
+        "mean width of the 90 % intervals", False, _CONSTANT, weighted=call("bounded", "width")
+    ),
 }
 CHOOSING = ("pair_acc", "best_of_group", "regret")
 

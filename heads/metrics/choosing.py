@@ -42,11 +42,8 @@ class Choices:
 
     @classmethod
     def of(cls, labels: Labels) -> Choices | None:
-        """Find the groups of n photographs; None where there is none.
-
-        Where no photograph has a group, those of one challenge are one.
-        """
-        cluster = clusters(_groups(labels))
+        """Find the groups of n photographs; None where there is none."""
+        cluster = belonging(labels)
         order = np.argsort(cluster, kind="stable")
         starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
         mean = labels.mean[order]
@@ -75,40 +72,48 @@ class Choices:
         Those whose means differ by more than 1.96 standard errors of the difference, so that ties
         are left out too; of means without votes, all that differ.
         """
-        first, step = np.arange(len(self.rows)), 0
-        while len(first):
-            step += 1
-            first = first[: np.searchsorted(first, len(self.rows) - step)]
-            first = first[self.group[first] == self.group[first + step]]
-            second = first + step
+        for first, second in pairs_within(self.group):
             gap = np.abs(self.mean[first] - self.mean[second])
             told = gap > DISCERNED * np.sqrt(self.error[first] + self.error[second])
             yield first[told], second[told]
 
     def sums_of(self, prediction: Prediction) -> Sums:
         """Return the sums of what a head says of all n photographs of the labels."""
-        return self.sums(prediction.score[self.rows], self.mean)
+        here = prediction.take(self.rows)
+        return self.sums(here.score, self.mean, here.apart)
 
-    def sums(self, score: FloatArray, mean: FloatArray) -> Sums:
+    def sums(self, score: FloatArray, mean: FloatArray, apart: FloatArray | None = None) -> Sums:
         """Return each metric's sums over groups, of scores (m,) measured by means (m,).
 
+        `apart` (m,) is by how much scores must differ to decide a pair, infinite where not known.
         Equal scores are a choice by chance, so a constant gets what chance gets: a pair counts one
         half, and the chosen one is each of the highest with equal probability.
         """
-        right, told = np.zeros(len(self.starts)), np.zeros(len(self.starts))
+        right, told, known, decided, well = np.zeros((5, len(self.starts)))
+        needed = apart if apart is not None else np.full(len(score), np.inf)
         for i, j in self.pairs():
             agree = np.sign(score[i] - score[j]) * np.sign(mean[i] - mean[j])
-            right += np.bincount(self.group[i], (1 + agree) / 2, len(right))
-            told += np.bincount(self.group[i], minlength=len(told))
+            sure = np.abs(score[i] - score[j]) > needed[i]
+            for total, each in (
+                (right, (1 + agree) / 2),
+                (told, np.ones(len(i))),
+                (known, np.isfinite(needed[i])),
+                (decided, sure),
+                (well, sure & (agree > 0)),
+            ):
+                total += np.bincount(self.group[i], each, len(total))
         best = np.maximum.reduceat(mean, self.starts)
         chosen = score == np.maximum.reduceat(score, self.starts)[self.group]
         n_chosen = self._total(chosen)
         once = np.ones(len(self.starts))
-        return {
+        found = {
             "pair_acc": (right, told),
             "best_of_group": (self._total(chosen & (mean == best[self.group])) / n_chosen, once),
             "regret": (best - self._total(chosen * mean) / n_chosen, once),
         }
+        if apart is None:
+            return found
+        return found | {"decided": (decided, known), "decided_acc": (well, decided)}
 
     def _total(self, values: npt.NDArray[Any]) -> FloatArray:
         return np.add.reduceat(values, self.starts, dtype=np.float64)
@@ -124,10 +129,22 @@ def rates(sums: Sums, counts: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
-def _groups(labels: Labels) -> TextArray:
-    if labels.challenge is None or (labels.group != "").any():
-        return labels.group
-    return np.where(labels.challenge > 0, labels.challenge.astype(np.str_), "")
+def belonging(labels: Labels) -> IntArray:
+    """Return (n,) numbers of what belongs together: groups, or challenges where there are none."""
+    group: TextArray = labels.group
+    if labels.challenge is not None and not (group != "").any():
+        group = np.where(labels.challenge > 0, labels.challenge.astype(np.str_), "")
+    return clusters(group)
+
+
+def pairs_within(group: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield places i < j of all pairs of one group, many at once; a group's (m,) lie together."""
+    first, step = np.arange(len(group)), 0
+    while len(first):
+        step += 1
+        first = first[: np.searchsorted(first, len(group) - step)]
+        first = first[group[first] == group[first + step]]
+        yield first, first + step
 
 
 def _squared_errors(labels: Labels) -> FloatArray:

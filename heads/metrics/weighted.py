@@ -51,6 +51,11 @@ class Terms:
         if labels.has_means and not prediction.ranking_only:
             terms["mse"] = (prediction.score - labels.mean) ** 2
             terms["mae"] = np.abs(prediction.score - labels.mean)
+        if prediction.margin is not None and labels.has_means:
+            known, away = np.isfinite(prediction.margin), np.abs(prediction.score - labels.mean)
+            terms["known"] = known
+            terms["covered"] = known & (away <= prediction.margin)
+            terms["width"] = np.where(known, 2 * prediction.margin, 0.0)
         if prediction.distribution is not None and labels.votes is not None:
             predicted, true = prediction.distribution, labels.distribution
             terms["dist_mse"] = np.mean((predicted - true) ** 2, axis=1)
@@ -88,6 +93,10 @@ class Draws:
     def mean(self, name: str) -> FloatArray | None:
         """Return the mean of a term, None where it does not apply."""
         return self.sums[name] / self.sums["n"] if name in self.sums else None
+
+    def bounded(self, name: str) -> FloatArray | None:
+        """Return the mean of a term over photographs with an interval; None where none has one."""
+        return _ratio(self.sums[name], self.sums["known"], np.nan) if name in self.sums else None
 
     def pearson(self, name: str) -> FloatArray | None:
         """Return Pearson's correlation of a pair of values with its true one."""

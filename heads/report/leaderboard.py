@@ -57,6 +57,7 @@ def render(comparison: Comparison) -> str:
         + _metadata_lines(rows)
         + _within_lines(rows)
         + _deviation_lines(rows),
+        _interval_lines(rows),
         _choosing_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
@@ -144,7 +145,30 @@ def _choosing_lines(entries: Sequence[Entry]) -> list[str]:
         f"{known.n_groups:,} of two or more; {known.n_told:,} of their {known.n_pairs:,} pairs "
         f"have an order that the votes tell. {FLOOR} is chance."
     )
-    return [*_wrapped("Choosing within groups, ", facts), *_aligned(grid)]
+    lines = [*_wrapped("Choosing within groups, ", facts), *_aligned(grid)]
+    called = {entry.head: _decided(entry.measures) for entry in entries}
+    parts = [f"{head} {words}" for head, words in called.items() if words]
+    return lines + (_wrapped("Not too close to call: ", "; ".join(parts) + ".") if parts else [])
+
+
+def _decided(measures: Measures) -> str:
+    """Return what share of pairs a head decides and what share of these is right; '' if unknown."""
+    decided, right = (_number(measures[name].value) for name in ("decided", "decided_acc"))
+    if decided is None or math.isnan(decided):
+        return ""
+    if not decided or right is None:
+        return "no pair"
+    return f"{decided:.3f} of the pairs, {right:.3f} of them right"
+
+
+def _interval_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say how many true means the heads' 90 % intervals hold, and how wide they are."""
+    parts = []
+    for entry in entries:
+        held, width = (_number(entry.measures[m].value) for m in ("coverage", "interval_width"))
+        if held is not None and width is not None and not math.isnan(held):
+            parts.append(f"{entry.head} {held:.3f} (width {width:.2f})")
+    return _wrapped("Means within their 90 % intervals: ", ", ".join(parts) + ".") if parts else []
 
 
 def _with_ends(measures: Measures, metric: str) -> str:
