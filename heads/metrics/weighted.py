@@ -38,6 +38,7 @@ class Terms:
             "right": called == beautiful,
         }
         self.levels = {"score": Levels(prediction.score)}
+        self.bounds: dict[str, FloatArray] = {}
         if labels.has_means:
             terms |= _moments("score", _centred(prediction.score), _centred(labels.mean))
             self.levels["mean"] = Levels(labels.mean)
@@ -53,9 +54,12 @@ class Terms:
             terms["mae"] = np.abs(prediction.score - labels.mean)
         if prediction.margin is not None and labels.has_means:
             known, away = np.isfinite(prediction.margin), np.abs(prediction.score - labels.mean)
-            terms["known"] = known
-            terms["covered"] = known & (away <= prediction.margin)
-            terms["width"] = np.where(known, 2 * prediction.margin, 0.0)
+            # Apart from the others: a product of matrices of another size rounds otherwise.
+            self.bounds = {
+                "known": known.astype(np.float64),
+                "covered": (known & (away <= prediction.margin)).astype(np.float64),
+                "width": np.where(known, 2 * prediction.margin, 0.0),
+            }
         if prediction.distribution is not None and labels.votes is not None:
             predicted, true = prediction.distribution, labels.distribution
             terms["dist_mse"] = np.mean((predicted - true) ** 2, axis=1)
@@ -96,7 +100,10 @@ class Draws:
 
     def bounded(self, name: str) -> FloatArray | None:
         """Return the mean of a term over photographs with an interval; None where none has one."""
-        return _ratio(self.sums[name], self.sums["known"], np.nan) if name in self.sums else None
+        terms = self._terms.bounds
+        if not terms:
+            return None
+        return _ratio(terms[name] @ self.counts, terms["known"] @ self.counts, np.nan)
 
     def pearson(self, name: str) -> FloatArray | None:
         """Return Pearson's correlation of a pair of values with its true one."""
