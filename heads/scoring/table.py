@@ -17,6 +17,7 @@ from heads.scoring.records import Ranked, Scored
 NAMES = ("path", "near_duplicate_of", "group")
 OPINION = ("score", "std", "p_beautiful", "percentile", "label", "lo", "hi")
 HEAD = ("rank", "score", "lo", "hi", "std", "P(beautiful)", "percentile", "label")
+RIVALS_SHOWN = 5
 LABELS = {True: "beautiful", False: "not beautiful"}
 Row = dict[str, Any]
 
@@ -111,8 +112,10 @@ def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
         if item.too_close and not item.best:
             rivals.setdefault(item.group, []).append(shown(PurePath(item.scored.path).name))
     for place, item in enumerate((item for item in everything if item.best), start=1):
-        close = rivals.get(item.group)
-        end = _name(item) + (f"  (too close to call: {', '.join(close)})" if close else "")
+        close = rivals.get(item.group, [])
+        more = f" and {len(close) - RIVALS_SHOWN} more" if len(close) > RIVALS_SHOWN else ""
+        names_shown = ", ".join(close[:RIVALS_SHOWN]) + more
+        end = _name(item) + (f"  (too close to call: {names_shown})" if close else "")
         rows.append([*_cells(place, item)[:-1], str(item.group_size), end])
     heading = [*HEAD, *map(shown, names[1:]), "pictures", "best picture of its group"]
     return _aligned([heading, *rows])
