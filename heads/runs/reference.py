@@ -88,8 +88,8 @@ class Reference:
         if known.n_paired >= LEAST_GROUPS:
             return ""
         return (
-            "Pictures are called too close as if they were of different things, which is more often "
-            "than need be: " + _too_few(known.n_paired, "groups with two photographs")
+            "Pictures are called too close as if they were of different things, more often than "
+            "need be: " + _too_few(known.n_paired, "groups with two photographs")
         )
 
     def to_dict(self) -> dict[str, Any]:

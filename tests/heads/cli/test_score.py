@@ -215,8 +215,8 @@ def test_what_a_run_does_not_know_of_its_scores_is_said(
     assert remarks(earlier)[0] == f" gives no interval lo, hi: {why}."
     path.write_text(json.dumps(values | {"intervals": bounds | {"n_paired": 2}}))
     assert remarks(earlier) == [
-        ": Pictures are called too close as if they were of different things, which is more often "
-        "than need be: "
+        ": Pictures are called too close as if they were of different things, more often than "
+        "need be: "
         "its val had 2 groups with two photographs, and 9 are the fewest that tell 90 %."
     ]
     assert remarks(studio.run("logistic"))[0] == " gives no interval lo, hi: its scores only rank."
