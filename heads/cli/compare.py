@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     from heads.experiments.compare import cross_validate
     from heads.experiments.contests import contests_to_dict
     from heads.experiments.folds import fold_photographs
+    from heads.metrics.reliability import choice_ceiling
     from heads.report import leaderboard
     from heads.report.write import write_report
 
@@ -164,9 +165,11 @@ def run(options: argparse.Namespace) -> int:
                 head: contests_to_dict(each) for head, each in done.layers.items()
             },
         }
+        choosing = choice_ceiling(rows[0].sample.labels, seed=0)
+        known = {} if choosing is None else {"choosing": asdict(choosing)}
         failed = {name: leaderboard.failure(error) for name, error in done.failed.items()}
         heads = [_json_row(row) for row in rows]
-        print(json.dumps({**files, "heads": heads, **contests, "failed": failed}))
+        print(json.dumps({**files, "heads": heads, **known, **contests, "failed": failed}))
     elif "report" in files:
         console.note(f"{files['report']}: the same with plots and photographs, for a browser.")
     return code

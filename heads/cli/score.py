@@ -30,7 +30,7 @@ EPILOG = """examples:
 The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
 unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
 path, score, std, p_beautiful, percentile among the run's own scores of its training photographs,
-label, ... error.
+label, lo and hi (people's mean lies between them 90 times of 100), ... error.
 Exit code 1 if any photograph could not be read; the others' scores are printed all the same.
 """
 
@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mark photographs that nearly equal a better one, by the cosine of their features",
     )
     parser.add_argument(
-        "--group-by", choices=("folder",), help="a folder is an item: name the best picture of each"
+        "--group-by",
+        choices=("folder",),
+        help="a folder is an item: name the best picture of each, and which are too close to call",
     )
     parser.add_argument(
         "--gallery",
@@ -110,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
         _print_stream(options, scorer, photographs)
     else:
         _print_ranking(options, scorer, photographs)
+    _note_what_is_not_known(options, scorer)
     return outcome.report(sources)
 
 
@@ -170,6 +173,15 @@ class _Outcome:
         return console.EXIT_PROBLEM if self._bad or sources.refused else console.EXIT_OK
 
 
+def _note_what_is_not_known(options: argparse.Namespace, scorer: Scorer) -> None:
+    for run in scorer.runs:
+        if why := run.reference.why_no_interval:
+            console.note(f"{run.path} gives no interval lo, hi: {why}.")
+    remark = scorer.runs[0].reference.on_differences
+    if options.group_by and remark:
+        console.note(f"{scorer.runs[0].path}: {remark}.")
+
+
 def _print_stream(
     options: argparse.Namespace, scorer: Scorer, photographs: Iterator[Scored]
 ) -> None:
@@ -187,7 +199,7 @@ def _print_ranking(
     from heads.scoring import table as score_table
 
     marks = options.near_duplicates or options.gallery is not None
-    ranked, failed = _ranking(options, photographs, near_duplicates=marks)
+    ranked, failed = _ranking(options, scorer, photographs, near_duplicates=marks)
     # Files first: whoever reads the table may go away.
     if options.gallery:
         from heads.scoring.gallery import write_gallery
@@ -213,7 +225,11 @@ def _print_ranking(
 
 
 def _ranking(
-    options: argparse.Namespace, photographs: Iterator[Scored], *, near_duplicates: bool
+    options: argparse.Namespace,
+    scorer: Scorer,
+    photographs: Iterator[Scored],
+    *,
+    near_duplicates: bool,
 ) -> tuple[list[Ranked], list[Scored]]:
     """Return the ranked photographs that were asked for, and those that could not be read."""
     from heads.scoring import ranking
@@ -225,7 +241,8 @@ def _ranking(
     if near_duplicates:
         ranked = ranking.mark_near_duplicates(ranked)
     if options.group_by:
-        ranked = ranking.group_by_folder(ranked)
+        apart = scorer.runs[0].reference.difference
+        ranked = ranking.grouped(ranked, ranking.GROUPINGS[options.group_by](ranked), apart)
         if options.top:
             best = [item.group for item in ranked if item.best][: options.top]
             ranked = [item for item in ranked if item.group in set(best)]

@@ -1,6 +1,6 @@
 """Labels as the heads see them: the table of labels, and what is read off the votes.
 
-Owns the meaning of `distribution` and `beautiful`. Numpy only.
+Owns the meaning of `distribution`, `beautiful` and of what is drawn together. Numpy only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cache.labels import LabelTable, check_votes
 from cache.text import quoted
-from cache.types import FloatArray, IntArray, decimal_number, decimal_of
+from cache.types import FloatArray, IntArray, TextArray, decimal_number, decimal_of
 from heads.errors import HeadError
 
 BoolArray = npt.NDArray[np.bool_]
@@ -32,6 +32,21 @@ def above(values: FloatArray, threshold: str) -> BoolArray:
     nearest = float(exact)
     # Rounding keeps the order, so only values equal to the rounded threshold need a closer look.
     return values >= nearest if decimal_of(nearest) > exact else values > nearest
+
+
+def clusters(group: TextArray) -> IntArray:
+    """Return (n,) int64 numbers 0..C-1 of what is drawn together; without a group, each alone.
+
+    Where each is alone, photograph i has the number i.
+    """
+    grouped = group != ""
+    names, number = np.unique(group[grouped], return_inverse=True)
+    cluster = np.empty(len(group), np.int64)
+    cluster[grouped] = number
+    cluster[~grouped] = len(names) + np.arange(np.count_nonzero(~grouped))
+    if len(cluster) and cluster.max() + 1 == len(cluster):
+        return np.arange(len(cluster))
+    return cluster
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -17,6 +17,8 @@ from cache.types import FloatArray, Scale
 from heads.data.labels import BoolArray, above
 from heads.errors import HeadError
 
+COLUMNS = ("score", "p_beautiful", "distribution", "margin", "apart")
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -25,7 +27,10 @@ class Prediction:
     `score` (n,) float64 on the data's scale; `p_beautiful` (n,) float64 in [0, 1]; `distribution`
     (n, K) float64 whose rows sum to 1, or None. `ranking_only`: the score is a probability in
     disguise, so errors on the scale mean nothing. `label_by_p`: the label follows `p_beautiful`
-    although the score is on the scale (see `predicted_label`).
+    although the score is on the scale (see `predicted_label`). `margin` (n,) float64 is how far
+    the mean lies from the score at most, 90 times of 100, and `apart` (n,) by how much a difference
+    of two scores of one group misses that of the means; infinite where val did not tell, None where
+    it was not asked (`heads.metrics.conformal`).
 
     Raises:
         HeadError: the columns differ in length, or hold NaN or infinity.
@@ -36,13 +41,16 @@ class Prediction:
     distribution: FloatArray | None = None
     ranking_only: bool = False
     label_by_p: bool = False
+    margin: FloatArray | None = None
+    apart: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        columns = [c for c in (self.score, self.p_beautiful, self.distribution) if c is not None]
-        lengths = sorted({len(c) for c in columns})
+        columns = self._columns()
+        lengths = sorted({len(c) for c in columns.values()})
         if len(lengths) != 1:
             raise HeadError(f"The columns of a prediction need one length; got {shown(lengths)}.")
-        if not all(np.isfinite(c).all() for c in columns):
+        finite = ("score", "p_beautiful", "distribution")
+        if not all(np.isfinite(c).all() for name, c in columns.items() if name in finite):
             raise HeadError(
                 "A head predicted NaN or infinity: its training diverged or its features are "
                 "damaged. Check them with `cache verify` and lower --lr."
@@ -53,24 +61,23 @@ class Prediction:
 
     def take(self, rows: npt.NDArray[Any] | slice) -> Prediction:
         """Return the predictions of some rows (indices, mask or slice)."""
-        shares = None if self.distribution is None else self.distribution[rows]
-        return replace(
-            self,
-            score=self.score[rows],
-            p_beautiful=self.p_beautiful[rows],
-            distribution=shares,
-        )
+        chosen: dict[str, Any] = {name: each[rows] for name, each in self._columns().items()}
+        return replace(self, **chosen)
 
     @classmethod
     def concat(cls, parts: Sequence[Prediction]) -> Prediction:
         """Put predictions of one head below each other."""
-        shares = [part.distribution for part in parts if part.distribution is not None]
-        return replace(
-            parts[0],
-            score=np.concatenate([part.score for part in parts]),
-            p_beautiful=np.concatenate([part.p_beautiful for part in parts]),
-            distribution=np.concatenate(shares) if shares else None,
-        )
+        columns = [part._columns() for part in parts]
+        shared = [name for name in columns[0] if all(name in each for each in columns)]
+        joined: dict[str, Any] = {
+            name: np.concatenate([each[name] for each in columns]) for name in shared
+        }
+        return replace(parts[0], **joined)
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the columns that are there, by name."""
+        every = {name: getattr(self, name) for name in COLUMNS}
+        return {name: values for name, values in every.items() if values is not None}
 
 
 def predicted_label(prediction: Prediction, threshold: str) -> BoolArray:

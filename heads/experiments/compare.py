@@ -15,7 +15,7 @@ from typing import Any
 from cache.console import note
 from cache.files import write_text_atomically
 from cache.types import TextArray
-from heads.data.labels import Labels
+from heads.data.labels import Labels, clusters
 from heads.data.splits import SplitData, joint_note
 from heads.errors import HeadError, UnsuitableLabelsError
 from heads.experiments.contests import Contestant, Cost, Pair, against, lesson, pairs
@@ -24,7 +24,6 @@ from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_groups, across_splits, check_list
 from heads.experiments.folds import Folding, predict_folds
 from heads.experiments.train import HEADLINE, floor_of, run_config, sample_of, train_run
-from heads.metrics.bootstrap import clusters
 from heads.metrics.comparison import (
     Contest,
     Measures,

@@ -20,7 +20,7 @@ from heads.data.splits import SplitData, check_unchanged, joint_note
 from heads.errors import RunError
 from heads.experiments.contests import Cost
 from heads.experiments.duplicates import Found
-from heads.experiments.folds import Folding, predict_ways
+from heads.experiments.folds import Folding, bounded_ways, predict_ways
 from heads.experiments.train import streamed_bytes
 from heads.metrics.comparison import (
     Measures,
@@ -30,6 +30,7 @@ from heads.metrics.comparison import (
     measure,
     measures_to_dict,
 )
+from heads.metrics.conformal import Intervals
 from heads.models.registry import Settings, find_head
 from heads.runs import files, folder
 from heads.runs.checksums import check_files
@@ -87,11 +88,13 @@ class FoldedRun:
         config: FoldsConfig,
         predictions: Sequence[Prediction],
         cost: Cost,
+        intervals: Sequence[Intervals | None],
         folding: Folding,
         floor: Sample,
     ) -> FoldedRun:
-        """Measure predictions of the whole pool."""
-        samples = tuple(Sample.of(prediction, folding.pool.labels) for prediction in predictions)
+        """Measure predictions of the whole pool, with the intervals of each fold in turn."""
+        known = bounded_ways(predictions, folding, intervals)
+        samples = tuple(Sample.of(prediction, folding.pool.labels) for prediction in known)
         sample = mean_sample(samples)
         return cls(path, config, cost, samples, sample, measure(sample, floor))
 
@@ -131,13 +134,14 @@ def folded(
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         return FoldedRun.of(path, config, *_read(path, config, folding), folding, floor)
     with folder.publishing(path) as temporary:
-        predictions, cost = predict_ways(head, config.settings, folding)
-        done = FoldedRun.of(path, config, predictions, cost, folding, floor)
+        predictions, cost, intervals = predict_ways(head, config.settings, folding)
+        done = FoldedRun.of(path, config, predictions, cost, intervals, folding, floor)
         per_seed = len(folding.ways)
         for number in range(config.seeds):
             part = predictions[number * per_seed : (number + 1) * per_seed]
             write_folds(temporary / config.predictions_file(number), folding, part)
         metrics = _metrics(config, done)
+        metrics["fold_intervals"] = [each and each.to_dict() for each in intervals]
         metrics["duplicates"] = found.to_dict(predictions, folding.pool.labels)
         files.write_json(temporary / "metrics.json", metrics)
         files.write_json(temporary / "config.json", config.to_dict())
@@ -172,8 +176,10 @@ def write_folds(path: Path, folding: Folding, predictions: Sequence[Prediction])
     write_predictions(path, parts)
 
 
-def _read(path: Path, config: FoldsConfig, folding: Folding) -> tuple[list[Prediction], Cost]:
-    """Return what `predict_ways` gave, from the files; those of earlier versions lack the cost."""
+def _read(
+    path: Path, config: FoldsConfig, folding: Folding
+) -> tuple[list[Prediction], Cost, list[Intervals | None]]:
+    """Return what `predict_ways` gave, from the files; earlier versions kept no cost, intervals."""
     metrics = files.read_metrics(path, ("ranking_only", "label_by_p"))
     n, labels = len(folding.pool.labels), folding.pool.labels
     predictions = []
@@ -191,4 +197,5 @@ def _read(path: Path, config: FoldsConfig, folding: Folding) -> tuple[list[Predi
         predictions += [
             joined.take(way * n + np.argsort(order)) for way, order in enumerate(orders)
         ]
-    return predictions, Cost.from_dict(metrics)
+    intervals = [each and Intervals.from_dict(each) for each in metrics.get("fold_intervals", [])]
+    return predictions, Cost.from_dict(metrics), intervals

@@ -17,12 +17,12 @@ import numpy as np
 from cache.console import bar, note
 from cache.types import ExtractorSpec, FloatArray, IntArray, SplitKind
 from heads.data.features import FeatureRows, JoinedRows
-from heads.data.labels import Labels
+from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData
 from heads.errors import HeadError
 from heads.experiments.contests import Cost
-from heads.metrics.bootstrap import clusters
+from heads.metrics.conformal import Intervals, bounded
 from heads.models.base import About
 from heads.models.neural.settings import layer_widths
 from heads.models.registry import HeadEntry, Settings, find_head
@@ -166,11 +166,11 @@ def predict_folds(
     pool: Pool,
     folds: Sequence[Fold],
     seed: int,
-    after_each: Callable[[Cost], object] = lambda cost: None,
+    after_each: Callable[[Cost, Intervals | None], object] = lambda cost, intervals: None,
 ) -> Prediction:
     """Train a head for each fold and join what they say of the photographs they never saw.
 
-    `after_each` is called with what each fit took.
+    `after_each` is called with what each fit took and the intervals that its val tells.
 
     A constant head is fitted once, on all: constants that differ from fold to fold would seem to
     put photographs in an order, and in a wrong one, since the mean of the others is high where the
@@ -186,17 +186,17 @@ def predict_folds(
         return constant.predict(features)
     predictions = []
     for part in folds:
-        prediction, cost = _fitted(entry, settings, pool, part, seed)
+        prediction, cost, intervals = _fitted(entry, settings, pool, part, seed)
         predictions.append(prediction)
-        after_each(cost)
+        after_each(cost, intervals)
     order = np.argsort(np.concatenate([part.test for part in folds]))
     return Prediction.concat(predictions).take(order)
 
 
 def _fitted(
     entry: Any, settings: Settings, pool: Pool, part: Fold, seed: int
-) -> tuple[Prediction, Cost]:
-    """Return what a head trained on a fold says of the fold's test, and what it took."""
+) -> tuple[Prediction, Cost, Intervals | None]:
+    """Return what a head trained on a fold says of the fold's test, what it took, its intervals."""
     head = entry.make(entry.resolve(settings, len(part.train), pool.widths))
     given = partial(pool.given, head.about)
     labels = entry.seen(settings, pool.labels)
@@ -205,7 +205,27 @@ def _fitted(
     head.fit(train, labels.take(part.train), val, labels.take(part.val), seed=seed)
     seconds = time.perf_counter() - started
     cost = Cost(seconds, model_bytes(head) if isinstance(entry, HeadEntry) else None)
-    return head.predict(given(part.test)), cost
+    intervals = Intervals.of(head.predict(val), pool.labels.take(part.val))
+    return head.predict(given(part.test)), cost, intervals
+
+
+def bounded_ways(
+    predictions: Sequence[Prediction], folding: Folding, intervals: Sequence[Intervals | None]
+) -> list[Prediction]:
+    """Return joined predictions, of each seed each way, with the intervals of their folds in turn.
+
+    There are none for a head that was fitted once.
+    """
+    found, rest = [], list(intervals)
+    for prediction, folds in zip(predictions, folding.ways * folding.seeds, strict=False):
+        here, rest = rest[: len(folds)], rest[len(folds) :]
+        parts = [
+            bounded(prediction.take(part.test), each)
+            for part, each in zip(folds, here or [None] * len(folds), strict=True)
+        ]
+        order = np.argsort(np.concatenate([part.test for part in folds]))
+        found.append(Prediction.concat(parts).take(order))
+    return found
 
 
 # --- all ways of folding --------------------------------------------------------------------------
@@ -264,25 +284,28 @@ def fold_photographs(
     return Folding(pool, folded, seeds, seed, limit)
 
 
-def predict_ways(head: Any, settings: Settings, folding: Folding) -> tuple[list[Prediction], Cost]:
+def predict_ways(
+    head: Any, settings: Settings, folding: Folding
+) -> tuple[list[Prediction], Cost, list[Intervals | None]]:
     """Return a head's joined predictions, for each seed each way of folding, seed by seed.
 
-    And the mean cost of a fit.
+    And the mean cost of a fit, and the intervals of each; none for a head that is fitted once.
     """
-    entry, costs = find_head(head), []
+    entry, costs, found = find_head(head), [], []
     name, seeds = entry.name, folding.seeds_of(entry)
     fits = seeds * len(folding.ways) * folding.k
     with bar(None, f"{name}, folds", fits) as done:
 
-        def note_cost(cost: Cost) -> None:
+        def keep(cost: Cost, intervals: Intervals | None) -> None:
             costs.append(cost)
+            found.append(intervals)
             done.update()
 
         predictions = [
-            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, note_cost)
+            predict_folds(entry, settings, folding.pool, folds, folding.seed + s, keep)
             for s in range(seeds)
             for folds in folding.ways
         ]
     if not entry.about.constant:
         note(f"{name}: trained {fits} times.")
-    return predictions, Cost.mean(costs)
+    return predictions, Cost.mean(costs), found

@@ -17,6 +17,7 @@ from heads.experiments.duplicates import FILE as DUPLICATES_FILE
 from heads.experiments.duplicates import Found, across_splits
 from heads.metrics import comparison as evaluate
 from heads.metrics.comparison import Sample, StoredMetrics
+from heads.metrics.conformal import Intervals, bounded
 from heads.models.base import Head, History
 from heads.models.neural.inputs import Photographs
 from heads.models.neural.settings import NetworkSettings
@@ -27,7 +28,7 @@ from heads.runs.config import RunConfig, SplitFacts, library_versions, metadata_
 from heads.runs.places import note_features
 from heads.runs.predictions import SplitPrediction, read_predictions, write_predictions
 from heads.runs.reference import FILE as REFERENCE_FILE
-from heads.runs.reference import Reference
+from heads.runs.reference import Reference, read_reference
 
 HEADLINE = "test"
 PREDICTED = ("val", "test")
@@ -51,7 +52,8 @@ def floor_of(data: Mapping[str, SplitData]) -> Sample:
     head = make_head(FLOOR)
     train, val, test = data["train"], data["val"], data[HEADLINE]
     head.fit(train.X, train.labels, val.X, val.labels, seed=0)
-    return Sample.of(head.predict(test.X), test.labels)
+    intervals = Intervals.of(head.predict(val.X), val.labels)
+    return Sample.of(bounded(head.predict(test.X), intervals), test.labels)
 
 
 def train(
@@ -110,12 +112,12 @@ def train_run(
         return TrainedRun(path, True, files.read_metrics(path), None)
     with folder.publishing(path) as temporary:
         fitted = _fit(head, config, data)
-        sample = Sample.of(fitted.predictions[HEADLINE], data[HEADLINE].labels)
+        sample = Sample.of(fitted.bounded, data[HEADLINE].labels)
         duplicates = found or across_splits(data, HEADLINE)
         metrics = _metrics(config.head, fitted, sample, data, floor or floor_of(data))
         metrics["duplicates"] = duplicates.to_dict([sample.prediction], sample.labels)
         files.write_model(temporary, fitted.head)
-        reference = Reference.of(fitted.head, data["train"])
+        reference = Reference.of(fitted.head, data["train"], fitted.intervals)
         files.write_json(temporary / REFERENCE_FILE, reference.to_dict())
         files.write_history(temporary / "history.csv", fitted.history)
         write_predictions(
@@ -140,7 +142,13 @@ class _Fitted:
     head: Head
     history: History
     predictions: dict[str, Prediction]
+    intervals: Intervals | None
     seconds: float
+
+    @property
+    def bounded(self) -> Prediction:
+        """The predictions of test with their intervals."""
+        return bounded(self.predictions[HEADLINE], self.intervals)
 
 
 def _fit(head: Any, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted:
@@ -152,7 +160,9 @@ def _fit(head: Any, config: RunConfig, data: Mapping[str, SplitData]) -> _Fitted
     given = {split: head.about.given(part) for split, part in data.items()}
     history = head.fit(given["train"], labels, given["val"], labels_val, seed=config.seed)
     seconds = time.perf_counter() - started
-    return _Fitted(head, history, {s: head.predict(given[s]) for s in PREDICTED}, seconds)
+    predictions = {split: head.predict(given[split]) for split in PREDICTED}
+    intervals = Intervals.of(predictions["val"], data["val"].labels)
+    return _Fitted(head, history, predictions, intervals, seconds)
 
 
 def _metrics(
@@ -229,4 +239,4 @@ def sample_of(run: TrainedRun, data: Mapping[str, SplitData]) -> Sample:
             f"{run.path / 'predictions.csv'} has another {wrong} than metrics.json says: one of "
             "the two was changed. Train the head again with --overwrite."
         )
-    return Sample.of(prediction, labels)
+    return Sample.of(bounded(prediction, read_reference(run.path).intervals), labels)

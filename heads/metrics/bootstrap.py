@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.types import FloatArray, IntArray, TextArray
-from heads.data.labels import Labels
+from cache.types import FloatArray, IntArray
+from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
-from heads.metrics.catalogue import METRICS, Metric, Value, evaluate
+from heads.metrics.catalogue import CHOOSING, METRICS, Metric, Value, evaluate
+from heads.metrics.choosing import Choices, Sums, rates
 from heads.metrics.weighted import Draws, Terms
 
 DRAWS = 1000
@@ -123,7 +124,20 @@ def bootstrap(
                 for name, metric in METRICS.items()
             }
         )
-    return Bootstrap(values, {name: _joined([part[name] for part in parts]) for name in METRICS})
+    found = {name: _joined([part[name] for part in parts]) for name in METRICS}
+    if (choices := Choices.of(labels)) is not None:
+        chosen = _chosen(choices.sums_of(prediction), draws, seed)
+        found |= {name: column for name, column in chosen.items() if name in drawn}
+    return Bootstrap(values, found)
+
+
+def _chosen(sums: Sums, draws: int, seed: int) -> dict[str, FloatArray]:
+    """Return the metrics of choosing on draws of whole groups, of those with a choice."""
+    n_groups = len(sums[CHOOSING[0]][0])
+    if n_groups < 2:
+        return {name: np.full(1, np.nan) for name in sums}
+    parts = [rates(sums, counts) for counts in draw_counts(np.arange(n_groups), draws, seed)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in sums}
 
 
 def _drawn(
@@ -175,21 +189,6 @@ def draw_counts(cluster: IntArray, draws: int, seed: int) -> Iterator[FloatArray
         ]
         counts = np.array(drawn, np.float64).T
         yield np.ascontiguousarray(counts if alone else counts[cluster])
-
-
-def clusters(group: TextArray) -> IntArray:
-    """Return (n,) int64 numbers 0..C-1 of what is drawn together; without a group, each alone.
-
-    Where each is alone, photograph i has the number i.
-    """
-    grouped = group != ""
-    names, number = np.unique(group[grouped], return_inverse=True)
-    cluster = np.empty(len(group), np.int64)
-    cluster[grouped] = number
-    cluster[~grouped] = len(names) + np.arange(np.count_nonzero(~grouped))
-    if len(cluster) and cluster.max() + 1 == len(cluster):
-        return np.arange(len(cluster))
-    return cluster
 
 
 def _defined(name: str, values: FloatArray) -> FloatArray:

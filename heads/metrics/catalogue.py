@@ -20,6 +20,7 @@ from cache.types import FloatArray, IntArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, predicted_label
 from heads.errors import HeadError
+from heads.metrics.choosing import Choices, rates
 from heads.metrics.weighted import Draws, Terms, spearman
 
 MIN_WITHIN = 10
@@ -150,6 +151,37 @@ METRICS: dict[str, Metric] = {
 }
 
 
+# In the groups of `heads.metrics.choosing`, whose sums they are computed from; None without groups.
+METRICS |= {
+    "pair_acc": Metric(
+        "share of pairs within a group that are put in people's order", True, "1/2: no order"
+    ),
+    "best_of_group": Metric(
+        "share of groups whose best by people is chosen", True, "the mean of 1 / size: chance"
+    ),
+    "regret": Metric(
+        "mean of the best in a group, less that of the chosen one", False, "that of chance"
+    ),
+    "decided": Metric(
+        "share of pairs within a group that are not too close to call", None, "0: none"
+    ),
+    "decided_acc": Metric("share of the decided pairs that are in people's order", True, "none"),
+}
+# Of the intervals of `heads.metrics.conformal`; None for a head without.
+METRICS |= {
+    "coverage": Metric(
+        "share of means within their 90 % interval",
+        None,
+        "0.9, as intended",
+        weighted=call("bounded", "covered"),
+    ),
+    "interval_width": Metric(
+        "mean width of the 90 % intervals", False, _CONSTANT, weighted=call("bounded", "width")
+    ),
+}
+CHOOSING = ("pair_acc", "best_of_group", "regret")
+
+
 def ranked_by(labels: Labels) -> str:
     """Return the metric that heads are put in order by: AUC where labels are 0 or 1."""
     return "srcc" if labels.has_means else "auc"
@@ -164,7 +196,11 @@ def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
     if not len(labels):
         raise HeadError("There is no photograph to measure predictions on; extract some first.")
     once = Terms(prediction, labels).draws(np.ones((len(labels), 1)))
-    return {name: _value(metric, once, prediction, labels) for name, metric in METRICS.items()}
+    values = {name: _value(metric, once, prediction, labels) for name, metric in METRICS.items()}
+    if (choices := Choices.of(labels)) is not None:
+        found = rates(choices.sums_of(prediction), np.ones((len(choices.starts), 1)))
+        values |= {name: float(column[0]) for name, column in found.items()}
+    return values
 
 
 def _value(metric: Metric, once: Draws, prediction: Prediction, labels: Labels) -> Value:

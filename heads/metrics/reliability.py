@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cache.types import FloatArray
 from heads.data.distributions import ratings
 from heads.data.labels import Labels
+from heads.metrics.choosing import Choices, rates
 from heads.metrics.weighted import spearman
 
 HALVINGS = 10
@@ -48,6 +49,41 @@ def ceiling(labels: Labels, seed: int) -> Reliability | None:
     srcc = _step_up([spearman(a, b) for a, b in halves])
     plcc = _step_up([_pearson(a, b) for a, b in halves])
     return Reliability(srcc, plcc, math.sqrt(srcc), math.sqrt(plcc), len(votes))
+
+
+@dataclass(frozen=True)
+class ChoiceCeiling:
+    """What there is to choose, and how well one half of the people chooses as the other half does.
+
+    `n_groups` of two or more photographs with `n_pairs` pairs, of which `n_told` have an order that
+    the votes tell. `metrics` are those of choosing, of one half's means measured by the other's;
+    None for labels that are no votes, or one vote.
+    """
+
+    n_groups: int
+    n_pairs: int
+    n_told: int
+    metrics: dict[str, float] | None
+
+
+def choice_ceiling(labels: Labels, seed: int) -> ChoiceCeiling | None:
+    """Measure random halves of each photograph's votes by one another; None without groups.
+
+    Means over 10 splits. Heads are measured by all votes, which are less noisy than a half, so that
+    this lies a little below what could be reached.
+    """
+    choices = Choices.of(labels)
+    if choices is None:
+        return None
+    told = sum(len(first) for first, _ in choices.pairs())
+    facts = len(choices.starts), choices.n_pairs, told
+    votes = None if labels.votes is None else labels.votes[choices.rows]
+    if votes is None or (votes.sum(axis=1) < 2).any():
+        return ChoiceCeiling(*facts, None)
+    rng, once = np.random.default_rng(seed), np.ones((len(choices.starts), 1))
+    halves = [rates(choices.sums(*_half_means(votes, rng)), once) for _ in range(HALVINGS)]
+    means = {name: float(np.mean([half[name] for half in halves])) for name in halves[0]}
+    return ChoiceCeiling(*facts, means)
 
 
 def _half_means(

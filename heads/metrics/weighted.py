@@ -39,6 +39,7 @@ class Terms:
             "right": called == beautiful,
         }
         self.levels = {"score": Levels(prediction.score)}
+        self.bounds: dict[str, FloatArray] = {}
         if labels.has_means:
             terms |= _moments("score", _centred(prediction.score), _centred(labels.mean))
             self.levels["mean"] = Levels(labels.mean)
@@ -52,6 +53,14 @@ class Terms:
         if labels.has_means and not prediction.ranking_only:
             terms["mse"] = (prediction.score - labels.mean) ** 2
             terms["mae"] = np.abs(prediction.score - labels.mean)
+        if prediction.margin is not None and labels.has_means:
+            known, away = np.isfinite(prediction.margin), np.abs(prediction.score - labels.mean)
+            # Apart from the others: a product of matrices of another size rounds otherwise.
+            self.bounds = {
+                "known": known.astype(np.float64),
+                "covered": (known & (away <= prediction.margin)).astype(np.float64),
+                "width": np.where(known, 2 * prediction.margin, 0.0),
+            }
         if prediction.distribution is not None and labels.votes is not None:
             predicted, true = prediction.distribution, labels.distribution
             terms["dist_mse"] = np.mean((predicted - true) ** 2, axis=1)
@@ -89,6 +98,13 @@ class Draws:
     def mean(self, name: str) -> FloatArray | None:
         """Return the mean of a term, None where it does not apply."""
         return self.sums[name] / self.sums["n"] if name in self.sums else None
+
+    def bounded(self, name: str) -> FloatArray | None:
+        """Return the mean of a term over photographs with an interval; None where none has one."""
+        terms = self._terms.bounds
+        if not terms:
+            return None
+        return _ratio(terms[name] @ self.counts, terms["known"] @ self.counts, np.nan)
 
     def pearson(self, name: str) -> FloatArray | None:
         """Return Pearson's correlation of a pair of values with its true one."""

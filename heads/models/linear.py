@@ -21,10 +21,9 @@ from heads.data.features import (
     signed_root,
     view_mean_blocks,
 )
-from heads.data.labels import Labels
+from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.metrics.bootstrap import clusters
 from heads.models.base import About, Answers, Arrays, State, Values
 from heads.models.calibration import calibrate
 from heads.models.neural.settings import LEFT_OUT, ClosedFormSettings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from heads.errors import RunError
 from heads.experiments.contests import Contestant, Cost, Pair, compared, lesson, pairs
 from heads.metrics.catalogue import evaluate, for_table, ranked_by
 from heads.metrics.comparison import Contest, Sample, StoredMetrics, contest
-from heads.metrics.reliability import Reliability, ceiling
+from heads.metrics.reliability import ChoiceCeiling, Reliability, ceiling, choice_ceiling
 from heads.models.base import History
 from heads.models.constant import ConstantHead
 from heads.models.linear import PenaltyChoice
@@ -104,7 +104,7 @@ class ReportData:
     `folder` holds the runs, `photographs_root` those that paths of `cache` name, None if they are
     away; `cache` is that of test and `note_now` the remark on the labels of all splits, as they are
     now; `contests` compare the first run's SRCC with each other's; `pairs` are networks and linear
-    heads that learned the same;
+    heads that learned the same; `choosing` is what there is to choose, None without groups;
     `floors` are the constant head's metrics on val for each run, the line in its curves; `left_out`
     says by name why runs are not here.
     """
@@ -119,6 +119,7 @@ class ReportData:
     pairs: list[Pair]
     floors: dict[str, dict[str, float]]
     ceiling: Reliability | None
+    choosing: ChoiceCeiling | None
     left_out: dict[str, str]
 
     @property
@@ -201,6 +202,7 @@ def read_report(
         pairs=pairs([_contestant(run, drawn[run.name]) for run in ordered]),
         floors=_floors(ordered, caches),
         ceiling=ceiling(labels, RELIABILITY_SEED),
+        choosing=choice_ceiling(labels, RELIABILITY_SEED),
         left_out=left_out,
     )
 
@@ -246,7 +248,7 @@ def _read_run(
             f"metrics.json measured {metrics['n']}. Train the head again with --overwrite."
         )
     called = stored.true_label[stored.split == metrics["split"]]
-    _check_labels(path, labels, called, caches[folder][metrics["split"]])
+    labels = _checked(path, labels, called, caches[folder][metrics["split"]])
     prediction = stored.prediction(
         metrics["split"],
         ranking_only=metrics["ranking_only"],
@@ -279,9 +281,13 @@ def _open_splits(folder: Path, caches: dict[Path, dict[str, FeatureCache]]) -> N
         caches[folder] = opened
 
 
-def _check_labels(path: Path, labels: Labels, called: BoolArray, cache: FeatureCache) -> None:
-    """Refuse a run whose labels, beautiful where `called`, contradict themselves or its cache."""
-    other = _other_labels(labels, labels_of(cache, cache.ok_rows))
+def _checked(path: Path, labels: Labels, called: BoolArray, cache: FeatureCache) -> Labels:
+    """Refuse a run whose labels, beautiful where `called`, contradict themselves or its cache.
+
+    Return them with the cache's challenges, which the run's files do not hold.
+    """
+    now = labels_of(cache, cache.ok_rows)
+    other = _other_labels(labels, now)
     # Runs on other photographs than these may still be compared with each other.
     if other not in ("", OTHER_PHOTOGRAPHS):
         raise RunError(
@@ -293,6 +299,7 @@ def _check_labels(path: Path, labels: Labels, called: BoolArray, cache: FeatureC
             f"{path / 'predictions.csv'} calls other photographs beautiful than its labels and the "
             f"threshold {labels.threshold} do. Train the head again with --overwrite."
         )
+    return labels if other else replace(labels, challenge=now.challenge)
 
 
 def _other_labels(one: Labels, other: Labels) -> str:

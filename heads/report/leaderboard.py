@@ -17,9 +17,9 @@ from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.contests import Pair
 from heads.experiments.duplicates import Found
 from heads.metrics.bootstrap import DRAWS, Verdict
-from heads.metrics.catalogue import METRICS, for_table, ranked_by
+from heads.metrics.catalogue import CHOOSING, METRICS, for_table, ranked_by
 from heads.metrics.comparison import Contest, Measured, Measures, Sample, contest, verdicts
-from heads.metrics.reliability import ceiling
+from heads.metrics.reliability import ceiling, choice_ceiling
 from heads.models.registry import FLOOR, about_head
 
 MARK = Mark(b"head,srcc,")  # how leaderboard.csv starts
@@ -57,6 +57,8 @@ def render(comparison: Comparison) -> str:
         + _metadata_lines(rows)
         + _within_lines(rows)
         + _deviation_lines(rows),
+        _interval_lines(rows),
+        _choosing_lines(rows),
         _duplicate_lines(comparison.found, rows),
         _verdict_lines(rows),
         _best_lines(rows),
@@ -128,6 +130,57 @@ def _within_lines(entries: Sequence[Entry]) -> list[str]:
     return _wrapped("Within challenges, srcc: ", ", ".join(parts)) if parts else []
 
 
+def _choosing_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say how often each head chooses right in a group, beside chance and the votes' two halves."""
+    known = choice_ceiling(entries[0].sample.labels, seed=0)
+    if known is None:
+        return []
+    grid = [
+        ["", *CHOOSING],
+        *([e.head, *(_with_ends(e.measures, m) for m in CHOOSING)] for e in entries),
+    ]
+    if known.metrics is not None:
+        grid.append(["half of the votes", *(f"{known.metrics[m]:.3f}" for m in CHOOSING)])
+    facts = (
+        f"{known.n_groups:,} of two or more; {known.n_told:,} of their {known.n_pairs:,} pairs "
+        f"have an order that the votes tell. {FLOOR} is chance."
+    )
+    lines = [*_wrapped("Choosing within groups, ", facts), *_aligned(grid)]
+    called = {entry.head: _decided(entry.measures) for entry in entries}
+    parts = [f"{head} {words}" for head, words in called.items() if words]
+    return lines + (_wrapped("Not too close to call: ", "; ".join(parts) + ".") if parts else [])
+
+
+def _decided(measures: Measures) -> str:
+    """Return what share of pairs a head decides and what share of these is right; '' if unknown."""
+    decided, right = (_number(measures[name].value) for name in ("decided", "decided_acc"))
+    if decided is None or math.isnan(decided):
+        return ""
+    if not decided or right is None:
+        return "no pair"
+    return f"{decided:.3f} of the pairs, {right:.3f} of them right"
+
+
+def _interval_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say how many true means the heads' 90 % intervals hold, and how wide they are."""
+    parts = []
+    for entry in entries:
+        held, width = (_number(entry.measures[m].value) for m in ("coverage", "interval_width"))
+        if held is not None and width is not None and not math.isnan(held):
+            parts.append(f"{entry.head} {held:.3f} (width {width:.2f})")
+    return _wrapped("Means within their 90 % intervals: ", ", ".join(parts) + ".") if parts else []
+
+
+def _with_ends(measures: Measures, metric: str) -> str:
+    """Return a value with its interval, 'v [lo, hi]'; nothing where it is not defined."""
+    measured = measures[metric]
+    value, lo, hi = map(_number, (measured.value, measured.lo, measured.hi))
+    if value is None or math.isnan(value):
+        return NO_VALUE
+    known = lo is not None and hi is not None and math.isfinite(lo + hi)
+    return f"{value:.3f}" + (f" [{lo:.3f}, {hi:.3f}]" if known else "")
+
+
 def _duplicate_lines(found: Found | None, entries: Sequence[Entry]) -> list[str]:
     if found is None or not found.n_measured:
         return []
@@ -159,13 +212,18 @@ def table(entries: Sequence[Entry]) -> str:
         [e.head + " = floor" * (e.head == FLOOR), *(_cell(e.measures, *c) for c in SHOWN)]
         for e in entries
     ]
+    return "\n".join(_aligned(grid))
+
+
+def _aligned(grid: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns right, the first left, below a ruled heading."""
     widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
     lines = [
         row[0].ljust(widths[0])
         + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
         for row in grid
     ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])])
+    return [lines[0], "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])]
 
 
 def _cell(measures: Measures, metric: str, heading: str, with_interval: bool) -> str:

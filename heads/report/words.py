@@ -11,7 +11,7 @@ from jinja2 import Template
 
 from cache.types import Scale
 from heads.metrics.bootstrap import COVERAGE, DRAWS, Verdict
-from heads.metrics.catalogue import METRICS
+from heads.metrics.catalogue import CHOOSING, METRICS
 from heads.models.registry import FLOOR
 from heads.report.data import ReportData
 from heads.web.html import DASH, decimal, environment, percent
@@ -26,6 +26,7 @@ def template(name: str) -> Template:
     found = environment(Path(__file__).parent)
     found.globals |= {
         "CANNOT_TELL": Verdict.CANNOT_TELL,
+        "CHOOSING": CHOOSING,
         "COVERAGE": COVERAGE,
         "COVERED": COVERED,
         "DRAWS": DRAWS,

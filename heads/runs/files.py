@@ -36,6 +36,7 @@ from heads.runs.kinds import check_kinds, check_record, parse_json
 # What metrics.json says besides metrics, which may come and go from version to version.
 MEASURED = ("head", "split", "n", "n_train", "fit_seconds", "ranking_only", "label_by_p")
 NUMBER = float | None
+INTERVALS_KIND = dict[str, float | bool | None]
 KINDS: dict[str, Any] = {
     **{"head": str, "split": str, "n": int, "n_train": int, "fit_seconds": float},
     **{"ranking_only": bool, "label_by_p": bool, "confusion": list[list[int]] | None},
@@ -47,6 +48,7 @@ KINDS: dict[str, Any] = {
     "val": dict[str, Any],
     "duplicates": dict[str, Any],
     "model_bytes": int,
+    "fold_intervals": list[INTERVALS_KIND | None],
 }
 DUPLICATES_KINDS = {"cosine": float, "n": int, "without": dict[str, NUMBER] | None}
 # What a head's state may hold in model.json.

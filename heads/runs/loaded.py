@@ -12,6 +12,7 @@ from heads.data.distributions import distribution_std
 from heads.data.features import Float32Array
 from heads.data.predictions import Prediction, predicted_label
 from heads.errors import RunError
+from heads.metrics.conformal import bounded
 from heads.models.base import Head
 from heads.runs.checksums import note_unlisted
 from heads.runs.config import RunConfig
@@ -29,7 +30,8 @@ class Opinion:
 
     `score` is on the scale of the run's data; `std` the standard deviation of the predicted
     votes, None for a head without distributions; `p_beautiful` in [0, 1]; `percentile`, 0 to 100,
-    among the run's own scores of its training photographs; `beautiful` the label.
+    among the run's own scores of its training photographs; `beautiful` the label. People's mean
+    lies from `lo` to `hi` 90 times of 100; None where the run does not know that.
     """
 
     score: float
@@ -37,6 +39,8 @@ class Opinion:
     p_beautiful: float
     percentile: float
     beautiful: bool
+    lo: float | None = None
+    hi: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +55,23 @@ class LoadedRun:
     def opinions(self, features: Float32Array) -> list[Opinion]:
         """Score (n, V, D) features; what is said of one does not depend on the others."""
         prediction = predicted_alone(self.head, features)
+        prediction = bounded(prediction, self.reference.intervals)
         stds: Sequence[float | None] = [None] * len(features)
+        lo = hi = stds
         if prediction.distribution is not None:
             stds = distribution_std(prediction.distribution).tolist()
+        if prediction.margin is not None and np.isfinite(prediction.margin).all():
+            scale = self.reference.scale
+            ends = prediction.score - prediction.margin, prediction.score + prediction.margin
+            lo, hi = (np.clip(end, scale.lo, scale.hi).tolist() for end in ends)
         columns = (
             prediction.score.tolist(),
             stds,
             prediction.p_beautiful.tolist(),
             self.reference.percentile(prediction.score).tolist(),
             predicted_label(prediction, self.reference.threshold).tolist(),
+            lo,
+            hi,
         )
         return [Opinion(*values) for values in zip(*columns, strict=True)]
 

@@ -1,9 +1,8 @@
-"""The best first: order, near-duplicates and the best picture of each item."""
+"""The best first: order, near-duplicates, the best picture of each item and its rivals."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -56,15 +55,44 @@ def mark_near_duplicates(ranked: Sequence[Ranked]) -> list[Ranked]:
     ]
 
 
-def group_by_folder(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Give each photograph its folder as its item, and say which is the best of each."""
-    folders = [str(PurePath(item.scored.path).parent) for item in ranked]
-    sizes = Counter(folders)
-    seen: set[str] = set()
-    grouped = []
-    for item, folder in zip(ranked, folders, strict=True):
-        grouped.append(
-            replace(item, group=folder, group_size=sizes[folder], best=folder not in seen)
+def folders(ranked: Sequence[Ranked]) -> list[str]:
+    """Return the folder of each photograph, as its item."""
+    return [str(PurePath(item.scored.path).parent) for item in ranked]
+
+
+# How photographs are put into items: each returns the name of every one's, in their order.
+GROUPINGS: dict[str, Callable[[Sequence[Ranked]], list[str]]] = {"folder": folders}
+
+
+def grouped(
+    ranked: Sequence[Ranked], groups: Sequence[str], apart: float | None = None
+) -> list[Ranked]:
+    """Give each photograph its item, and say which is the best of each, and which come close.
+
+    Args:
+        ranked: the best first.
+        groups: the name of each one's item.
+        apart: by how much scores of one item must differ to be told apart; None if not known.
+    """
+    members: dict[str, list[Ranked]] = {}
+    for item, group in zip(ranked, groups, strict=True):
+        members.setdefault(group, []).append(item)
+    found = []
+    for item, group in zip(ranked, groups, strict=True):
+        first, *others = members[group]
+        rivals = others if item is first else [item]
+        close = [_gap(first, other) <= apart for other in rivals] if apart is not None else None
+        found.append(
+            replace(
+                item,
+                group=group,
+                group_size=len(members[group]),
+                best=item is first,
+                too_close=None if close is None else any(close),
+            )
         )
-        seen.add(folder)
-    return grouped
+    return found
+
+
+def _gap(best: Ranked, other: Ranked) -> float:
+    return best.scored.opinions[0].score - other.scored.opinions[0].score

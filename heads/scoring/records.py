@@ -28,7 +28,8 @@ class Ranked:
 
     `duplicate_of` is the path of the better photograph that it nearly equals, or ''; `group` its
     item, '' where photographs are not grouped; `group_size` how many pictures of the item were
-    scored; `best` whether it is the best of them.
+    scored; `best` whether it is the best of them; `too_close` whether its score is too close to the
+    best one's to call, for the best one whether that of any other is; None where that is not known.
     """
 
     scored: Scored
@@ -36,3 +37,4 @@ class Ranked:
     group: str = ""
     group_size: int = 1
     best: bool = True
+    too_close: bool | None = None

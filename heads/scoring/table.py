@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, TextIO
 
 from cache.text import CsvLines, kept_name, shown
@@ -14,8 +15,9 @@ from heads.scoring.records import Ranked, Scored
 
 # Columns that hold paths.
 NAMES = ("path", "near_duplicate_of", "group")
-OPINION = ("score", "std", "p_beautiful", "percentile", "label")
-HEAD = ("rank", "score", "std", "P(beautiful)", "percentile", "label")
+OPINION = ("score", "std", "p_beautiful", "percentile", "label", "lo", "hi")
+HEAD = ("rank", "score", "lo", "hi", "std", "P(beautiful)", "percentile", "label")
+RIVALS_SHOWN = 5
 LABELS = {True: "beautiful", False: "not beautiful"}
 Row = dict[str, Any]
 
@@ -24,8 +26,9 @@ Row = dict[str, Any]
 class Table:
     """The columns of scores by some runs: the first run's by their plain names, then the others'.
 
-    `path,score,std,p_beautiful,percentile,label`, then the same of each other run with `_RUN`
-    behind, then `near_duplicate_of` and `group,best_of_group` where asked for, then `error`.
+    `path,score,std,p_beautiful,percentile,label,lo,hi`, then the same of each other run with `_RUN`
+    behind, then `near_duplicate_of` and `group,best_of_group,too_close` where asked for, then
+    `error`.
     """
 
     names: Sequence[str]
@@ -37,7 +40,7 @@ class Table:
         """All columns in order."""
         others = [f"{column}_{name}" for name in self.names[1:] for column in OPINION]
         marks = ["near_duplicate_of"] * self.near_duplicates
-        marks += ["group", "best_of_group"] * self.groups
+        marks += ["group", "best_of_group", "too_close"] * self.groups
         return ("path", *OPINION, *others, *marks, "error")
 
     def row(self, scored: Scored) -> Row:
@@ -56,6 +59,7 @@ class Table:
             row["near_duplicate_of"] = ranked.duplicate_of
         if self.groups:
             row |= {"group": ranked.group, "best_of_group": int(ranked.best)}
+            row["too_close"] = None if ranked.too_close is None else int(ranked.too_close)
         return row
 
 
@@ -66,6 +70,8 @@ def _values(opinion: Opinion) -> tuple[Any, ...]:
         opinion.p_beautiful,
         opinion.percentile,
         LABELS[opinion.beautiful],
+        opinion.lo,
+        opinion.hi,
     )
 
 
@@ -96,22 +102,32 @@ def ranking_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
 
 
 def groups_text(ranked: Iterable[Ranked], names: Sequence[str]) -> str:
-    """Return the table of items, one line each: the best picture and how many there were."""
-    best = [item for item in ranked if item.best]
-    rows = [
-        [*_cells(n, item)[:-1], str(item.group_size), _name(item)] for n, item in enumerate(best, 1)
-    ]
-    heading = [*HEAD, *map(shown, names[1:]), "pictures", "best picture of its folder"]
+    """Return the table of items, one line each: the best picture, its rivals, how many there were.
+
+    Rivals are the pictures that are too close to call with it.
+    """
+    everything, rows = list(ranked), []
+    rivals: dict[str, list[str]] = {}
+    for item in everything:
+        if item.too_close and not item.best:
+            rivals.setdefault(item.group, []).append(shown(PurePath(item.scored.path).name))
+    for place, item in enumerate((item for item in everything if item.best), start=1):
+        close = rivals.get(item.group, [])
+        more = f" and {len(close) - RIVALS_SHOWN} more" if len(close) > RIVALS_SHOWN else ""
+        names_shown = ", ".join(close[:RIVALS_SHOWN]) + more
+        end = _name(item) + (f"  (too close to call: {names_shown})" if close else "")
+        rows.append([*_cells(place, item)[:-1], str(item.group_size), end])
+    heading = [*HEAD, *map(shown, names[1:]), "pictures", "best picture of its group"]
     return _aligned([heading, *rows])
 
 
 def _cells(place: int, item: Ranked) -> list[str]:
     first, *others = item.scored.opinions
-    std = "" if first.std is None else f"{first.std:.2f}"
+    ends = ("" if value is None else f"{value:.2f}" for value in (first.lo, first.hi, first.std))
     return [
         str(place),
         f"{first.score:.2f}",
-        std,
+        *ends,
         f"{first.p_beautiful:.2f}",
         f"{first.percentile:.1f}",
         LABELS[first.beautiful],

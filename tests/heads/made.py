@@ -69,6 +69,12 @@ def noisy_prediction(labels: Labels, noise: float = 0.5, seed: int = 1) -> Predi
     return Prediction(score, p_beautiful, distribution)
 
 
+def with_intervals(prediction: Prediction) -> Prediction:
+    """The same prediction with intervals of half a point to either side and more, and a bound."""
+    n = len(prediction)
+    return replace(prediction, margin=np.linspace(0.5, 1.5, n), apart=np.full(n, 0.1))
+
+
 def constant_prediction(labels: Labels) -> Prediction:
     """The same distribution for every photograph."""
     n, levels = len(labels), labels.levels

@@ -24,7 +24,7 @@ from heads.models.ridge import RidgeHead
 from heads.runs.files import read_config, read_json
 from heads.runs.folder import find_runs
 from tests.heads.cli.command import heads, stamp
-from tests.heads.planted import Plan, keras_saves, plant
+from tests.heads.planted import SIZES, Plan, keras_saves, plant, plant_split
 from tests.heads.report.finished_runs import forget_metric
 
 OF_METADATA = {name for name, entry in HEADS.items() if entry.about.looks_at_metadata}
@@ -203,6 +203,26 @@ def test_one_vote_a_photograph_is_compared_and_reported_without_a_ceiling(
     assert "Ceiling" not in capfd.readouterr().out
     page = (tmp_path / "runs" / "report.html").read_text()
     assert "The labels have too few votes, so how far people agree is not known." in page
+
+
+def test_what_there_is_to_choose_stands_in_files_and_json_where_there_are_groups(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for split, n in SIZES.items():
+        ids = [f"{split}{i}" for i in range(n)]
+        path = tmp_path / f"{split}.h5"
+        plant_split(path, Plan(), split, ids, [f"{split}{i // 3}" for i in range(n)])
+    given = ["--features", str(tmp_path), "--out", str(tmp_path / "runs"), "--heads", "ridge"]
+    assert cli.main(["compare", *given, "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["choosing"]["n_groups"], shown["choosing"]["n_pairs"]) == (67, 199)
+    assert shown["choosing"]["metrics"]["pair_acc"] > 0.9
+    stored = json.loads((tmp_path / "runs" / "ridge" / "metrics.json").read_text())
+    for head in (shown["heads"][1], stored):
+        assert head["floor"]["pair_acc"] == 0.5 < head["intervals"]["pair_acc"][0]
+        assert head["verdict"]["best_of_group"] == head["verdict"]["regret"] == "beats"
+    with (tmp_path / "runs" / "leaderboard.csv").open(newline="") as file:
+        assert float(list(csv.DictReader(file))[1]["regret"]) == stored["regret"]
 
 
 def test_compare_folds_and_tells_what_each_way_gave(

@@ -14,6 +14,7 @@ import pytest
 from heads.cli.main import main
 from tests.heads.scoring.opened import FIRST, mixed, opened
 from tests.heads.studio import Studio, save_pictures
+from tests.heads.unsealed import unsealed
 
 
 @pytest.mark.usefixtures("cheap_engine")
@@ -58,7 +59,7 @@ def test_the_table_is_ranked_and_reads_a_list_on_stdin(
     assert main(words) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == [
-        *("rank", "score", "std", "P(beautiful)", "percentile", "label", "photograph")
+        *("rank", "score", "lo", "hi", "std", "P(beautiful)", "percentile", "label", "photograph")
     ]
     table = opened(studio, "ridge").frame(paths).sort_values("score", ascending=False)
     assert [line.split()[-1] for line in lines] == table["path"].tolist()[:3]
@@ -101,11 +102,19 @@ def test_items_are_printed_with_their_best_picture(
     assert main(words) == 0
     _, *lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
+    pictures = [line.partition("  (too close to call: ")[0].split()[-1] for line in lines]
     assert main([*words, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     best = {row["group"]: row["path"] for row in rows if row["best_of_group"] == "1"}
     assert len(rows) == 5
-    assert sorted(best.values()) == sorted(line.split()[-1] for line in lines)
+    assert sorted(best.values()) == sorted(pictures)
+    for line, group in zip(lines, (Path(path).parent for path in pictures), strict=True):
+        rivals = [
+            Path(row["path"]).name
+            for row in rows
+            if row["group"] == str(group) and row["too_close"] == "1" > row["best_of_group"]
+        ]
+        assert line.endswith(f"(too close to call: {', '.join(rivals)})" if rivals else ".jpg")
     for folder, path in best.items():
         scores = [float(row["score"]) for row in rows if row["group"] == folder]
         assert float(next(r["score"] for r in rows if r["path"] == path)) == max(scores)
@@ -176,3 +185,38 @@ def test_files_are_written_before_a_table_that_nobody_reads(
         assert main([*words, "--weights", studio.weights]) == 1
         monkeypatch.undo()
     assert "1 photograph" in page.read_text()
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_what_a_run_does_not_know_of_its_scores_is_said(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = unsealed(shutil.copytree(studio.run("ridge"), tmp_path / "earlier"))
+    path = earlier / "yardstick.json"
+    values = json.loads(path.read_text())
+    bounds = values.pop("intervals")
+    given = [str(studio.path(1)), "--group-by", "folder", "--weights", studio.weights]
+
+    def remarks(run: Path) -> list[str]:
+        assert main(["score", str(run), *given]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        return [line.removeprefix(f"{run}") for line in lines if "files.json" not in line]
+
+    assert "lo, hi" not in " ".join(remarks(studio.run("ridge")))
+    path.write_text(json.dumps(values))
+    why = "it is of an earlier version, which kept none. Train it again with --overwrite"
+    assert remarks(earlier) == [
+        f" gives no interval lo, hi: {why}.",
+        f": What is too close to call is not known: {why}.",
+    ]
+    few = bounds | {"score": None, "difference": None, "n_groups": 7, "n_paired": 2}
+    path.write_text(json.dumps(values | {"intervals": few}))
+    why = "its val had 7 groups of photographs, and 9 are the fewest that tell 90 %"
+    assert remarks(earlier)[0] == f" gives no interval lo, hi: {why}."
+    path.write_text(json.dumps(values | {"intervals": bounds | {"n_paired": 2}}))
+    assert remarks(earlier) == [
+        ": Pictures are called too close as if they were of different things, more often than "
+        "need be: "
+        "its val had 2 groups with two photographs, and 9 are the fewest that tell 90 %."
+    ]
+    assert remarks(studio.run("logistic"))[0] == " gives no interval lo, hi: its scores only rank."

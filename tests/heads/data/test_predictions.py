@@ -1,5 +1,7 @@
 """Predictions: checked when made; what label a head gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,9 @@ def test_a_label_by_probability_is_beautiful_above_one_half(kind):
 
 def test_predictions_put_together_are_the_whole():
     whole = noisy_prediction(random_labels(5))
+    known = replace(whole, margin=np.arange(5.0), apart=np.full(5, np.inf))
+    joined = Prediction.concat([known.take(slice(0, 2)), known.take(slice(2, 5))])
+    assert (joined.margin.tolist(), joined.apart.tolist()) == ([0, 1, 2, 3, 4], [np.inf] * 5)
     for prediction in (whole, Prediction(whole.score, whole.p_beautiful, None, True, True)):
         joined = Prediction.concat([prediction.take(slice(0, 2)), prediction.take(slice(2, 5))])
         np.testing.assert_array_equal(joined.score, prediction.score)

@@ -16,6 +16,7 @@ from heads.errors import RunError
 from heads.experiments.crossval import write_folds
 from heads.experiments.folds import (
     Folding,
+    bounded_ways,
     fold,
     pooled,
     predict_ways,
@@ -31,10 +32,16 @@ def test_several_ways_are_written_below_each_other(planted: Path, tmp_path: Path
     pool = pooled(load_splits(planted), None, None)
     ways = tuple(tuple(fold(pool.labels, 2, seed=seed)) for seed in (0, 1))
     folding = Folding(pool, ways, seeds=2, seed=0)
-    predictions, cost = predict_ways("sigmoid", QUICK, folding)
+    predictions, cost, intervals = predict_ways("sigmoid", QUICK, folding)
     assert cost.seconds
     assert cost.model_bytes
     assert len(predictions) == 4
+    assert len({each.score for each in intervals}) == 8
+    known = bounded_ways(predictions, folding, intervals)
+    for number, (folds, prediction) in enumerate(zip(ways + ways, known, strict=True)):
+        for part, each in zip(folds, intervals[2 * number : 2 * number + 2], strict=True):
+            assert set(prediction.margin[part.test]) == {each.score}
+            assert set(prediction.apart[part.test]) == {each.difference}
     assert not np.array_equal(predictions[0].score, predictions[2].score)
     path = tmp_path / "sigmoid" / "predictions.csv"
     path.parent.mkdir()
@@ -70,6 +77,8 @@ def test_folds_are_fitted_once_and_other_settings_lie_beside_them(
     assert config["settings"] == BLOG.to_dict()
     metrics = json.loads((folder / "sigmoid" / "metrics.json").read_text())
     shown = {row["head"]: row for row in first["heads"]}["sigmoid"]
+    assert 0.85 < metrics["coverage"] < 0.95
+    assert len(metrics["fold_intervals"]) == 8
     assert (metrics["srcc"], metrics["deviation"]) == (shown["srcc"], shown["deviation"])
 
     with pytest.raises(RunError, match="is a cross-validation, whose models are not kept"):

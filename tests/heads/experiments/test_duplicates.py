@@ -12,9 +12,9 @@ import pytest
 from cache.labels import LabelTable, Manifest
 from cache.types import SplitRule
 from heads.cli.main import main
+from heads.data.labels import clusters
 from heads.data.splits import load_splits
 from heads.experiments.duplicates import across_groups, across_splits
-from heads.metrics.bootstrap import clusters
 from heads.report.write import write_report
 from heads.runs.checksums import check_files
 from heads.runs.files import read_metrics

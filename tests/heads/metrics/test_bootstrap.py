@@ -22,9 +22,11 @@ from heads.metrics.comparison import Sample, measure, measures_to_dict
 from heads.report.leaderboard import Entry, write_csv
 from tests.heads.made import (
     constant_prediction,
+    in_groups,
     labels_of_means,
     noisy_prediction,
     random_labels,
+    with_intervals,
 )
 
 
@@ -38,8 +40,8 @@ def paired_intervals(a, b, labels, draws, seed=0):
 
 
 def test_an_interval_lies_around_its_value():
-    labels = random_labels(300)
-    prediction = noisy_prediction(labels)
+    labels = in_groups(random_labels(300), 3)
+    prediction = with_intervals(noisy_prediction(labels, 0.8))
     values, spans = evaluate(prediction, labels), intervals(prediction, labels, draws=300)
     assert list(spans) == list(METRICS)
     for name in METRICS:
@@ -126,8 +128,8 @@ def test_with_one_group_there_is_no_interval():
 
 
 def test_a_prediction_does_not_differ_from_itself():
-    labels = random_labels(50)
-    prediction = noisy_prediction(labels)
+    labels = in_groups(random_labels(50))
+    prediction = with_intervals(noisy_prediction(labels))
     gaps = paired_intervals(prediction, prediction, labels, draws=40)
     assert gaps.pop("confusion") is None
     assert set(gaps.values()) == {(0.0, 0.0, 0.0)}

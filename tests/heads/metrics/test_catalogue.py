@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,26 +13,41 @@ from sklearn import metrics as sk
 from cache.types import Scale
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.metrics.catalogue import METRICS, evaluate, for_json, for_table, ranked_by, srcc_within
+from heads.metrics.catalogue import (
+    CHOOSING,
+    METRICS,
+    evaluate,
+    for_json,
+    for_table,
+    ranked_by,
+    srcc_within,
+)
 from tests.heads.made import (
     constant_prediction,
+    in_groups,
     labels_of_means,
     labels_of_votes,
     noisy_prediction,
     random_labels,
+    with_intervals,
 )
 
 NAMES = [
     *("srcc", "plcc", "krcc", "mse", "mae", "dist_mse", "emd_r1", "emd_r2"),
     *("std_srcc", "std_plcc", "acc", "balanced_acc", "precision", "recall", "f1", "auc"),
     *("brier", "log_loss", "ece", "confusion", "spread"),
+    *CHOOSING,
+    *("decided", "decided_acc", "coverage", "interval_width"),
 ]
+
+
+INTERVALS = {"decided", "decided_acc", "coverage", "interval_width"}
 
 
 @pytest.fixture(scope="module")
 def case():
-    labels = random_labels(300)
-    return noisy_prediction(labels), labels
+    labels = in_groups(random_labels(300), 3)
+    return with_intervals(noisy_prediction(labels)), labels
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +179,9 @@ def test_the_area_follows_p_beautiful_and_not_the_score(case):
 
 
 def test_the_truth_itself_reaches_the_best_of_every_metric():
-    labels = random_labels(50)
+    labels = in_groups(random_labels(50))
     truth = Prediction(labels.mean, labels.beautiful.astype(float), labels.distribution)
+    truth = replace(truth, margin=np.zeros(50), apart=np.zeros(50))
     values = evaluate(truth, labels)
     for name, metric in METRICS.items():
         if metric.higher_is_better is not None:
@@ -201,7 +218,7 @@ def test_errors_on_the_scale_are_blank_for_a_head_that_only_ranks(case):
     prediction, labels = case
     ranking = Prediction(prediction.score, prediction.p_beautiful, ranking_only=True)
     values = evaluate(ranking, labels)
-    blank = {name for name, value in values.items() if value is None}
+    blank = {name for name, value in values.items() if value is None} - INTERVALS
     assert blank == {"mse", "mae", "dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"}
 
 
@@ -209,7 +226,16 @@ def test_distances_between_distributions_are_blank_for_labels_with_means_only(ca
     prediction, _ = case
     values = evaluate(prediction, labels_of_means(np.linspace(1, 10, 300)))
     blank = {name for name, value in values.items() if value is None}
-    assert blank == {"dist_mse", "emd_r1", "emd_r2", "std_srcc", "std_plcc"}
+    assert blank == {
+        "dist_mse",
+        "emd_r1",
+        "emd_r2",
+        "std_srcc",
+        "std_plcc",
+        *CHOOSING,
+        "decided",
+        "decided_acc",
+    }
 
 
 def test_with_one_class_the_area_and_balanced_accuracy_are_undefined():

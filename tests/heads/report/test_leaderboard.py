@@ -17,9 +17,16 @@ from heads.experiments.compare import Comparison, Entry, Title
 from heads.experiments.contests import Cost, against
 from heads.metrics.bootstrap import Verdict
 from heads.metrics.comparison import Sample, deviations, mean_sample, measure
+from heads.metrics.reliability import choice_ceiling
 from heads.report import leaderboard
 from heads.report.leaderboard import best_first, csv_columns, table, write_csv
-from tests.heads.made import constant_prediction, labels_of_means, noisy_prediction, random_labels
+from tests.heads.made import (
+    constant_prediction,
+    in_groups,
+    labels_of_means,
+    noisy_prediction,
+    random_labels,
+)
 
 N = 120
 TRUTH = random_labels(N, levels=5)
@@ -63,6 +70,24 @@ def test_what_metadata_alone_ranks_at_is_said_and_what_follows_where_it_ranks() 
     assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Within" not in nothing
     assert "metadata alone, srcc: challenge-mean 0.000 [0.000, 0.000]. Against" in nothing
     assert "metadata alone" not in render(TITLE, ENTRIES)
+
+
+def test_choosing_within_groups_stands_beside_chance_and_the_halves_of_the_votes() -> None:
+    known = in_groups(TRUTH, 3)
+    samples = [Sample.of(each, known) for each in (GUESS, constant_prediction(TRUTH))]
+    heads = zip(("emd", "constant"), samples, strict=True)
+    rows = [Entry(h, h, sample, measure(sample, samples[1]), 600) for h, sample in heads]
+    text = render(TITLE, rows)
+    block = text[text.index("Choosing within groups, ") :].split("\n\n")[0]
+    assert f"40 of two or more; {choice_ceiling(known, 0).n_told} of their 120 pairs have" in block
+    lines = block[block.index("pair_acc") :].splitlines()
+    assert lines[2].split() == [*("constant", "0.500", "[0.500,", "0.500]"), *lines[2].split()[4:]]
+    value, (lo, hi) = rows[0].measures["regret"].value, samples[0].bootstrap.intervals()["regret"]
+    assert lines[3].startswith("emd")
+    assert lines[3].endswith(f"{value:.3f} [{lo:.3f}, {hi:.3f}]")
+    assert lines[4].startswith("half of the votes")
+    assert max(map(len, lines)) <= 120
+    assert "Choosing" not in render(TITLE, ENTRIES)
 
 
 def test_the_noise_ceiling_names_what_it_leaves_out_and_may_be_unknown() -> None:

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache.text import visible
+from heads.photos import thumbnail
 from heads.report.data import read_report
+from heads.report.page import page as report_page
 from heads.report.write import write_report
 from tests.heads.planted import Plan
 from tests.heads.report.finished_runs import (
@@ -35,6 +37,7 @@ def test_the_sections_answer_the_questions_in_order(page: str) -> None:
         "Which head should I use?",
         "By how much does it beat the floor?",
         "Linear against neural: what did a network buy?",
+        "Choosing within a group",
         "Can I trust that?",
         "What does ridge get wrong?",
         "How do the heads differ?",
@@ -52,6 +55,22 @@ def test_a_network_stands_beside_its_linear_rival(page: str, runs: Path) -> None
     size = (runs / "ridge-dist" / "model.npz").stat().st_size
     assert f"instead of {size / 1000:.0f} kB" in section
     assert 'href="#contest"' in page
+
+
+def test_choosing_stands_beside_chance_and_the_halves_of_the_votes(page: str) -> None:
+    section = page[page.index("<section id=choosing>") : page.index("<section id=trust>")]
+    assert "20 groups have two photographs or more" in section
+    assert "Of their 20 pairs" in section
+    assert "constant<small>chance</small>" in section
+    assert "half of the votes<small>measured by the other half</small>" in section
+    (chance,) = (row for row in section.split("<tr>") if ">constant<" in row)
+    assert chance.count("0.500<small>0.500 to 0.500</small>") == 2
+    assert 'href="#choosing"' in page
+
+
+def test_without_groups_there_is_no_section_on_choosing(runs: Path) -> None:
+    ungrouped = replace(read_report(runs), choosing=None)
+    assert "#choosing" not in report_page(ungrouped, thumbnail)
 
 
 def test_without_a_pair_there_is_no_such_section(tmp_path: Path) -> None:

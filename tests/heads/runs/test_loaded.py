@@ -10,6 +10,7 @@ import pytest
 
 from heads import load_splits, train
 from heads.errors import RunError
+from heads.runs.files import read_metrics
 from heads.runs.loaded import load_run
 from heads.runs.predictions import read_predictions
 from tests.heads.unsealed import unsealed
@@ -26,6 +27,12 @@ def test_a_loaded_run_says_what_it_said_when_it_was_trained(
     assert [o.score for o in opinions] == stored.score.tolist()
     assert [o.p_beautiful for o in opinions] == stored.p_beautiful.tolist()
     assert all((o.std is None) == (head == "ridge") for o in opinions)
+    held = [
+        o.lo <= mean <= o.hi for o, mean in zip(opinions, data["test"].labels.mean, strict=True)
+    ]
+    assert 0.8 < np.mean(held) < 1
+    assert np.mean(held) == read_metrics(path)["coverage"]
+    assert all(1 <= o.lo <= o.score <= o.hi <= 10 for o in opinions)
 
 
 def test_training_photographs_stand_evenly_among_themselves(planted: Path, tmp_path: Path) -> None:

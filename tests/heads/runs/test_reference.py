@@ -67,6 +67,8 @@ def test_a_long_training_set_is_kept_as_even_steps_of_its_order(tmp_path: Path) 
         ({"train_scores": [2, 1]}, "train_scores need to be numbers in rising order"),
         ({"train_scores": [1, "2"]}, "train_scores cannot be"),
         ({"threshold": "1e999999999"}, "expected a decimal number"),
+        ({"intervals": {"score": "1"}}, "intervals cannot be"),
+        ({"intervals": {"score": 1.0}}, "missing 4 required"),
         ({"scale": [7, 1]}, "A scale needs finite bounds"),
     ],
 )

@@ -11,7 +11,7 @@ from heads.scoring.scorer import Scorer, open_scorer
 from tests.heads.studio import Studio, save_pictures
 from tests.heads.unsealed import unsealed
 
-FIRST = ["path", "score", "std", "p_beautiful", "percentile", "label"]
+FIRST = ["path", "score", "std", "p_beautiful", "percentile", "label", "lo", "hi"]
 
 
 def opened(studio: Studio, *heads: str, keep: Path | None = None) -> Scorer:

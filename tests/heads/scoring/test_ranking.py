@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heads.runs.loaded import Opinion
-from heads.scoring.ranking import group_by_folder, mark_near_duplicates, rank
+from heads.scoring.ranking import folders, grouped, mark_near_duplicates, rank
 from heads.scoring.records import Scored
 
 
@@ -46,9 +46,25 @@ def test_near_duplicates_are_found_across_blocks() -> None:
 
 def test_each_folder_names_its_best_picture() -> None:
     photographs = [scored("x/1.jpg", 1), scored("x/2.jpg", 2), scored("y/3.jpg", 0)]
-    grouped = group_by_folder(rank(photographs))
-    assert [(item.scored.path, item.group, item.group_size, item.best) for item in grouped] == [
+    ranked = rank(photographs)
+    items = grouped(ranked, folders(ranked))
+    assert [(item.scored.path, item.group, item.group_size, item.best) for item in items] == [
         ("x/2.jpg", "x", 2, True),
         ("x/1.jpg", "x", 2, False),
         ("y/3.jpg", "y", 1, True),
     ]
+
+
+def test_pictures_within_the_difference_of_the_best_are_too_close_to_call() -> None:
+    scores = {"x/1": 5.0, "x/2": 4.5, "x/3": 4.4, "y/4": 3.0, "y/5": 1.0, "z/6": 2.0}
+    ranked = rank([scored(path, score) for path, score in scores.items()])
+    items = grouped(ranked, folders(ranked), apart=0.5)
+    close = {item.scored.path: item.too_close for item in items}
+    assert close == {
+        **{"x/1": True, "x/2": True, "x/3": False, "y/4": False, "y/5": False, "z/6": False}
+    }
+    unknown = grouped(ranked, folders(ranked))
+    assert {item.too_close for item in unknown} == {None}
+    # Any names will do, such as those of a list.
+    (best,) = (item for item in grouped(ranked, ["all"] * 6, 0.1) if item.best)
+    assert (best.scored.path, best.group_size, best.too_close) == ("x/1", 6, False)
