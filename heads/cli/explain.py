@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cache import console
 from cache.text import shown
 from heads.cli import options as cli_options
+from heads.errors import HeadError
 
 if TYPE_CHECKING:
     from heads.runs.loaded import LoadedRun
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
     out = options.out or Path(f"{options.photograph.stem}-explained.png")
     check_output(out, MARK, inputs=[options.photograph])
+    if out.suffix.lower() != ".png":
+        raise HeadError(f"--out is {shown(out)}; the drawing is a PNG. Give it the ending .png.")
     loaded = load_run(options.run)
     explanation = explain(loaded, options.photograph, weights=options.weights)
     photograph, run = shown(options.photograph.name), shown(options.run.name)

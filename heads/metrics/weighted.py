@@ -117,7 +117,7 @@ class Draws:
         return rank_correlation(self.ranks(x), self.ranks(y), self.counts)
 
     def kendall(self) -> FloatArray | None:
-        """Return Kendall's tau-b of score and mean ("Rank Correlation Methods", 1948, chapter 3).
+        """Return tau-b of score and mean (Kendall, "Rank Correlation Methods", 1948, chapter 3).
 
         With S (n, n) 1 for pairs that both put in one order, -1 in opposite ones and 0 for ties, a
         draw with the counts c has c'Sc / 2 more of the first kind: n^2 numbers, so for few.
@@ -126,13 +126,13 @@ class Draws:
             return None
         orders = [self._terms.levels[name] for name in ("score", "mean")]
         signs = orders[0].signs() * orders[1].signs()
-        tau = np.einsum("nb,nb->b", signs @ self.counts, self.counts) / 2
+        tau: FloatArray = np.einsum("nb,nb->b", signs @ self.counts, self.counts) / 2
         n = self.sums["n"]
         for order in orders:
             tied = order.sums(self.counts)
             untied = (n * (n - 1) - (tied * (tied - 1)).sum(axis=0)) / 2
             tau = _ratio(tau, np.sqrt(untied), np.nan)
-        return np.clip(tau, -1, 1)
+        return np.clip(tau, -1, 1, out=tau)
 
     def calibration_error(self) -> FloatArray:
         """Return the mean distance of `p_beautiful` from the share of beautiful, over ten bins.
@@ -202,7 +202,8 @@ class Levels:
 
     def signs(self) -> FloatArray:
         """Return (n, n) float64: 1 where value i is above value j, -1 where below, 0 for a tie."""
-        return np.sign(self._level[:, None] - self._level).astype(np.float64)
+        signs: FloatArray = np.sign(self._level[:, None] - self._level).astype(np.float64)
+        return signs
 
     def distinct(self, values: FloatArray) -> FloatArray:
         """Return the (L,) different ones of the values, which are in this order, rising."""

@@ -26,7 +26,7 @@ from cache.types import ExtractorSpec, canonical_json
 from heads.photos import Extracted, PhotographSource
 
 FORMAT, VERSION = "aesthetic-kept-features", "2"
-# Photographs between two commits: what a killed process loses.
+# Photographs that are written together: what a killed process loses.
 COMMIT_EVERY = 256
 
 # Paths are bytes, as names of files are.
@@ -77,6 +77,7 @@ class KeptFeatures:
             if not self._made_of():
                 self._begin()
             self._check(self._made_of())
+        self._new: list[tuple[object, ...]] = []
 
     def __call__(self, sources: Iterable[PhotographSource]) -> Iterator[Extracted]:
         """Yield each photograph's features in order, from the file or extracted and kept."""
@@ -98,11 +99,11 @@ class KeptFeatures:
                     if key is not None and extracted.features is not None:
                         self._put(key, extracted)
                     if n % COMMIT_EVERY == COMMIT_EVERY - 1:
-                        self._file.commit()
+                        self._write()
                     yield extracted
                 yield from self._known(waiting)
             finally:
-                self._file.commit()
+                self._write()
 
     def _known(self, waiting: deque[tuple[_Key | None, bool]]) -> Iterator[Extracted]:
         """Yield what the file holds, up to the next photograph that it does not."""
@@ -136,7 +137,14 @@ class KeptFeatures:
         content = np.asarray(extracted.features).astype(self._spec.dtype).tobytes()
         checksum = _sha256(key, extracted.size, content)
         row = (key.path, key.n_bytes, key.mtime_ns, *extracted.size, content, checksum)
-        self._file.execute("INSERT OR REPLACE INTO photographs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._new.append(row)
+
+    def _write(self) -> None:
+        """Write what is new at once: others that use the file wait for that, not for a network."""
+        statement = "INSERT OR REPLACE INTO photographs VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._file.executemany(statement, self._new)
+        self._file.commit()
+        self._new.clear()
 
     def _made_of(self) -> set[str]:
         """Return what the file is made of, in SQL."""
@@ -144,8 +152,12 @@ class KeptFeatures:
         return {str(sql) for (sql,) in made}
 
     def _begin(self) -> None:
-        # In one step: Python's sqlite3 would commit each table by itself.
-        self._file.execute("BEGIN")
+        # In one step: Python's sqlite3 would commit each table by itself, and another process may
+        # begin the same file.
+        self._file.execute("BEGIN IMMEDIATE")
+        if self._made_of():
+            self._file.commit()
+            return
         self._file.execute(_ABOUT)
         self._file.execute(_PHOTOGRAPHS)
         about = {

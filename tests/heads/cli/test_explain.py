@@ -50,3 +50,14 @@ def test_the_command_draws_beside_what_it_says(
     values = json.loads(capsys.readouterr().out)
     assert np.shape(values["cells"]) == (7, 7)
     assert values["output"] == pytest.approx(values["score"])
+
+
+def test_another_ending_than_that_of_the_drawing_is_refused(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "why.html"
+    assert main(["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]) == 1
+    assert f"--out is {out}; the drawing is a PNG. Give it the ending .png." in (
+        capsys.readouterr().err
+    )
+    assert not out.exists()

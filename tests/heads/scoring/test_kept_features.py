@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cache.errors import CacheLockedError, FormatError, StaleCacheError
+from heads.photos import Extracted
 from heads.runs.files import read_config
 from heads.scoring.kept_features import KeptFeatures
 from tests import helpers
@@ -165,6 +167,21 @@ def test_a_foreign_file_is_refused_in_words(studio: Studio, tmp_path: Path, kind
     change(keep)
     with pytest.raises(FormatError, match=words):
         opened(studio, "ridge", keep=keep).frame(paths)
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_two_use_one_file_at_the_same_time(studio: Studio, tmp_path: Path) -> None:
+    keep, paths = tmp_path / "kept", save_pictures(tmp_path / "photos", [1, 2, 3])
+    spec = read_config(studio.run("ridge")).extractor
+    size = len(spec.views), spec.n_features
+    made = Extracted(np.ones(size, np.float32), None, (9, 9), "")
+    one, other = (KeptFeatures(keep, spec, lambda s: (made for _ in s)) for _ in range(2))
+    begun = one(paths)
+    assert next(begun) is made
+    assert len(list(other(paths))) == 3
+    assert len(list(begun)) == 2
+    (count,) = sqlite3.connect(keep).execute("SELECT count(*) FROM photographs").fetchone()
+    assert count == 3
 
 
 def test_a_file_that_another_process_writes_is_refused_in_words(
