@@ -65,7 +65,9 @@ def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(tmp_pa
 
 @needs_wheel
 @pytest.mark.slow
-def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path: Path) -> None:
+def test_photographs_that_are_more_than_pixels_are_checked_and_counted_also_on_frames(
+    tmp_path: Path,
+) -> None:
     picture, clear = smooth(3, (300, 200)), smooth(4, (300, 200))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -75,7 +77,8 @@ def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path:
     picture.convert("CMYK").save(tmp_path / "3.jpg")
     picture.save(tmp_path / "4.webp", exif=exif)
     photographs = sorted(tmp_path.iterdir())
-    done = export(loaded(tmp_path), "saved-model", photographs, tmp_path / "served")
+    run = loaded(tmp_path, "frame")
+    done = export(run, "saved-model", photographs, tmp_path / "served")
     assert done.prepared == {"rotated": 2, "transparent": 1, "of mode CMYK": 1}
     assert done.inputs == {"pixels_u8": 4, "image_bytes": 3}
     assert done.score_difference < 0.01
