@@ -32,6 +32,7 @@ from extract.images.decode import thumbnail_jpeg as thumbnail_jpeg
 from extract.images.decode import upright_pixels as upright_pixels
 from extract.images.pool import in_order as in_order
 from extract.images.resizing import check_interpolation, find_interpolation
+from extract.images.views import MEAN_COLOUR as MEAN_COLOUR
 from extract.images.views import PREPROCESSING, RESIZERS, Box, views
 from extract.images.views import View as View
 from extract.stream import Account, Cutting, stream
@@ -294,8 +295,8 @@ class MapExtractor:
 def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
     """Return the extractor as a Keras model, for exports: upright pixels in, features out.
 
-    From (batch, 224, 224, 3) uint8 RGB to (batch, D) float32, one crop a row; computed in float32
-    and not rounded to the cache's dtype.
+    From (batch, 224, 224, 3) uint8 RGB, or any shape of `--views frame`, to (batch, D) float32, one
+    crop a row; computed in float32 and not rounded to the cache's dtype.
 
     Raises:
         MismatchError, WeightsError: as `open_extractor`.
@@ -305,4 +306,9 @@ def build_graph(spec: ExtractorSpec, *, weights: str = "auto") -> Any:
     with importing_keras():
         from extract.backbones.graph import build_extractor
 
-    return build_extractor(_weights_of(spec, weights), layers=_layers_of(spec), batch_size=None)
+    return build_extractor(
+        _weights_of(spec, weights),
+        layers=_layers_of(spec),
+        batch_size=None,
+        size=(None, None) if views_of(spec)[0].shapes else None,
+    )

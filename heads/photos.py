@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from extract.api import MEAN_COLOUR as MEAN_COLOUR
 from extract.api import PROFILED as PROFILED
 from extract.api import Extracted as Extracted
 from extract.api import FeatureMap as FeatureMap

@@ -34,7 +34,7 @@ def build_extractor(
     batch_size: int | None,
     compute_dtype: str = "float32",
     turn_inside: bool = True,
-    size: tuple[int, int] | None = None,
+    size: tuple[int | None, int | None] | None = None,
 ) -> keras.Model:
     """Return the model from (batch, height, width, 3) uint8 to (batch, D) float32.
 
@@ -45,8 +45,8 @@ def build_extractor(
         compute_dtype: float32, bfloat16 or float16; pooling and results are float32.
         turn_inside: False if the caller hands over `as_read(pixels_u8, weights)`, which costs far
             less outside of the graph.
-        size: (height, width) of the photographs, multiples of 32; None for the backbone's own,
-            224 x 224.
+        size: (height, width) of the photographs, multiples of 32, None for any; None for the
+            backbone's own, 224 x 224.
     """
     shape = (batch_size, *(size or weights.backbone.input_size), 3)
     model = _feature_maps(weights, layers, shape, compute_dtype, turn_inside)

@@ -100,11 +100,11 @@ def export(
             f"{run.path} is of {run.config.head}, a head of your own: those are not exported. "
             "Score with `heads score`, or export a run of ours, such as ridge."
         )
-    if any(view.shapes for view in views_of(run.config.extractor)):
+    if to == "tflite" and views_of(run.config.extractor)[0].shapes:
         raise HeadError(
-            "The run was trained on --views frame, where the shape that the backbone sees depends "
-            "on the photograph; an export has one shape for all. Score with `heads score`, or "
-            "export a run of other views."
+            "The run was trained on --views frame, whose shape depends on the photograph, which "
+            "--to tflite cannot express. Choose --to keras, onnx or saved-model, or export a run "
+            "of other views."
         )
     kind = FORMATS[to]
     final = out or run.path / "export" / kind.file

@@ -122,7 +122,15 @@ def _write_saved_model(graph: ExportGraph, path: Path) -> None:
     def views_of(image_bytes: Any) -> Any:
         return graph.crops(upright_rgb(image_bytes)[None], training=False)[0]
 
+    def answers_of(image_bytes: Any) -> Any:
+        found = graph.answers(views_of(image_bytes)[None], training=False)
+        return {name: values[0] for name, values in found.items()}
+
     def from_bytes(image_bytes: Any) -> Any:
+        if None in views:  # photographs of a batch have shapes of their own
+            outputs = graph.answers.output.items()
+            kinds = {name: tf.TensorSpec(each.shape[1:], each.dtype) for name, each in outputs}
+            return tf.map_fn(answers_of, image_bytes, fn_output_signature=kinds)
         kind = tf.TensorSpec(views, tf.uint8)
         return graph.answers(tf.map_fn(views_of, image_bytes, fn_output_signature=kind))
 

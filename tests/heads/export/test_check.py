@@ -78,16 +78,16 @@ def test_a_head_that_does_not_look_is_not_exported(studio: Studio) -> None:
         export(load_run(studio.run("constant")), "keras", [], None)
 
 
-def test_a_run_on_frames_is_not_exported(tmp_path: Path) -> None:
+def test_a_run_on_frames_is_not_exported_to_tflite(tmp_path: Path) -> None:
     run = loaded(tmp_path)
     spec = replace(run.config.extractor, views=("frame",))
     run = replace(run, config=replace(run.config, extractor=spec))
     with pytest.raises(HeadError) as caught:
-        export(run, "keras", [], None)
+        export(run, "tflite", [], None)
     assert str(caught.value) == (
-        "The run was trained on --views frame, where the shape that the backbone sees depends on "
-        "the photograph; an export has one shape for all. Score with `heads score`, or export a "
-        "run of other views."
+        "The run was trained on --views frame, whose shape depends on the photograph, which --to "
+        "tflite cannot express. Choose --to keras, onnx or saved-model, or export a run of other "
+        "views."
     )
 
 

@@ -66,7 +66,9 @@ def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(tmp_pa
 
 @needs_wheel
 @pytest.mark.slow
-def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path: Path) -> None:
+def test_photographs_that_are_more_than_pixels_are_checked_and_counted_also_on_frames(
+    tmp_path: Path,
+) -> None:
     picture, clear = smooth(3, (300, 200)), smooth(4, (300, 200))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -77,7 +79,8 @@ def test_photographs_that_are_more_than_pixels_are_checked_and_counted(tmp_path:
     picture.save(tmp_path / "4.webp", exif=exif)
     picture.save(tmp_path / "5.jpg", exif=exif, icc_profile=of_primaries(P3))
     photographs = sorted(tmp_path.iterdir())
-    done = export(loaded(tmp_path), "saved-model", photographs, tmp_path / "served")
+    run = loaded(tmp_path, "frame")
+    done = export(run, "saved-model", photographs, tmp_path / "served")
     counts = {"rotated": 2, "transparent": 1, "of mode CMYK": 1}
     assert done.prepared == counts | {"of a colour profile other than sRGB": 1}
     assert done.inputs == {"pixels_u8": 5, "image_bytes": 3}

@@ -27,7 +27,7 @@ MAKERS: dict[str, Callable[[], Head]] = {
 }
 
 
-@pytest.mark.parametrize("choice", ["center", "flip", "ten", "whole"])
+@pytest.mark.parametrize("choice", ["center", "flip", "ten", "whole", "frame"])
 @pytest.mark.parametrize("size", [(640, 427), (333, 500), (256, 256), (90, 130)])
 def test_views_are_cut_as_pillow_cuts_them(choice: str, size: tuple[int, int]) -> None:
     from heads.export.graph import build_crops

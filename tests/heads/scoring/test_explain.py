@@ -11,6 +11,7 @@ from PIL import Image
 
 from cache.errors import NoPhotographsError
 from cache.types import ExtractorSpec, Scale
+from extract.images.views import views
 from heads.errors import HeadError
 from heads.models.base import Head
 from heads.models.logistic import LogisticHead
@@ -145,6 +146,19 @@ def test_what_is_no_sum_leaves_each_cell_out(head: Head, spec: ExtractorSpec) ->
     assert explanation.cells[3, 2] == pytest.approx(
         48 * (explanation.opinion.score - score), abs=1e-3
     )
+
+
+def test_a_map_of_a_frame_is_explained_cell_by_cell(spec: ExtractorSpec) -> None:
+    (view,) = views("frame")
+    seen = np.random.default_rng(0).gamma(2.0, 0.5, (5, 10, WIDTH)).astype(np.float32)
+    run = loaded(trained(RidgeHead()), replace(spec, views=(view.name,)))
+    explanation = explain_map(run, seen, view.box_in((500, 200)))
+    score = run.head.predict(seen.mean(axis=(0, 1))[None, None]).score[0]
+    assert explanation.opinion.score == pytest.approx(score, abs=1e-5)
+    assert explanation.cells.shape == (5, 10)
+    left, top, right, bottom = explanation.box
+    assert (left, right) == (0, 1)
+    assert top < 0 < 1 < bottom
 
 
 def test_leaving_out_agrees_with_the_sum_where_a_head_is_linear(spec: ExtractorSpec) -> None:
