@@ -103,9 +103,7 @@ def test_a_run_whose_test_cache_has_other_votes_since_is_left_out(tmp_path: Path
     make_features(shutil.copytree(tmp_path, tmp_path / "new", ignore=_everything), OTHER_VOTES)
     shutil.rmtree(tmp_path / "features")
     (tmp_path / "new" / "features").rename(tmp_path / "features")
-    words = (
-        "was measured on other labels of these photographs than .*test.h5 holds: that was extracted"
-    )
+    words = "was measured on other labels of these photographs than .*test.h5 holds: that was made"
     with pytest.raises(RunError, match=words):
         read_report(runs)
 
