@@ -185,7 +185,7 @@ def test_heads_of_votes_refuse_mean_only_labels(sets: Sets, name: str) -> None:
 def test_another_number_of_features_is_refused(sets: Sets, name: str) -> None:
     head, _ = fitted(name, "ten", sets["ten"])
     with pytest.raises(HeadError, match=r"32 .*31"):
-        head.predict(sets["ten"]["test"].X[:, :, :31])
+        head.predict(np.asarray(sets["ten"]["test"].X)[:, :, :31])
 
 
 @pytest.mark.parametrize("name", list(HEADS))
