@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from extract.images.files.orientation import UPRIGHT, orientation
 from extract.images.opening import SCANS
-from extract.images.profiles import to_srgb
+from extract.images.profiles import changes_colours, to_srgb
 from extract.images.reasons import Unreadable, reasons
 
 # Pixels that are converted at once where a conversion takes several copies.
@@ -62,7 +62,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         if turn is not None:
             image = image.transpose(turn)
         profile = image.info.get("icc_profile")
-        if image.mode == "RGB" and not image.has_transparency_data and not profile:
+        same = image.mode == "RGB" and not changes_colours(profile, "RGB")
+        if same and not image.has_transparency_data:
             return image
     if image.mode == "F":
         raise Unreadable("pixels are 32-bit floating point, which have no known range")

@@ -95,7 +95,7 @@ class Sources:
             kinds = ", ".join(f"{n} {ending}" for ending, n in self.left_out.most_common())
             parts.append(f"Left out, since they are not named as photographs: {kinds}.")
         if not RAW.isdisjoint(self.left_out):
-            parts.append("RAW files and JPEG XL are read once they are made into JPEG, PNG or TIFF.")
+            parts.append("RAW files and JPEG XL must be made into JPEG, PNG or TIFF first.")
         if self.links:
             more = f" and {len(self.links) - LINKS_SHOWN} more" * (len(self.links) > LINKS_SHOWN)
             parts.append(

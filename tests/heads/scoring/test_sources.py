@@ -34,7 +34,7 @@ def test_folders_are_searched_to_the_bottom_in_order(tmp_path: Path) -> None:
     assert "1 .txt" in sources.remark()
     assert "1 no ending" in sources.remark()
     assert sources.remark().endswith(
-        "RAW files and JPEG XL are read once they are made into JPEG, PNG or TIFF."
+        "RAW files and JPEG XL must be made into JPEG, PNG or TIFF first."
     )
 
 
