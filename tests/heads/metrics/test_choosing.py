@@ -120,7 +120,7 @@ def test_intervals_are_those_of_whole_groups_with_a_choice():
     labels = grouped_means(np.tile([1.0, 2.0], 70), group)
     right = np.repeat(np.arange(70) % 4 > 0, 2)
     prediction = scored(np.where(right, labels.mean, -labels.mean))
-    boots = bootstrap(prediction, labels, 4000)
+    boots = bootstrap(prediction, labels, 1000)
     lo, hi = boots.intervals()["pair_acc"]
     assert boots.values["pair_acc"] == 0.75
     assert [lo, hi] == pytest.approx(
