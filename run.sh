@@ -145,8 +145,8 @@ run_data() {
 
 run_tests() {
   set_up offline,cpu,demo,dev
-  # Files of tests side by side, one a core.
-  "$python" -m pytest -n auto --dist loadfile "$@"
+  # Files of tests side by side, one a core. One whose process dies ends the run, and is named.
+  "$python" -m pytest -n auto --dist loadfile --max-worker-restart 0 "$@"
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -31,10 +31,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from cache.labels import MAX_LEVELS, MIN_LEVELS, mean_of_votes
 from cache.types import FloatArray, Scale
 from heads.data.features import Float32Array, mean_of_views
-from heads.data.labels import Labels
+from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
 from heads.errors import HeadError
-from heads.metrics.bootstrap import clusters
 from heads.models.own.estimator import EstimatorHead
 from heads.models.registry import Settings, changed_settings, find_head
 from heads.photos import Extracted, Unreadable, named_spec, open_extractor, photographs
