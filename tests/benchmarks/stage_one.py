@@ -8,7 +8,8 @@ process of its own and in turn, so that a machine's drift hits all alike:
 - the obvious way: tf.data decodes and resizes, model.predict computes, batch 64;
 - `extract` with each engine and precision that this machine has;
 - decoding alone and inference alone, in processor seconds a photograph, which give the bound
-  cores / (decode + inference) that no pipeline on these cores can pass.
+  cores / (decode + inference) that no pipeline on these cores can pass;
+- decoding alone of PNGs and of JPEGs of 12 megapixels, too, each with either resizer.
 
 Prints the median of the rounds. Nothing is asserted: a number is no test.
 """
@@ -29,6 +30,9 @@ from pathlib import Path
 
 CORES = len(os.sched_getaffinity(0))
 WAYS = ("obvious", "keras-float32", "openvino-float32", "openvino-bfloat16")
+# Folders of photographs, and how many are decoded of each.
+KINDS = {"images": 384, "png": 192, "large": 24}
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd")
 
 
 def make_photographs(folder: Path, n: int) -> None:
@@ -39,13 +43,18 @@ def make_photographs(folder: Path, n: int) -> None:
 
     images = [Image.fromarray(image) for image in load_sample_images().images]
     rng = np.random.default_rng(0)
-    (folder / "images").mkdir(parents=True)
+    for kind in KINDS:
+        (folder / kind).mkdir(parents=True)
     lines = ["file,r1,r2,r3,split"]
     for i in range(n):
         left, top = rng.integers(0, 128), rng.integers(0, 85)
         box = (left, top, left + 512, top + 342)
         picture = images[i % 2].crop(box).resize((640, 480), Image.Resampling.BICUBIC)
         picture.save(folder / "images" / f"{i}.jpg", quality=90)
+        if i < KINDS["png"]:
+            picture.save(folder / "png" / f"{i}.png")
+        if i < KINDS["large"]:
+            picture.resize((4000, 3000)).save(folder / "large" / f"{i}.jpg", quality=90)
         lines.append(f"{i}.jpg,{rng.integers(1, 9)},{rng.integers(1, 9)},3,train")
     (folder / "labels.csv").write_text("\n".join(lines))
 
@@ -88,15 +97,18 @@ def our_way(folder: Path, engine: str, precision: str) -> float:
     return summaries[0].extracted / summaries[0].wall
 
 
-def decode_alone(folder: Path) -> float:
+def decode_alone(folder: Path, kind: str, resizer: str) -> float:
     """Processor seconds a photograph of decoding, resizing and cropping, on one thread."""
     from extract.images.decode import read_photograph
+    from extract.images.resizing import find_interpolation
     from extract.images.views import views
 
-    paths = sorted((folder / "images").iterdir())[:384]
+    paths = sorted((folder / kind).iterdir())[: KINDS[kind]]
+    resized_by = find_interpolation(resizer)
+    read_photograph(paths[0], views("center"), interpolation=resized_by)
     start = time.process_time()
     for path in paths:
-        read_photograph(path, views("center"))
+        read_photograph(path, views("center"), interpolation=resized_by)
     return (time.process_time() - start) / len(paths)
 
 
@@ -127,8 +139,8 @@ def measure(what: str, folder: Path) -> dict[str, float]:
     """Run one measurement in this process."""
     if what == "obvious":
         value = obvious_way(folder)
-    elif what == "decode":
-        value = decode_alone(folder)
+    elif what.startswith("decode:"):
+        value = decode_alone(folder, *what.removeprefix("decode:").split("-"))
     elif what.startswith("inference:"):
         value = inference_alone(*what.removeprefix("inference:").split("-"))
     else:
@@ -153,14 +165,15 @@ def median(results: list[dict[str, float] | None], key: str) -> float | None:
 
 def table(folder: Path, rounds: int) -> str:
     """Measure everything in turn and return the table."""
-    alone = ["decode", *(f"inference:{way}" for way in WAYS[1:])]
+    decodes = [f"decode:{kind}-{who}" for kind in KINDS for who in ("pillow", "cykooz")]
+    alone = ["decode:images-auto", *decodes, *(f"inference:{way}" for way in WAYS[1:])]
     results: dict[str, list[dict[str, float] | None]] = {name: [] for name in (*WAYS, *alone)}
     for number in range(rounds):
         for name, collected in results.items():
             if number == 0 or collected[0] is not None:
                 collected.append(in_own_process(name, folder))
                 print(f"round {number + 1}: {name} {collected[-1]}", file=sys.stderr)
-    decode = median(results["decode"], "value") or 0.0
+    decode = median(results["decode:images-auto"], "value") or 0.0
     base = median(results["obvious"], "value") or 0.0
     lines = [
         f"{'way':20}{'img/s':>8}{'ratio':>8}{'inference':>11}{'bound':>8}{'of bound':>10}{'MB':>7}",
@@ -181,7 +194,16 @@ def table(folder: Path, rounds: int) -> str:
             f"{rate / bound:10.0%}{median(results[way], 'mb'):7.0f}"
         )
     lines.append(f"decode alone {decode * 1e3:.2f} ms of one core a photograph; {CORES} cores.")
+    for name in decodes:
+        value = median(results[name], "value")
+        lines.append(f"{name:24}" + ("not here" if value is None else f"{value * 1e3:8.2f} ms"))
     return "\n".join(lines)
+
+
+def instructions() -> str:
+    """Which of the instruction sets that matter here the processor has."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    return ", ".join(name for name in INSTRUCTIONS if name in flags)
 
 
 def main() -> None:
@@ -197,7 +219,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         make_photographs(Path(folder) / "photographs", options.photographs)
-        print(f"{platform.processor() or platform.machine()}, {time.strftime('%Y-%m-%d')}")
+        machine = platform.processor() or platform.machine()
+        print(f"{machine} with {instructions()}, {time.strftime('%Y-%m-%d')}")
         print(table(Path(folder) / "photographs", options.rounds))
 
 
