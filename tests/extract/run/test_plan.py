@@ -129,8 +129,8 @@ def test_every_field_of_the_fingerprint_is_tried() -> None:
 @pytest.mark.parametrize(
     ("layers", "fingerprint"),
     [
-        ("top", "111051741a871553a2af56b06b474ef09722557616c6f6dbd3fe542ca2eacdd9"),
-        ("multi", "40668fd59e77ba38a99c91069fd5710d0e4d1132bab82ebc7d601d0135fec18c"),
+        ("top", "99608569947ca05b14c76fa7cc4a3ae799f0c93eba876d35d6aa4bf4265644b7"),
+        ("multi", "30fce1f8b863d54275421c16e279f5bf418018c818a0b9b2525f25a3309731ac"),
     ],
 )
 def test_fingerprints_are_those_of_caches_that_exist(
