@@ -27,6 +27,7 @@ EPILOG = """examples:
   find . -name '*.jpg' | heads score runs/ridge -
   heads score runs/ridge holiday/ --gallery holiday.html --top 100
   heads score runs/ridge shop/ --group-by folder      the best picture of each item
+  heads score runs/ridge holiday/ --group-by near     the best picture of each burst
 The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
 unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
 path, score, std, p_beautiful, percentile among the run's own scores of its training photographs,
@@ -59,8 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--group-by",
-        choices=("folder",),
-        help="a folder is an item: name the best picture of each, and which are too close to call",
+        choices=("folder", "near"),
+        help="name the best picture of each item, and which are too close to call; an item is a "
+        "folder, or (near) photographs whose features all nearly equal one another's, such as a "
+        "burst: for up to tens of thousands of photographs, and measured on simulated bursts only",
     )
     parser.add_argument(
         "--gallery",
@@ -235,7 +238,8 @@ def _ranking(
     from heads.scoring import ranking
 
     # Features are let go of where nobody asks for them again.
-    everything = [s if near_duplicates else replace(s, features=None) for s in photographs]
+    keep = near_duplicates or options.group_by == "near"
+    everything = [s if keep else replace(s, features=None) for s in photographs]
     failed = [scored for scored in everything if scored.error]
     ranked = ranking.rank(everything)
     if near_duplicates:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from heads.data.near import near_groups
 from heads.scoring.records import Ranked, Scored
 
 # Measured on 519 photographs of OASIS: of all pairs, the one above 0.88 shows one scene twice; of
@@ -60,8 +61,17 @@ def folders(ranked: Sequence[Ranked]) -> list[str]:
     return [str(PurePath(item.scored.path).parent) for item in ranked]
 
 
+def near(ranked: Sequence[Ranked]) -> list[str]:
+    """Return the best photograph that each is a near copy of, as its item; its own path if none."""
+    if not ranked:
+        return []
+    labels = near_groups(np.array([item.scored.features for item in ranked], np.float32))
+    _, firsts = np.unique(labels, return_index=True)
+    return [ranked[at].scored.path for at in firsts[labels].tolist()]
+
+
 # How photographs are put into items: each returns the name of every one's, in their order.
-GROUPINGS: dict[str, Callable[[Sequence[Ranked]], list[str]]] = {"folder": folders}
+GROUPINGS: dict[str, Callable[[Sequence[Ranked]], list[str]]] = {"folder": folders, "near": near}
 
 
 def grouped(

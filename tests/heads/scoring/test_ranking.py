@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heads.runs.loaded import Opinion
-from heads.scoring.ranking import folders, grouped, mark_near_duplicates, rank
+from heads.scoring.ranking import folders, grouped, mark_near_duplicates, near, rank
 from heads.scoring.records import Scored
 
 
@@ -53,6 +53,15 @@ def test_each_folder_names_its_best_picture() -> None:
         ("x/1.jpg", "x", 2, False),
         ("y/3.jpg", "y", 1, True),
     ]
+
+
+def test_near_copies_are_named_after_their_best_and_a_photograph_alone_after_itself() -> None:
+    burst = [scored("x/1", 1, 1.0, 0.2), scored("y/2", 3, 2.0, 0.0), scored("x/3", 2, 3.0, 0.3)]
+    ranked = rank([*burst, scored("x/4", 5, 0.0, 1.0), scored("y/5", 0, -1.0, 0.0)])
+    assert dict(zip((item.scored.path for item in ranked), near(ranked), strict=True)) == {
+        **{"x/4": "x/4", "y/2": "y/2", "x/3": "y/2", "x/1": "y/2", "y/5": "y/5"}
+    }
+    assert near([]) == []
 
 
 def test_pictures_within_the_difference_of_the_best_are_too_close_to_call() -> None:
