@@ -146,6 +146,25 @@ def test_copies_of_one_photograph_are_one_item_whatever_their_folders(
 
 
 @pytest.mark.usefixtures("cheap_engine")
+def test_groups_of_a_list_are_items(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pictures(tmp_path, [1, 2, 3, 4])
+    (tmp_path / "list.csv").write_text("file,group\n1.jpg,chair\n2.jpg,\n3.jpg,chair\n")
+    words = ["score", str(studio.run()), str(tmp_path / "4.jpg"), "--group-by", "group"]
+    words += ["--weights", studio.weights, "--format", "csv"]
+    assert main([*words, str(tmp_path / "list.csv")]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    alone = [str(tmp_path / name) for name in ("2.jpg", "4.jpg")]
+    assert sorted(row["group"] for row in rows) == sorted([*alone, "chair", "chair"])
+    assert sum(int(row["best_of_group"]) for row in rows) == 3
+    with pytest.raises(SystemExit):
+        main(words)
+    said = "--group-by group needs a CSV file with a column group"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cheap_engine")
 def test_names_of_any_bytes_are_exact_in_csv_and_json_and_escaped_for_people(
     studio: Studio, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
