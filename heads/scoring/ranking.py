@@ -71,7 +71,7 @@ def near(ranked: Sequence[Ranked], _: Mapping[str, str]) -> list[str]:
     if not ranked:
         return []
     labels = near_groups(np.array([item.scored.features for item in ranked], np.float32))
-    _, firsts = np.unique(labels, return_index=True)
+    firsts = np.unique(labels, return_index=True)[1]
     return [ranked[at].scored.path for at in firsts[labels].tolist()]
 
 
