@@ -7,6 +7,7 @@ size: then a photograph's features do not depend on its neighbours, bit for bit.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -254,6 +255,17 @@ def import_openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for the process and kept to its end.
+
+    Its plugin gives the thread that loads it a stack for signals, and frees that when the last core
+    goes. In another thread that leaves the first with a stack that is gone, and the next signal,
+    such as Ctrl-C, is a segmentation fault.
+    """
+    return import_openvino().Core()
+
+
 class OpenVinoEngine:
     """The same graph, converted once and run by OpenVINO, one stream a core.
 
@@ -262,8 +274,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, settings: EngineSettings, weights: Weights) -> None:
-        openvino = import_openvino()
-        core = openvino.Core()
+        core = openvino_core()
         if settings.precision == "float16":
             raise EngineError(
                 "--precision float16 is not for processors; choose bfloat16 or float32."
@@ -371,5 +382,5 @@ def _exported(settings: EngineSettings, weights: Weights, path: Path) -> tuple[b
             weights, layers=settings.layers, batch_size=CPU_BATCH, turn_inside=False
         )
         model.export(str(path), format="openvino", verbose=False)
-    import_openvino().Core().read_model(str(path))
+    openvino_core().read_model(str(path))
     return path.read_bytes(), path.with_suffix(".bin").read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ EPILOG = """examples:
   find . -name '*.jpg' | heads score runs/ridge -
   heads score runs/ridge holiday/ --gallery holiday.html --top 100
   heads score runs/ridge shop/ --group-by folder      the best picture of each item
+  heads score runs/ridge holiday/ --group-by near     the best picture of each burst
 The table is ranked; csv and jsonl keep the order of the photographs and come as they are scored,
 unless they are to be ranked (--top, --near-duplicates, --group-by, --gallery, --copy-to). Columns:
 path, score, std, p_beautiful, percentile among the run's own scores of its training photographs,
@@ -59,8 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--group-by",
-        choices=("folder",),
-        help="a folder is an item: name the best picture of each, and which are too close to call",
+        choices=("folder", "group", "near"),
+        help="name the best picture of each item, and which are too close to call; an item is a "
+        "folder, a group of a CSV file's column group, or (near) photographs whose features all "
+        "nearly equal one another's, such as a burst: for up to tens of thousands of photographs, "
+        "and measured on simulated bursts only",
     )
     parser.add_argument(
         "--gallery",
@@ -89,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     runs, words = split_words(options.words)
     if not words:
         options.usage_error("name photographs or folders after the runs, or - for a list on stdin")
+    if options.group_by == "group" and not any(word.lower().endswith(".csv") for word in words):
+        options.usage_error("--group-by group needs a CSV file with a column group")
     from tqdm.auto import tqdm
 
     from heads.scoring.scorer import open_scorer
@@ -104,14 +110,14 @@ def run(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         keep=options.cache,
     )
-    sources = Sources(words, sys.stdin)
+    sources = Sources(words, sys.stdin, in_groups=options.group_by == "group")
     progress = tqdm(scorer.stream(sources), "score", unit=" photographs", disable=None, leave=False)
     outcome = _Outcome(progress)
     photographs = _some(iter(outcome), words, sources)
     if options.format != "table" and not _ranks(options):
         _print_stream(options, scorer, photographs)
     else:
-        _print_ranking(options, scorer, photographs)
+        _print_ranking(options, scorer, photographs, sources.groups)
     _note_what_is_not_known(options, scorer)
     return outcome.report(sources)
 
@@ -195,12 +201,15 @@ def _print_stream(
 
 
 def _print_ranking(
-    options: argparse.Namespace, scorer: Scorer, photographs: Iterator[Scored]
+    options: argparse.Namespace,
+    scorer: Scorer,
+    photographs: Iterator[Scored],
+    groups: Mapping[str, str],
 ) -> None:
     from heads.scoring import table as score_table
 
     marks = options.near_duplicates or options.gallery is not None
-    ranked, failed = _ranking(options, scorer, photographs, near_duplicates=marks)
+    ranked, failed = _ranking(options, scorer, photographs, groups, near_duplicates=marks)
     # Files first: whoever reads the table may go away.
     if options.gallery:
         from heads.scoring.gallery import write_gallery
@@ -229,6 +238,7 @@ def _ranking(
     options: argparse.Namespace,
     scorer: Scorer,
     photographs: Iterator[Scored],
+    groups: Mapping[str, str],
     *,
     near_duplicates: bool,
 ) -> tuple[list[Ranked], list[Scored]]:
@@ -236,14 +246,16 @@ def _ranking(
     from heads.scoring import ranking
 
     # Features are let go of where nobody asks for them again.
-    everything = [s if near_duplicates else replace(s, features=None) for s in photographs]
+    keep = near_duplicates or options.group_by == "near"
+    everything = [s if keep else replace(s, features=None) for s in photographs]
     failed = [scored for scored in everything if scored.error]
     ranked = ranking.rank(everything)
     if near_duplicates:
         ranked = ranking.mark_near_duplicates(ranked)
     if options.group_by:
         apart = scorer.runs[0].reference.difference
-        ranked = ranking.grouped(ranked, ranking.GROUPINGS[options.group_by](ranked), apart)
+        names = ranking.GROUPINGS[options.group_by](ranked, groups)
+        ranked = ranking.grouped(ranked, names, apart)
         if options.top:
             best = [item.group for item in ranked if item.best][: options.top]
             ranked = [item for item in ranked if item.group in set(best)]

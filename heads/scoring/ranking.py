@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
 import numpy as np
 
+from heads.data.near import near_groups
 from heads.scoring.records import Ranked, Scored
 
 # Measured on 519 photographs of OASIS: of all pairs, the one above 0.88 shows one scene twice; of
@@ -55,13 +56,29 @@ def mark_near_duplicates(ranked: Sequence[Ranked]) -> list[Ranked]:
     ]
 
 
-def folders(ranked: Sequence[Ranked]) -> list[str]:
+def folders(ranked: Sequence[Ranked], _: Mapping[str, str]) -> list[str]:
     """Return the folder of each photograph, as its item."""
     return [str(PurePath(item.scored.path).parent) for item in ranked]
 
 
-# How photographs are put into items: each returns the name of every one's, in their order.
-GROUPINGS: dict[str, Callable[[Sequence[Ranked]], list[str]]] = {"folder": folders}
+def listed(ranked: Sequence[Ranked], groups: Mapping[str, str]) -> list[str]:
+    """Return the group that a list names for each photograph; its own path if none."""
+    return [groups.get(item.scored.path, item.scored.path) for item in ranked]
+
+
+def near(ranked: Sequence[Ranked], _: Mapping[str, str]) -> list[str]:
+    """Return the best photograph that each is a near copy of, as its item; its own path if none."""
+    if not ranked:
+        return []
+    labels = near_groups(np.array([item.scored.features for item in ranked], np.float32))
+    firsts = np.unique(labels, return_index=True)[1]
+    return [ranked[at].scored.path for at in firsts[labels].tolist()]
+
+
+# How photographs are put into items: from them, and the groups of paths that lists name, to the
+# name of every one's item, in their order.
+Grouping = Callable[[Sequence[Ranked], Mapping[str, str]], list[str]]
+GROUPINGS: dict[str, Grouping] = {"folder": folders, "group": listed, "near": near}
 
 
 def grouped(

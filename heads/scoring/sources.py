@@ -18,7 +18,7 @@ from typing import TextIO
 
 from cache.errors import LabelError
 from cache.tables import Table, listed, read_table
-from cache.text import path_named, shown
+from cache.text import path_named, quoted, shown
 from heads.errors import RunError
 
 # Endings that are taken for photographs in a folder; a file that is named is always tried.
@@ -36,16 +36,20 @@ class Sources:
     Args:
         words: files, folders (searched to the bottom, in the order of names), CSV files, or `-`.
         stdin: where `-` reads paths, one a line, or with a NUL behind each (`find -print0`).
+        in_groups: whether CSV files must have a column group, too.
 
     Attributes:
         left_out: how many files of each ending lay in the folders and are no photographs.
         links: links to folders that lay in the folders; they are not followed.
         refused: a line on each folder, list or name that could not be used.
+        groups: with `in_groups`, the group of each path for which a CSV file has named one so far.
     """
 
-    def __init__(self, words: Sequence[str], stdin: TextIO) -> None:
+    def __init__(self, words: Sequence[str], stdin: TextIO, *, in_groups: bool = False) -> None:
         self._words = words
         self._stdin = stdin
+        self._in_groups = in_groups
+        self.groups: dict[str, str] = {}
         self.left_out: Counter[str] = Counter()
         self.links: list[str] = []
         self.refused: list[str] = []
@@ -84,9 +88,17 @@ class Sources:
 
     def _listed(self, path: Path) -> Iterator[Path]:
         try:
-            yield from _listed(path)
+            rows = _listed(path, in_groups=self._in_groups)
+            for photograph, group in rows:
+                if group and (known := self.groups.setdefault(str(photograph), group)) != group:
+                    raise LabelError(
+                        f"{path} puts {photograph} into the group {quoted(group)}; it is already "
+                        f"in {quoted(known)}. Keep one of the two."
+                    )
         except LabelError as error:
             self.refused.append(error.one_line())
+        else:
+            yield from (photograph for photograph, _ in rows)
 
     def remark(self) -> str:
         """Return a line on what was left out; '' where nothing was."""
@@ -139,10 +151,11 @@ def _hint(word: str) -> str:
     return ""
 
 
-def _listed(path: Path) -> Iterator[Path]:
-    """Yield the column `path` or `file` of a CSV file, relative to the CSV's own folder.
+def _listed(path: Path, *, in_groups: bool) -> list[tuple[Path, str]]:
+    """Return the column `path` or `file` of a CSV file, relative to the CSV's own folder.
 
-    As in labels.csv, a file that does not lie there may lie in its folder images/.
+    As in labels.csv, a file that does not lie there may lie in its folder images/. Beside each
+    stands its group, '' where there is none or groups are not asked for.
 
     Raises:
         LabelError: it cannot be read, or something in it is not right: none of it is used.
@@ -155,17 +168,24 @@ def _listed(path: Path) -> Iterator[Path]:
                 f"{path} has no column {' or '.join(COLUMNS)}, which name the photographs; "
                 f"it has {listed(table.columns)}."
             )
+        if in_groups and "group" not in table.columns:
+            raise LabelError(
+                f"{path} has no column group, by which photographs are to be grouped; it has "
+                f"{listed(table.columns)}."
+            )
     except OSError as error:
         raise LabelError(f"{path} cannot be read as a CSV file: {shown(error)}.") from error
-    yield from [
-        _placed(path.parent, path_named(_cell(table, column, *row))) for row in table.rows()
+    rows = [_named(table, column, *row) for row in table.rows()]
+    return [
+        (_placed(path.parent, path_named(row[column])), row["group"] if in_groups else "")
+        for row in rows
     ]
 
 
-def _cell(table: Table, column: str, line: int, cells: list[str]) -> str:
+def _named(table: Table, column: str, line: int, cells: list[str]) -> dict[str, str]:
     try:
-        if name := table.named(cells)[column]:
-            return name
+        if (row := table.named(cells))[column]:
+            return row
         raise ValueError(f"no {column}")
     except ValueError as error:
         raise LabelError(f"{table.path}, line {line}: {error}. Write it anew.") from None

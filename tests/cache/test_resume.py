@@ -431,6 +431,6 @@ def test_a_damaged_earlier_file_is_named(tmp_path: Path) -> None:
     path = small_cache(tmp_path / "train.h5")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(
-        FormatError, match=r"train\.h5 cannot be read: it is truncated\. Extract it"
+        FormatError, match=r"train\.h5 cannot be read: it is truncated\. Extract or import it again"
     ):
         opened(path)

@@ -391,13 +391,13 @@ def test_float16_on_openvino_is_an_error(wheel: Weights) -> None:
 def test_bfloat16_on_a_processor_without_it_is_an_error(
     wheel: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    openvino = pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
 
     class OldProcessor:
         def get_property(self, device: str, name: str) -> list[str]:
             return ["FP32", "INT8"]
 
-    monkeypatch.setattr(openvino, "Core", OldProcessor)
+    monkeypatch.setattr("extract.backbones.engines.openvino_core", OldProcessor)
     with pytest.raises(EngineError) as caught:
         OpenVinoEngine(EngineSettings(precision="bfloat16"), wheel)
     assert str(caught.value) == (
@@ -527,3 +527,24 @@ def test_two_threads_import_openvino_at_once(monkeypatch: pytest.MonkeyPatch) ->
     thread.join()
     assert not failed
     assert "openvino_telemetry" not in sys.modules
+
+
+CLOSED_ELSEWHERE = """
+import os, signal, threading
+from extract.backbones.engines import openvino_core
+signal.signal(signal.SIGHUP, lambda *_: print("handled"))
+opened = [openvino_core()]
+opened[0].get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+thread = threading.Thread(target=opened.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGHUP)
+"""
+
+
+def test_a_signal_after_an_engine_was_closed_in_another_thread_is_handled() -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_ELSEWHERE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n")

@@ -23,7 +23,8 @@ from cache.rejects import read_rejects
 from cache.resume import Reuse
 from cache.store import open_cache, partial_path
 from cache.types import Status
-from extract.images import decode
+from extract.images import reading
+from extract.images.reasons import reasons
 from extract.labels import records
 from extract.labels.splits import SplitSettings
 from extract.run.away import is_away
@@ -393,13 +394,14 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Names of photographs that cannot be opened, each with the number that the system gives."""
     numbers: dict[str, int] = {}
 
-    def opened(path: Path, *, real: object = decode.opened_image, **options: object) -> object:
+    def opened(path: Path, *others: object, real: object = reading._opened) -> object:
         if path.name in numbers:
             number = numbers[path.name]
-            raise OSError(number, os.strerror(number), str(path))
-        return real(path, **options)
+            with reasons():
+                raise OSError(number, os.strerror(number), str(path))
+        return real(path, *others)
 
-    monkeypatch.setattr(decode, "opened_image", opened)
+    monkeypatch.setattr(reading, "_opened", opened)
     return numbers
 
 

@@ -106,7 +106,9 @@ def test_every_photograph_ends_in_the_cache_with_its_own_features(settings: Sett
     cache = open_cache(summary.path)
     engine = CheapEngine()
     for row in (0, 17, 99):
-        pixels = read_photograph(settings.data / cache.labels.path[row], views("center")).pixels_u8
+        path = settings.data / cache.labels.path[row]
+        resized_by = cache.spec.interpolation
+        pixels = read_photograph(path, views("center"), interpolation=resized_by).pixels_u8
         batch = np.repeat(pixels, 16, axis=0)
         expected = engine.features(batch)[0].astype(np.float16)
         np.testing.assert_array_equal(cache.features[row, 0], expected)

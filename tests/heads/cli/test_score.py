@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from heads.cli.main import main
 from tests.heads.scoring.opened import FIRST, mixed, opened
@@ -118,6 +119,49 @@ def test_items_are_printed_with_their_best_picture(
     for folder, path in best.items():
         scores = [float(row["score"]) for row in rows if row["group"] == folder]
         assert float(next(r["score"] for r in rows if r["path"] == path)) == max(scores)
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_copies_of_one_photograph_are_one_item_whatever_their_folders(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    striped = Image.new("RGB", (64, 48), "white")
+    striped.paste("black", (0, 24, 64, 48))
+    turned = striped.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    pictures = {"a/1": striped, "a/2": turned, "b/3": striped.crop((4, 0, 64, 48)), "b/4": turned}
+    for name, picture in pictures.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        picture.save(tmp_path / f"{name}.png")
+    words = ["score", str(studio.run()), str(tmp_path), "--group-by", "near", "--format", "csv"]
+    assert main([*words, "--weights", studio.weights]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], set()).add(Path(row["path"]).stem)
+    assert sorted(map(sorted, groups.values())) == [["1", "3"], ["2", "4"]]
+    assert {row["path"] for row in rows if row["best_of_group"] == "1"} == set(groups)
+    broken = [*words[:2], __file__, *words[3:], "--weights", studio.weights]
+    assert main(broken) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.usefixtures("cheap_engine")
+def test_groups_of_a_list_are_items(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pictures(tmp_path, [1, 2, 3, 4])
+    (tmp_path / "list.csv").write_text("file,group\n1.jpg,chair\n2.jpg,\n3.jpg,chair\n")
+    words = ["score", str(studio.run()), str(tmp_path / "4.jpg"), "--group-by", "group"]
+    words += ["--weights", studio.weights, "--format", "csv"]
+    assert main([*words, str(tmp_path / "list.csv")]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    alone = [str(tmp_path / name) for name in ("2.jpg", "4.jpg")]
+    assert sorted(row["group"] for row in rows) == sorted([*alone, "chair", "chair"])
+    assert sum(int(row["best_of_group"]) for row in rows) == 3
+    with pytest.raises(SystemExit):
+        main(words)
+    said = "--group-by group needs a CSV file with a column group"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("cheap_engine")

@@ -231,7 +231,7 @@ def test_the_command_writes_gallery_and_copies(
     words += ["--gallery", str(page), "--copy-to", str(best), "--weights", studio.weights]
     assert main(words) == 0
     assert len(Page(page).all("img", "src")) == 4
-    assert "best of 2 in its folder" in Page(page).text
+    assert "best of 2 in its group" in Page(page).text
     assert len(list(best.iterdir())) == 2
     assert "page.html: 4 photographs" in capsys.readouterr().err
     assert main([*words[:-4], "--weights", studio.weights, "--gallery", "/proc/no/page.html"]) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heads.runs.loaded import Opinion
-from heads.scoring.ranking import folders, grouped, mark_near_duplicates, rank
+from heads.scoring.ranking import folders, grouped, listed, mark_near_duplicates, near, rank
 from heads.scoring.records import Scored
 
 
@@ -47,7 +47,7 @@ def test_near_duplicates_are_found_across_blocks() -> None:
 def test_each_folder_names_its_best_picture() -> None:
     photographs = [scored("x/1.jpg", 1), scored("x/2.jpg", 2), scored("y/3.jpg", 0)]
     ranked = rank(photographs)
-    items = grouped(ranked, folders(ranked))
+    items = grouped(ranked, folders(ranked, {}))
     assert [(item.scored.path, item.group, item.group_size, item.best) for item in items] == [
         ("x/2.jpg", "x", 2, True),
         ("x/1.jpg", "x", 2, False),
@@ -55,15 +55,30 @@ def test_each_folder_names_its_best_picture() -> None:
     ]
 
 
+def test_near_copies_are_named_after_their_best_and_a_photograph_alone_after_itself() -> None:
+    burst = [scored("x/1", 1, 1.0, 0.2), scored("y/2", 3, 2.0, 0.0), scored("x/3", 2, 3.0, 0.3)]
+    ranked = rank([*burst, scored("x/4", 5, 0.0, 1.0), scored("y/5", 0, -1.0, 0.0)])
+    assert dict(zip((item.scored.path for item in ranked), near(ranked, {}), strict=True)) == {
+        **{"x/4": "x/4", "y/2": "y/2", "x/3": "y/2", "x/1": "y/2", "y/5": "y/5"}
+    }
+    assert near([], {}) == []
+
+
+def test_photographs_without_a_group_in_a_list_are_items_of_their_own() -> None:
+    ranked = rank([scored("x/1", 1), scored("x/2", 3), scored("y/3", 2)])
+    groups = {"x/1": "chair", "y/3": "chair", "z/4": "table"}
+    assert listed(ranked, groups) == ["x/2", "chair", "chair"]
+
+
 def test_pictures_within_the_difference_of_the_best_are_too_close_to_call() -> None:
     scores = {"x/1": 5.0, "x/2": 4.5, "x/3": 4.4, "y/4": 3.0, "y/5": 1.0, "z/6": 2.0}
     ranked = rank([scored(path, score) for path, score in scores.items()])
-    items = grouped(ranked, folders(ranked), apart=0.5)
+    items = grouped(ranked, folders(ranked, {}), apart=0.5)
     close = {item.scored.path: item.too_close for item in items}
     assert close == {
         **{"x/1": True, "x/2": True, "x/3": False, "y/4": False, "y/5": False, "z/6": False}
     }
-    unknown = grouped(ranked, folders(ranked))
+    unknown = grouped(ranked, folders(ranked, {}))
     assert {item.too_close for item in unknown} == {None}
     # Any names will do, such as those of a list.
     (best,) = (item for item in grouped(ranked, ["all"] * 6, 0.1) if item.best)

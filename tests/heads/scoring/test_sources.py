@@ -190,6 +190,41 @@ def test_names_in_a_csv_may_be_any_bytes(tmp_path: Path) -> None:
     assert os.fsencode(only.name) == b"M\xe4rz.jpg"
 
 
+def test_groups_of_lists_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("file,group\na.jpg,chair\nb.jpg,\n./a.jpg,chair\n")
+    words = [str(tmp_path / "list.csv"), "c.jpg"]
+    sources = Sources(words, io.StringIO(), in_groups=True)
+    assert [path.name for path in sources] == ["a.jpg", "b.jpg", "a.jpg", "c.jpg"]
+    assert sources.groups == {str(tmp_path / "a.jpg"): "chair"}
+    unasked = Sources(words, io.StringIO())
+    assert list(unasked) == list(sources)
+    assert unasked.groups == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "file,mean\na.jpg,1\n",
+            "list.csv has no column group, by which .*; it has 'file', 'mean'.",
+        ),
+        (
+            "file,group\na.jpg,x\n./a.jpg,y\n",
+            "list.csv puts .*a.jpg into the group 'y'; it is already in 'x'. Keep one of the two.",
+        ),
+    ],
+)
+def test_a_list_whose_groups_are_not_right_is_refused_where_they_are_asked_for(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    words = [str(tmp_path / "list.csv"), "b.jpg"]
+    sources = Sources(words, io.StringIO(), in_groups=True)
+    assert list(sources) == [Path("b.jpg")]
+    assert re.search(said, *sources.refused)
+    assert len(list(Sources(words, io.StringIO()))) > 1
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
