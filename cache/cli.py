@@ -58,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="put the shards of a split together",
         description="Put together what `extract --shard i/n` made, here or on other machines. "
         "All n shards are needed, of the same data and settings; every row's checksum is looked "
-        "at on the way. The result equals the file that one machine would have made.",
+        "at on the way. The result equals the file that one machine would have made, but for the "
+        "times noted in it.",
     )
     merge.add_argument("out", type=Path, metavar="OUT", help="features/train.h5")
     merge.add_argument("shards", nargs="+", type=Path, metavar="SHARD")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import MismatchError, StorageError
-from cache.files import Mark, check_output, replacing, storage_errors
+from cache.files import Mark, check_ending, check_output, replacing, storage_errors
 from cache.store import FeatureCache, open_cache
 from cache.text import CsvLines
 
@@ -33,8 +33,8 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     (views side by side) in the others. `cache import` reads npz and parquet back as they were.
 
     Raises:
-        StorageError: `out` exists and `overwrite` is not set, it is no earlier export, or the disk
-            refuses.
+        StorageError: `out` exists and `overwrite` is not set, it is no earlier export, its name
+            has another ending than the format, or the disk refuses.
         MismatchError: parquet without the package pyarrow.
         FormatError: rows of the cache do not match their checksums.
     """
@@ -42,6 +42,7 @@ def export(path: Path, out: Path, to: str, *, overwrite: bool) -> int:
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file with --out, or give --overwrite.")
     check_output(out, *MARKS, inputs=[path])
+    check_ending(out, "." + to)
     columns = _columns(cache)
     cache.check_rows()
     # To an open file: numpy would add an ending to a name, and pyarrow loses an error's reason.

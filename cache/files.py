@@ -188,6 +188,19 @@ def check_output(path: Path, *marks: Mark, inputs: Iterable[Path] = ()) -> None:
         )
 
 
+def check_ending(path: Path, ending: str) -> None:
+    """Refuse a name that says that an output is of another kind than it is; asked before any work.
+
+    Raises:
+        StorageError: the name has another ending, or none.
+    """
+    if not path.name.lower().endswith(ending):
+        raise StorageError(
+            f"{path} does not end in {ending}, as a file of what would be written does. Give it "
+            f"the ending {ending}."
+        )
+
+
 def is_ours(path: Path, *marks: Mark) -> bool:
     """Whether a file can be read and has one of the marks."""
     try:

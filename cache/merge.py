@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, MismatchError, StorageError
-from cache.files import check_output, exclusive, storage_errors
+from cache.files import check_ending, check_output, exclusive, storage_errors
 from cache.labels import LabelTable, Manifest
 from cache.rejects import read_rejects
 from cache.resume import MARK, Reuse, open_writer
@@ -30,7 +30,8 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     """Write the whole split of which `shards` are all the parts, in any order.
 
     Raises:
-        StorageError: `out` exists and `overwrite` is not set, or the disk refuses.
+        StorageError: `out` exists and `overwrite` is not set, it does not end in .h5, or the disk
+            refuses.
         MismatchError: shards of different splits, extractors or labels; one missing or twice.
         FormatError: a shard is damaged.
         IncompleteCacheError: a shard is not finished.
@@ -38,6 +39,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists. Name another file, or give --overwrite.")
     check_output(out, MARK, inputs=shards)
+    check_ending(out, ".h5")
     caches = sorted((open_cache(path) for path in shards), key=lambda c: c.split_rule.shard)
     _check(caches)
     _check_name(out, caches[0].split)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from cache.text import quoted
+
 
 def add_label_options(group: argparse._ArgumentGroup) -> None:
     """Add how labels are read and split."""
@@ -52,4 +54,6 @@ def _scale(text: str) -> tuple[float, float]:
     try:
         return float(decimal_number(lo)), float(decimal_number(hi))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LO,HI, such as 1,7 or 0,100") from None
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not LO,HI, such as 1,7 or 0,100"
+        ) from None

@@ -183,7 +183,7 @@ class ExtractorSpec:
         if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
             raise FormatError(
                 f"--extractor names what made the features, in at most {MAX_NAME} characters on "
-                f"one line, such as clip-vit-b32; got {name[:MAX_NAME]!r}."
+                f"one line, such as clip-vit-b32; got {quoted(name)}."
             )
         return cls(
             backbone=EXTERNAL + name.strip(),

@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("data"), help="default: data")
     parser.add_argument("--out", type=Path, default=Path("features"), help="default: features")
     parser.add_argument(
-        "--dry-run", action="store_true", help="show counts, disk and time; write nothing"
+        "--dry-run", action="store_true", help="show counts, disk and time; write nothing to OUT"
     )
     labels = parser.add_argument_group("labels and splits")
     labels.add_argument(

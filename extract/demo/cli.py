@@ -200,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Make a small demo set from photographs that installed packages ship. "
         f"Nobody voted: {LABEL_NOTE}.",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="where it goes; new or empty")
+    parser.add_argument(
+        "folder", metavar="DIR", type=Path, help="where it goes; new, empty, or with the same set"
+    )
     parser.add_argument(
         "--photographs",
         metavar="N",

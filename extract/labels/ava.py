@@ -15,7 +15,14 @@ from cache.labels import MAX_VOTES, LabelTable, mean_of_votes
 from cache.tables import read_lines
 from cache.text import quoted
 from cache.types import Scale
-from extract.labels.records import BadRows, FolderLabels, LabelSource, PhotographIndex, empty_text
+from extract.labels.records import (
+    BadRows,
+    FolderLabels,
+    LabelSource,
+    PhotographIndex,
+    empty_text,
+    is_there,
+)
 
 LABELS_FILE = "AVA.txt"
 LISTS_FOLDER = "aesthetics_image_lists"
@@ -119,10 +126,10 @@ def _read_test_list(data: Path) -> frozenset[str] | None:
     """Read the official test ids, None where the list is absent.
 
     Raises:
-        LabelError: the list is empty or holds something else than ids.
+        LabelError: the list is no file, is empty or holds something else than ids.
     """
     path = data / LISTS_FOLDER / TEST_LIST
-    if not path.is_file():
+    if not is_there(path):
         return None
     ids = {n: line.strip() for n, line in enumerate(read_lines(path), 1) if line.strip()}
     wrong = [n for n, text in ids.items() if not (text.isascii() and text.isdecimal())]

@@ -157,14 +157,31 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
     return pairs
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file beside the photographs.
+
+    Raises:
+        LabelError: something else has its name, which readers would pass over or wait for.
+    """
+    if path.is_file():
+        return True
+    if os.path.lexists(path):
+        link = "a link to no file" if path.is_symlink() else "a pipe or a device"
+        raise LabelError(
+            f"{path} is {'a folder' if path.is_dir() else link}, and a file of this name would be "
+            "read with the labels. Move it away, or put the file in its place."
+        )
+    return False
+
+
 def read_note(data: Path) -> str:
     """Return the first line of labels-note.txt, a remark on the votes, or ''.
 
     Raises:
-        LabelError: it is not UTF-8 text, or longer than a remark.
+        LabelError: it is not a file of UTF-8 text, or longer than a remark.
     """
     path = data / NOTE_FILE
-    if not path.is_file():
+    if not is_there(path):
         return ""
     with reading(path):
         note = next((line.strip() for line in read_lines(path) if line.strip()), "")

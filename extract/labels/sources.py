@@ -15,7 +15,7 @@ from cache.files import reading
 from cache.places import file_sha256
 from cache.tables import read_table
 from extract.labels import ava, csv, ratings
-from extract.labels.records import NOTE_FILE, FolderLabels, LabelSource
+from extract.labels.records import NOTE_FILE, FolderLabels, LabelSource, is_there
 
 SOURCES = (ava.SOURCE, csv.SOURCE, ratings.SOURCE)
 
@@ -57,7 +57,7 @@ def _held(data: Path) -> LabelSource:
 
     A labels.csv goes before the ratings that it may have been counted from.
     """
-    found = [source for source in SOURCES if (data / source.file).is_file()]
+    found = [source for source in SOURCES if is_there(data / source.file)]
     if found == [csv.SOURCE, ratings.SOURCE]:
         note(
             f"{data} holds {csv.LABELS_FILE} and {ratings.RATINGS_FILE}: the first is read. "
@@ -78,7 +78,7 @@ def _held(data: Path) -> LabelSource:
 def _named(data: Path, name: str) -> LabelSource:
     """Return the source of a file of labels of any name: its columns tell tables apart."""
     path = data / name
-    if not path.is_file():
+    if not is_there(path):
         raise LabelError(f"There is no file of labels {path}.")
     for source in SOURCES:
         if source.file == name:
@@ -106,6 +106,6 @@ def _checksums(data: Path, source: LabelSource) -> dict[str, str]:
     '' for one that is not there.
     """
     return {
-        name: file_sha256(data / name) if (data / name).is_file() else ""
+        name: file_sha256(data / name) if is_there(data / name) else ""
         for name in (source.file, *source.beside, NOTE_FILE)
     }

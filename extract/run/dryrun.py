@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -47,6 +48,8 @@ def dry_run(settings: Settings, open_engine_: OpenEngine = open_engine) -> tuple
     nearest = next(folder for folder in (out, *out.parents) if os.path.lexists(folder))
     if not nearest.is_dir():
         with storage_errors(settings.out):
+            with suppress(FileNotFoundError):
+                out.lstat()  # below a loop of links the system says so, as it will then
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     splits = [_split_plan(settings, planned.spec, *each) for each in planned.splits]
     problems = _problems(settings, planned)

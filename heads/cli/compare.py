@@ -27,11 +27,11 @@ EPILOG = """examples:
   heads compare --ensemble 5               neural heads of five networks each
   heads compare --folds 5 --fold-seeds 3   every photograph predicted, in three ways
   heads compare --folds 5 --layers top --views center   what layers and views buy
-Writes leaderboard.csv and report.html beside the runs; with --folds instead
-folds-K/leaderboard.csv and, for each head, folds-K/HEAD/predictions.csv (further
---seeds in predictions-seed-N.csv). What was trained already is reused, so a
-command that was stopped goes on. The constant head is always among them: it is
-the floor.
+Writes leaderboard.csv and report.html beside the runs, and duplicates.csv if there
+are any; with --folds instead folds-K/leaderboard.csv and duplicates.csv and, for
+each head, folds-K/HEAD/predictions.csv (further --seeds in predictions-seed-N.csv).
+What was trained already is reused, so a command that was stopped goes on. The
+constant head is always among them: it is the floor.
 """
 VIEWS = ("center", "mean", "random")
 LAYERS = ("top", "multi")
@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"which (default: all that the labels suffice for: {', '.join(HEADS)})",
     )
     parser.add_argument(
-        "--preset", choices=("blog",), help="blog: the neural heads as the blog post trained them"
+        "--preset",
+        choices=("blog",),
+        help="blog: the neural heads as the blog post trained them, and logistic on hard labels",
     )
     parser.add_argument(
         "--seeds",

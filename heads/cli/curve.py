@@ -7,7 +7,6 @@ import json
 
 from cache import console
 from heads.cli import options as cli_options
-from heads.errors import HeadError
 from heads.models.registry import HEADS
 
 EPILOG = """examples:
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,all",
         help="how many photographs to train on (default: 1000,5000,20000,all)",
     )
-    cli_options.add_data_options(parser)
+    cli_options.add_data_options(parser, limit=False)
     cli_options.add_setting_options(parser)
 
 
@@ -57,8 +56,6 @@ def run(options: argparse.Namespace) -> int:
         write_curve,
     )
 
-    if options.limit is not None:
-        raise HeadError("heads curve takes its sizes from --sizes; leave out --limit.")
     curve_files(options.out, options.head)
     runs = curve(
         options.head,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cache import console
 from cache.text import shown
 from heads.cli import options as cli_options
-from heads.errors import HeadError
 
 if TYPE_CHECKING:
     from heads.runs.loaded import LoadedRun
@@ -40,14 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain, draw, and say what was drawn."""
-    from cache.files import check_output
+    from cache.files import check_ending, check_output
     from heads.runs.loaded import load_run
     from heads.scoring.explain import MARK, draw, explain, save
 
     out = options.out or Path(f"{options.photograph.stem}-explained.png")
     check_output(out, MARK, inputs=[options.photograph])
-    if out.suffix.lower() != ".png":
-        raise HeadError(f"--out is {shown(out)}; the drawing is a PNG. Give it the ending .png.")
+    check_ending(out, ".png")
     loaded = load_run(options.run)
     explanation = explain(loaded, options.photograph, weights=options.weights)
     photograph, run = shown(options.photograph.name), shown(options.run.name)

@@ -45,8 +45,8 @@ CONFIG_KINDS: dict[str, Any] = {
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add --features, --out, --limit, --seed, --memory, --overwrite and --json."""
+def add_data_options(parser: argparse.ArgumentParser, *, limit: bool = True) -> None:
+    """Add --features, --out, --limit if wanted, --seed, --memory, --overwrite and --json."""
     parser.add_argument(
         "--features",
         type=Path,
@@ -57,12 +57,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="for the runs (default: runs)"
     )
-    parser.add_argument(
-        "--limit",
-        type=positive,
-        metavar="N",
-        help="train on the first N photographs only; smaller limits are part of larger ones",
-    )
+    if limit:
+        parser.add_argument(
+            "--limit",
+            type=positive,
+            metavar="N",
+            help="train on the first N photographs only; smaller limits are part of larger ones",
+        )
     parser.add_argument(
         "--seed", type=natural, default=0, help="same seed, same numbers (default: 0)"
     )
@@ -298,8 +299,8 @@ SETTING_FLAGS: dict[str, tuple[Callable[[str], Any] | tuple[str, ...], str, str]
     "input_dropout": (
         float,
         "P",
-        "on the features (default: 0.5, for a linear head 0.8, up to 1,000 photographs; then its "
-        "odds fall as 1 / n)",
+        "on the features (default: 0.5, for a linear head 0.8, less below 1,280 features; beyond "
+        "1,000 photographs its odds fall as 1 / n)",
     ),
     "l2": (
         float,
@@ -310,8 +311,8 @@ SETTING_FLAGS: dict[str, tuple[Callable[[str], Any] | tuple[str, ...], str, str]
     "lr": (
         float,
         "X",
-        "learning rate; falls to zero along a cosine (default: 0.5 / number of features, 0.0004 "
-        "from 1,280 features on)",
+        "learning rate; falls to zero along a cosine (default: 0.5 / number of features, at "
+        "most 0.01, 0.0004 from 1,280 features on; for a linear tanh head a quarter of 0.5)",
     ),
     "batch_size": (
         positive,

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict and write."""
-    from cache.files import check_output, replacing, storage_errors
+    from cache.files import check_ending, check_output, replacing, storage_errors
     from heads.data.splits import load_splits
     from heads.runs.folder import check_outside
     from heads.runs.loaded import load_run
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         check_output(options.out, MARK, inputs=[options.run / "predictions.csv"])
         check_outside(options.out)
+        check_ending(options.out, ".csv")
     loaded = load_run(options.run)
     folder = options.features or features_of(options.run, loaded.config)
     with naming_option():

@@ -124,11 +124,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse, before any work, to replace files that are not ours."""
-    from cache.files import check_output, storage_errors
+    from cache.files import check_ending, check_output, storage_errors
     from heads.web.html import PAGES
 
     if options.gallery:
         check_output(options.gallery, *PAGES)
+        check_ending(options.gallery, ".html")
     if options.copy_to and options.copy_to.exists() and not options.copy_to.is_dir():
         with storage_errors(options.copy_to):
             raise NotADirectoryError(errno.ENOTDIR, "a file")

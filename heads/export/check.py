@@ -23,6 +23,7 @@ from cache.console import quiet_stderr
 from cache.errors import AestheticError, EngineError, StorageError
 from cache.files import (
     Mark,
+    check_ending,
     check_output,
     publish,
     publish_folder,
@@ -108,7 +109,7 @@ def export(
         )
     kind = FORMATS[to]
     final = out or run.path / "export" / kind.file
-    _check_place(to, final)
+    _check_place(kind, final)
     _need(to, kind)
     samples, features = _samples(run, photographs, weights)
     expected = run.head.predict(features)
@@ -129,10 +130,16 @@ def export(
     return Checked(place, _size(place), *counts, *differences, _allowed(run))
 
 
-def _check_place(to: str, final: Path) -> None:
-    """Refuse, before any work, to replace what is no export."""
-    if to != "saved-model":
+def _check_place(kind: Format, final: Path) -> None:
+    """Refuse, before any work, to replace what is no export, and names of other formats."""
+    if ending := Path(kind.file).suffix:
         check_output(final, MARK)
+        check_ending(final, ending)
+    elif final.suffix in {Path(other.file).suffix for other in FORMATS.values()} - {""}:
+        raise StorageError(
+            f"{final} ends as a file of another format does, and a saved model is a folder of "
+            "versions. Give it a name without that ending."
+        )
     elif final.exists() and not final.is_dir():
         with storage_errors(final):
             raise NotADirectoryError(errno.ENOTDIR, "a file")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from cache.text import quoted
 from cache.types import FloatArray, IntArray
 from heads.data.features import (
     FeatureRows,
@@ -135,7 +136,7 @@ class PenaltyChoice:
                 f"{self.penalty:g} is none of them"
             )
         if min(self.penalties) <= 0 or self.on not in (GROUPS, VAL):
-            raise ValueError(f"a penalty is not above 0, or was chosen on {self.on!r}")
+            raise ValueError(f"a penalty is not above 0, or was chosen on {quoted(self.on)}")
 
     @classmethod
     def lowest(cls, penalties: Sequence[float], losses: Sequence[float], on: str) -> PenaltyChoice:

@@ -94,15 +94,16 @@ def test_parquet_without_pyarrow_names_the_package_and_leaves_nothing(
 
 
 def test_what_exists_is_replaced_only_when_asked(cache: Path, tmp_path: Path) -> None:
-    out = tmp_path / "a.npz"
-    for number, to in enumerate(("npz", "csv", "parquet", "npz")):
-        export(cache, out, to, overwrite=number > 0)
+    for to in ("npz", "csv", "parquet"):
+        out = tmp_path / f"a.{to}"
+        export(cache, out, to, overwrite=False)
         with pytest.raises(StorageError) as caught:
             export(cache, out, to, overwrite=False)
         assert str(caught.value) == (
             f"{out} exists. Name another file with --out, or give --overwrite."
         )
-    with np.load(out) as arrays:
+        assert export(cache, out, to, overwrite=True) == 9
+    with np.load(tmp_path / "a.npz") as arrays:
         assert len(arrays["image_id"]) == 9
 
 
@@ -117,6 +118,17 @@ def test_what_is_no_export_is_never_replaced(cache: Path, tmp_path: Path) -> Non
             export(cache, tmp_path / name, "csv", overwrite=True)
     assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8mine"
     assert len(open_cache(cache).ok_rows) == 9
+
+
+def test_a_name_of_another_format_is_refused(cache: Path, tmp_path: Path) -> None:
+    for name in ("a.parquet", "a"):
+        with pytest.raises(StorageError) as caught:
+            export(cache, tmp_path / name, "csv", overwrite=False)
+        assert str(caught.value) == (
+            f"{tmp_path / name} does not end in .csv, as a file of what would be written does. "
+            "Give it the ending .csv."
+        )
+    assert export(cache, tmp_path / "A.CSV", "csv", overwrite=False) == 9
 
 
 def test_only_a_finished_cache_is_exported(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cache import files
 from cache.errors import CacheLockedError, StorageError
 from cache.files import (
     Mark,
+    check_ending,
     check_output,
     exclusive,
     fsync,
@@ -266,6 +267,17 @@ class TestOutputs:
         (tmp_path / "a").symlink_to("a")
         with pytest.raises(StorageError, match="a cannot be written: Too many levels of symbolic"):
             check_output(tmp_path / "a", self.MARK)
+
+
+def test_the_ending_of_an_output_says_what_it_is(tmp_path: Path) -> None:
+    check_ending(tmp_path / "a.b.CSV", ".csv")
+    for name in ("a.json", "a", "acsv"):
+        with pytest.raises(StorageError) as caught:
+            check_ending(tmp_path / name, ".csv")
+        assert str(caught.value) == (
+            f"{tmp_path / name} does not end in .csv, as a file of what would be written does. "
+            "Give it the ending .csv."
+        )
 
 
 class TestLessThanOthers:

@@ -152,6 +152,11 @@ def test_merge_replaces_nothing_unasked(tmp_path: Path) -> None:
     assert merge(out, parts, overwrite=True).n_rows == N
 
 
+def test_a_name_that_no_cache_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"train\.npz does not end in \.h5.*the ending \.h5\."):
+        merge(tmp_path / "train.npz", make_shards(tmp_path, 2))
+
+
 def test_neither_a_shard_nor_what_is_no_cache_is_ever_replaced(tmp_path: Path) -> None:
     parts = make_shards(tmp_path, 2)
     before = parts[1].read_bytes()

@@ -18,8 +18,10 @@ def parse(*arguments: str) -> argparse.Namespace:
 def test_a_scale_is_two_numbers() -> None:
     assert parse("--scale", "0,7.5").scale == (0.0, 7.5)
     assert parse().scale is None
-    for text in ("7", "1,x", "1;7", "nan,1"):
-        with pytest.raises(argparse.ArgumentError, match="is not LO,HI, such as 1,7 or 0,100"):
+    for text in ("7", "1,x", "1;7", "nan,1", "\x1b"):
+        with pytest.raises(
+            argparse.ArgumentError, match=r"'[\w,;\\]+' is not LO,HI, such as 1,7 or 0,100"
+        ):
             parse("--scale", text)
 
 

@@ -29,7 +29,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[failing.Server]
 
 
 COMMANDS = [
-    ("predict", lambda out, run, features: ["predict", run, "--split", "val", "--out", out / "a"]),
+    (
+        "predict",
+        lambda out, run, features: ["predict", run, "--split", "val", "--out", out / "a.csv"],
+    ),
     (
         "train",
         lambda out, run, data: ["train", "constant", "--features", data, "--out", out],

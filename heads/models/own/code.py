@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.text import shown
 from cache.types import sha256_text
 from heads.errors import HeadError
 
@@ -96,10 +97,11 @@ def imported(place: str) -> Any:
         return found
     except ImportError as error:
         raise HeadError(
-            f"{place} cannot be imported: {error}. Install the package, or name the folder of its "
-            "module with PYTHONPATH."
+            f"{place} cannot be imported: {shown(error)}. Install the package, or name the folder "
+            "of its module with PYTHONPATH."
         ) from error
     except AttributeError as error:
-        raise HeadError(f"{place} cannot be imported: {error}.") from error
+        raise HeadError(f"{place} cannot be imported: {shown(error)}.") from error
     except Exception as error:  # of anybody's code, in any way
-        raise HeadError(f"{place} cannot be imported: {type(error).__name__}: {error}.") from error
+        reason = f"{type(error).__name__}: {shown(error)}"
+        raise HeadError(f"{place} cannot be imported: {reason}.") from error

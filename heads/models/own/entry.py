@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
+from cache.text import quoted, shown
 from heads.data.labels import Labels
 from heads.errors import HeadError
 from heads.models.base import About, Arrays, Head, Values
@@ -107,8 +108,8 @@ def own_head(
         made = own_head(source(), learns=learns, name=name)
         return _named(made, source.__name__) if _is_unnamed(made) and not name else made
     raise HeadError(
-        f"{source!r:.200} cannot be a head. Give a name, an estimator of scikit-learn, a class "
-        f"with {', '.join(HEAD_PARTS)}, or a function without arguments that returns one."
+        f"{shown(repr(source))} cannot be a head. Give a name, an estimator of scikit-learn, a "
+        f"class with {', '.join(HEAD_PARTS)}, or a function without arguments that returns one."
     )
 
 
@@ -178,8 +179,8 @@ def _named(entry: OwnEntry, name: str | None) -> OwnEntry:
     chosen = name or entry.name
     if not NAME.fullmatch(chosen):
         raise HeadError(
-            f"A head cannot be called {chosen!r}, since its run's folder gets that name: use up "
-            "to 80 letters, digits and . _ + -, such as own_head(..., name='knn-20')."
+            f"A head cannot be called {quoted(chosen)}, since its run's folder gets that name: use "
+            "up to 80 letters, digits and . _ + -, such as own_head(..., name='knn-20')."
         )
     return replace(entry, name=chosen, about=replace(entry.about, name=chosen))
 
@@ -193,7 +194,7 @@ def _of_class(source: Any) -> OwnEntry:
 def _of_estimator(source: Any, learns: str | None) -> OwnEntry:
     chosen = learns or _usual(source)
     if chosen not in LEARNS:
-        raise HeadError(f"A head learns one of {', '.join(LEARNS)}; got {learns!r}.")
+        raise HeadError(f"A head learns one of {', '.join(LEARNS)}; got {quoted(learns)}.")
     if (chosen == "beautiful") != hasattr(source, "predict_proba"):
         needs = "a classifier with predict_proba" if chosen == "beautiful" else "a regressor"
         raise HeadError(
@@ -223,7 +224,7 @@ def _of_function(source: Any, loss: str | None) -> OwnEntry:
     if loss not in LOSSES:
         raise HeadError(
             f"What loss the model of {source.__name__} is trained with must be said: "
-            f"own_head({source.__name__}, loss=...), one of {', '.join(LOSSES)}; got {loss!r}."
+            f"own_head({source.__name__}, loss=...), one of {', '.join(LOSSES)}; got {shown(loss)}."
         )
     learns = LOSSES[loss]
     about = About(

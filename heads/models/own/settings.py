@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+from cache.text import quoted
 from heads.models.neural.settings import NetworkSettings
 
 KINDS = ("estimator", "class", "network")
@@ -37,7 +38,7 @@ class OwnSettings:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.learns not in (*LEARNS, ""):
-            raise ValueError(f"there is no {self.kind!r} that learns {self.learns!r}")
+            raise ValueError(f"there is no {quoted(self.kind)} that learns {quoted(self.learns)}")
         if (self.kind == "network") != (self.network is not None):
             raise ValueError("network settings are those of a network")
 

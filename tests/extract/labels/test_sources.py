@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,38 @@ def test_labels_go_before_the_ratings_beside_them_unless_those_are_named(
         read_labels(tmp_path, "labels.csv", (1.0, 5.0))
     with pytest.raises(LabelError, match="There is no file of labels"):
         read_labels(tmp_path, "other.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("labels-note.txt", ""),
+        ("AVA.txt", ""),
+        ("aesthetics_image_lists/generic_test.jpgl", "AVA.txt"),
+        ("mine.csv", "mine.csv"),
+    ],
+)
+def test_what_has_the_name_of_a_file_beside_the_photographs_and_is_none_is_refused(
+    tmp_path: Path, name: str, labels: str
+) -> None:
+    (tmp_path / ("AVA.txt" if labels == "AVA.txt" else "labels.csv")).write_text("file,r1,r2\n")
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir()
+    with pytest.raises(LabelError) as caught:
+        read_labels(tmp_path, labels)
+    assert str(caught.value) == (
+        f"{path} is a folder, and a file of this name would be read with the labels. Move it "
+        "away, or put the file in its place."
+    )
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(LabelError, match=f"{path} is a pipe or a device, and"):
+        read_labels(tmp_path, labels)
+    path.unlink()
+    path.symlink_to("away")
+    with pytest.raises(LabelError, match=f"{path} is a link to no file, and"):
+        read_labels(tmp_path, labels)
 
 
 def test_labels_that_may_not_be_read_are_a_problem_in_words(

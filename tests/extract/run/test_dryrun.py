@@ -71,12 +71,29 @@ def test_a_stale_cache_is_refused_before_any_work(settings: Settings) -> None:
         dry_run(replace(settings, dtype="float32"), Opener())
 
 
-@pytest.mark.parametrize(("below", "link"), [("", False), ("deeper", False), ("", True)])
+IN_THE_WAY = "a file stands where a folder is needed. Choose another one."
+LOOP = (
+    "Too many levels of symbolic links. What was finished before is kept; solve this and give the "
+    "same command again."
+)
+
+
+@pytest.mark.parametrize(
+    ("below", "link", "reason"),
+    [
+        ("", "", IN_THE_WAY),
+        ("deeper", "", IN_THE_WAY),
+        ("", "features", IN_THE_WAY),
+        ("deeper", "features", LOOP),
+        ("deeper/still", "features", LOOP),
+        ("deeper", "nowhere", IN_THE_WAY),
+    ],
+)
 def test_a_file_in_the_folders_place_is_refused_as_the_extraction_refuses_it(
-    settings: Settings, below: str, link: bool
+    settings: Settings, below: str, link: str, reason: str
 ) -> None:
     if link:
-        settings.out.symlink_to(settings.out)
+        settings.out.symlink_to(link.replace("features", settings.out.name))
     else:
         settings.out.write_text("x")
     settings = replace(settings, out=settings.out / below)
@@ -85,10 +102,7 @@ def test_a_file_in_the_folders_place_is_refused_as_the_extraction_refuses_it(
         with pytest.raises(StorageError) as caught:
             run(settings, Opener())
         said.append(str(caught.value))
-    assert said == 2 * [
-        f"{settings.out} cannot be written: a file stands where a folder is needed. Choose another "
-        "one."
-    ]
+    assert said == 2 * [f"{settings.out} cannot be written: {reason}"]
 
 
 def test_a_shard_is_counted_without_what_a_file_of_the_whole_split_holds(

@@ -144,7 +144,10 @@ def test_the_command_says_what_it_made(mine: Import, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert out.splitlines()[0].endswith("photographs, scale 1..3, beautiful above 2.5.")
     assert main([*arguments, " ", "--overwrite"]) == 1
-    assert "--extractor names what made the features" in capsys.readouterr().err
+    assert main([*arguments, "\u202e" + "x" * 99, "--overwrite"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("--extractor names what made the features") == 2
+    assert "such as clip-vit-b32; got '\\u202ex" in said
 
 
 def test_remedies_name_the_command_that_makes_imported_caches(

@@ -57,7 +57,5 @@ def test_another_ending_than_that_of_the_drawing_is_refused(
 ) -> None:
     out = tmp_path / "why.html"
     assert main(["explain", str(studio.run()), str(studio.path(1)), "--out", str(out)]) == 1
-    assert f"--out is {out}; the drawing is a PNG. Give it the ending .png." in (
-        capsys.readouterr().err
-    )
+    assert f"{out} does not end in .png, as a file of what would" in capsys.readouterr().err
     assert not out.exists()

@@ -16,7 +16,6 @@ from tests.heads.cli.command import heads
         (["train", "--config", "no-such.json"], "--config no-such.json cannot be read"),
         (["train", "ridge", "--features", "no-such"], "Make it with `extract --split train`"),
         (["compare", "--features", "no-such"], "There is no cache no-such/train.h5"),
-        (["curve", "ridge", "--limit", "5"], "takes its sizes from --sizes; leave out --limit"),
     ],
 )
 def test_a_problem_is_one_line_on_stderr_and_exit_code_1(
@@ -43,6 +42,7 @@ def test_a_problem_is_one_line_on_stderr_and_exit_code_1(
         (["train", "emd", "--memory", "lots"], "a size such as 8G"),
         (["compare", "--heads", "emd,forest"], "no head 'forest'; there are constant"),
         (["curve", "ridge", "--sizes", "few"], "sizes such as 1000,5000,all"),
+        (["curve", "ridge", "--limit", "5"], "unrecognized arguments: --limit 5"),
         (["sweep", "ridge"], "invalid choice: 'ridge'"),
         (["sweep", "emd", "--lr", "fast"], "numbers such as 0.1,0.01"),
     ],

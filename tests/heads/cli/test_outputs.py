@@ -121,6 +121,44 @@ def test_neither_a_folder_nor_a_device_is_an_output(
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "ending"),
+    [
+        ("predict --split test --out", "test.json", ".csv"),
+        ("score --gallery", "page.csv", ".html"),
+        ("export --to keras --out", "model.onnx", ".keras"),
+        ("export --to tflite --out", "model", ".tflite"),
+    ],
+)
+def test_an_output_named_as_another_kind_of_file_is_refused(
+    studio: Studio,
+    tmp_path: Path,
+    words: str,
+    name: str,
+    ending: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command, *rest = words.split()
+    photographs = [studio.path(1)] if command == "score" else []
+    assert heads(command, studio.run(), *photographs, *rest, tmp_path / name) == 1
+    assert capsys.readouterr().err == (
+        f"heads: {tmp_path / name} does not end in {ending}, as a file of what would be written "
+        f"does. Give it the ending {ending}.\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_a_saved_model_is_not_named_as_a_file(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "emd.keras"
+    assert heads("export", studio.run(), "--to", "saved-model", "--out", out) == 1
+    assert capsys.readouterr().err == (
+        f"heads: {out} ends as a file of another format does, and a saved model is a folder of "
+        "versions. Give it a name without that ending.\n"
+    )
+
+
 def test_a_folder_of_ones_own_is_not_replaced_by_a_run(
     planted: Path, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,14 +208,14 @@ def test_an_earlier_output_is_replaced_without_asking(
     weights = ["--weights", studio.weights]
     (tmp_path / "empty.csv").touch()
     for words, name in (
-        (["predict", run, "--split", "test", "--out"], "any.name"),
+        (["predict", run, "--split", "test", "--out"], "any.csv"),
         (["predict", run, "--split", "val", "--out"], "empty.csv"),
         (["explain", run, photo, *weights, "--out"], "why.png"),
         (["score", run, photo, *weights, "--gallery"], "page.html"),
     ):
         for _ in range(2):
             assert heads(*words, tmp_path / name) == 0
-    names = {"any.name", "empty.csv", "why.png", "page.html"}
+    names = {"any.csv", "empty.csv", "why.png", "page.html"}
     assert {path.name for path in tmp_path.iterdir()} == names
     with Image.open(tmp_path / "why.png") as image:
         assert image.text["Software"] == "aesthetic-heads explain"

@@ -226,6 +226,7 @@ def test_another_number_of_features_is_refused():
         ({"penalty": 5.0}, "2 penalties have 2 losses, or 5 is none of them"),
         ({"penalties": (0.1, -1.0)}, "a penalty is not above 0, or was chosen on 'val'"),
         ({"on": "test"}, "a penalty is not above 0, or was chosen on 'test'"),
+        ({"on": "\x1b"}, r"a penalty is not above 0, or was chosen on '\x1b'"),
     ],
 )
 def test_a_choice_of_a_penalty_that_cannot_be_is_refused(

@@ -39,3 +39,5 @@ def test_what_a_place_names_is_imported_or_said_to_be_missing() -> None:
         imported("nopackage:X")
     with pytest.raises(HeadError, match="math:nothing cannot be imported: module 'math' has no"):
         imported("math:nothing")
+    with pytest.raises(HeadError, match=r"no attribute '\\x1bx+\[\.\.\. "):
+        imported("math:\x1b" + "x" * 999)

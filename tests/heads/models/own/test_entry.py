@@ -50,6 +50,10 @@ def test_what_an_estimator_learns_follows_from_its_kind_or_is_said() -> None:
         (Ridge(), {"name": "a/b"}, "A head cannot be called 'a/b'"),
         (layer_norm, {}, r"must be said: own_head\(layer_norm, loss=...\), one of emd, mse, bce"),
         (3, {}, "3 cannot be a head. Give a name, an estimator"),
+        (Ridge(), {"learns": "\x1b[2J" + "x" * 99}, r"got '\\x1b\[2Jx+\[\.\.\. 63 more"),
+        (Ridge(), {"name": "\u202e" + "x" * 99}, r"called '\\u202ex+\[\.\.\. 60 more"),
+        (layer_norm, {"loss": "\x1b"}, r"emd, mse, bce; got \\x1b\.$"),
+        (["\u202e"], {}, r"^\['\\u202e'\] cannot be a head"),
     ],
 )
 def test_what_is_no_head_is_refused(source: Any, options: dict[str, str], said: str) -> None:

@@ -29,5 +29,7 @@ def test_a_networks_settings_are_resolved_and_others_stay() -> None:
 def test_senseless_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="no 'tree' that learns 'mean'"):
         replace(NETWORK, kind="tree")
+    with pytest.raises(ValueError, match=r"no 'network' that learns '\\x1bx+\[\.\.\. 60 more"):
+        replace(NETWORK, learns="\x1b" + "x" * 99)
     with pytest.raises(ValueError, match="network settings are those of a network"):
         replace(NETWORK, network=None)
