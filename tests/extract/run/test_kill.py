@@ -229,7 +229,7 @@ def test_the_real_extraction_survives_a_kill(data: Path, tmp_path: Path, engine:
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
-        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "64"]
+        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "96"]
         return subprocess.Popen(
             [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True
         )

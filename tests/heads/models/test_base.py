@@ -35,8 +35,8 @@ def test_labels_of_0_and_1_suit_heads_of_labels_alone() -> None:
     with pytest.raises(HeadError) as caught:
         need_means(HEADS["ridge"].about, picked)
     assert str(caught.value) == (
-        "The head ridge learns mean scores, and the labels of this cache are 0 or 1. Train "
-        "logistic or binary."
+        "The head ridge learns mean scores, and the labels are 0 or 1. Train logistic, binary or "
+        "a classifier of your own."
     )
     with pytest.raises(HeadError, match=r"are 0 or 1, and distributions .* use logistic or binary"):
         picked.need_votes()

@@ -76,13 +76,13 @@ def test_items_are_shown_by_their_best_picture_and_how_many_there_are() -> None:
     given = {"shop/a.jpg": SURE, "shop/c.jpg": UNSURE, "home/d.jpg": UNSURE}
     scored = [Scored(path, (opinion,), "", None) for path, opinion in given.items()]
     ranked = [Ranked(item) for item in scored]
-    close = groups_text(grouped(ranked, folders(ranked), apart=4.0), ["emd"]).splitlines()
+    close = groups_text(grouped(ranked, folders(ranked, {}), apart=4.0), ["emd"]).splitlines()
     assert close[1].endswith("2  shop/a.jpg  (too close to call: c.jpg)")
     assert close[2].endswith("1  home/d.jpg")
     many = [replace(ranked[0], scored=replace(BOTH, path=f"shop/{n}.jpg")) for n in range(9)]
-    (_, line) = groups_text(grouped(many, folders(many), apart=1.0), ["emd", "ridge"]).splitlines()
+    (_, line) = groups_text(grouped(many, folders(many, {}), apart=1.0), ["emd", "ridge"]).splitlines()
     assert line.endswith("(too close to call: 1.jpg, 2.jpg, 3.jpg, 4.jpg, 5.jpg and 3 more)")
-    ranked = grouped(ranked, folders(ranked), apart=3.0)
+    ranked = grouped(ranked, folders(ranked, {}), apart=3.0)
     _, *lines = groups_text(ranked, ["emd"]).splitlines()
     assert [line.split()[-2:] for line in lines] == [["2", "shop/a.jpg"], ["1", "home/d.jpg"]]
 
