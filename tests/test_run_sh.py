@@ -160,7 +160,8 @@ def test_the_tests_install_their_extras_once_and_serve_the_main_job_too(
 ) -> None:
     assert stand_in.run("test", "-k", "one").returncode == 0
     assert stand_in.calls("pip install")[0].endswith("-e .[offline,cpu,demo,dev]")
-    assert stand_in.calls("pytest") == ["pytest -n auto --dist loadfile --max-worker-restart 0 -k one"]
+    called = "pytest -n auto --dist loadfile --max-worker-restart 0 -k one"
+    assert stand_in.calls("pytest") == [called]
     stand_in.run("test")
     assert stand_in.calls("pip install") == []
     stand_in.run()

@@ -80,7 +80,8 @@ def test_items_are_shown_by_their_best_picture_and_how_many_there_are() -> None:
     assert close[1].endswith("2  shop/a.jpg  (too close to call: c.jpg)")
     assert close[2].endswith("1  home/d.jpg")
     many = [replace(ranked[0], scored=replace(BOTH, path=f"shop/{n}.jpg")) for n in range(9)]
-    (_, line) = groups_text(grouped(many, folders(many, {}), apart=1.0), ["emd", "ridge"]).splitlines()
+    items = grouped(many, folders(many, {}), apart=1.0)
+    (_, line) = groups_text(items, ["emd", "ridge"]).splitlines()
     assert line.endswith("(too close to call: 1.jpg, 2.jpg, 3.jpg, 4.jpg, 5.jpg and 3 more)")
     ranked = grouped(ranked, folders(ranked, {}), apart=3.0)
     _, *lines = groups_text(ranked, ["emd"]).splitlines()
