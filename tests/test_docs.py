@@ -87,6 +87,7 @@ NOT_RUN: Mapping[str, str] = {
     "heads sweep emd --lr 1e-4,3e-4 --dropout 0.3,0.5": (LONG + "tests/heads/cli/test_sweep.py"),
     "heads curve emd --sizes 1000,5000,20000,all": LONG + "tests/heads/cli/test_curve.py",
     "heads score runs/emd photos/": "the same with --gallery is run here",
+    "heads score runs/emd photos/ --group-by folder": "the same with runs/ridge is run here",
     "heads score runs/ridge runs/emd photos/ --format csv": "tests/heads/scoring/test_scorer.py",
     "heads export runs/emd --to saved-model": "takes a minute; tests/heads/export/test_formats.py",
     "heads export runs/ridge --to keras": "takes a minute; tests/heads/export/test_formats.py",

@@ -35,6 +35,7 @@ import numpy as np
 
 from cache.types import Status
 from extract.images.decode import read_photograph
+from extract.images.resizing import find_interpolation
 from extract.images.views import views
 from tests.benchmarks.gpu_tables import EXACT, N_FEATURES, PRECISIONS, as_markdown
 
@@ -303,7 +304,8 @@ def decode(run: Run) -> None:
 
 
 def _read(path: Path) -> np.ndarray:
-    return read_photograph(path, views("center")).pixels_u8
+    resized_by = find_interpolation("auto")
+    return read_photograph(path, views("center"), interpolation=resized_by).pixels_u8
 
 
 def _read_and_drop(path: Path) -> None:
