@@ -156,7 +156,8 @@ def _verify(options: argparse.Namespace) -> int:
 
     sound = True
     for file in options.files:
-        verdict = judge(file)
+        with console.working(f"checking {file.name}"):
+            verdict = judge(file)
         sound &= verdict.ok
         if options.json:
             print(json.dumps(verdict.to_dict()))
@@ -175,7 +176,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _merge(options: argparse.Namespace) -> int:
     from cache.merge import merge
 
-    cache = merge(options.out, options.shards, overwrite=options.overwrite)
+    with console.working(f"merging {len(options.shards)} shards"):
+        cache = merge(options.out, options.shards, overwrite=options.overwrite)
     console.show(f"{options.out}: {cache.n_rows:,} rows of {len(options.shards)} shards.")
     return console.EXIT_OK
 
@@ -184,7 +186,8 @@ def _export(options: argparse.Namespace) -> int:
     from cache.export import export
 
     out = options.out or options.file.with_suffix("." + options.to)
-    rows = export(options.file, out, options.to, overwrite=options.overwrite)
+    with console.working(f"writing {out.name}"):
+        rows = export(options.file, out, options.to, overwrite=options.overwrite)
     console.show(f"{out}: {rows:,} photographs.")
     return console.EXIT_OK
 

@@ -33,10 +33,15 @@ STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
 PLAIN = "aesthetic-plain"
 PLAIN_SIGNS = {"±": "+-", "–": "-", "−": "-", "\u202f": " ", "…": "..."}
 
+TICK = 1.0  # seconds between two signs of life of work that shows no bar
+
 # Gets the remarks where no command of ours runs.
 LOGGER = "aesthetic_heads"
 
 NOT_OURS = r"(?!(cache|extract|heads)(\.|$))"
+
+# The lines of `working`, which a remark must not be written into.
+_lines: list[Any] = []
 
 # The commands that are running in this process, none while another program uses the packages.
 _running: list[str] = []
@@ -53,6 +58,7 @@ def is_running() -> bool:
 
 def show(text: str) -> None:
     """Print a result for people to stdout, its lines as `cache.text.shown`."""
+    _clear()
     print(shown_lines(text))
 
 
@@ -66,6 +72,7 @@ def note(text: str) -> None:
     if not _running:
         logging.getLogger(LOGGER).info(shown(text, LONGEST_LINE))
         return
+    _clear()
     try:
         print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError:
@@ -93,13 +100,63 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def bar(things: Iterable[Any] | None, words: str, total: int | None = None) -> Any:
+def bar(things: Iterable[Any] | None, words: str, total: int | None = None, **style: Any) -> Any:
     """Return tqdm's bar over things, which is off but on a terminal or as a notebook's widget."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without ipywidgets has no bars, and no matter
         from tqdm.auto import tqdm
     widget = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
-    return tqdm(things, words, total, disable=False if widget else None, leave=False)
+    off = False if widget else None
+    return tqdm(things, words, total, disable=off, leave=False, **style)
+
+
+@contextmanager
+def working(words: str) -> Iterator[None]:
+    """Show on a terminal what goes on, and each second for how long, until it ends.
+
+    For work of seconds that cannot say how much of it is done, so that nothing seems to hang.
+    """
+    ended, form = threading.Event(), "{desc} ... {elapsed}"
+    with (
+        _second_stderr() as stream,
+        bar(None, words, bar_format=form, delay=TICK, file=stream) as shown,
+    ):
+
+        def tick() -> None:
+            while not ended.wait(TICK):
+                shown.delay = (
+                    0  # or tqdm takes its line for one that was never shown, and leaves it
+                )
+                shown.refresh()
+
+        ticking = threading.Thread(target=tick, daemon=True)
+        _lines.append(shown)
+        if not shown.disable:
+            ticking.start()
+        try:
+            yield
+        finally:
+            _lines.remove(shown)
+            ended.set()
+            if not shown.disable:
+                ticking.join()
+
+
+@contextmanager
+def _second_stderr() -> Iterator[TextIO]:
+    """Another way to where stderr leads, open while `quiet_stderr` swallows what comes there."""
+    try:
+        number = os.dup(sys.stderr.fileno())
+    except OSError:  # of a test or a notebook, without a descriptor
+        yield sys.stderr
+        return
+    with os.fdopen(number, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
+        yield stream
+
+
+def _clear() -> None:
+    for line in _lines:
+        line.clear()
 
 
 @contextmanager

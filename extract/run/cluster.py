@@ -19,12 +19,13 @@ from cache.merge import merge
 from cache.rejects import rejects_path
 from cache.resume import is_current
 from cache.store import open_cache
-from extract.run.extract import extract, provenance_of
+from extract.run.extract import FAILURES_LOOKED_AT_AFTER, extract, provenance_of
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings, Shard
 from extract.run.summary import Summary
 
-SHARDS_A_WORKER = 4
+# A shard has at least so many photographs that its failures say something of the whole.
+SHARDS_A_WORKER, LEAST_PHOTOGRAPHS = 4, FAILURES_LOOKED_AT_AFTER
 
 
 def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summary]:
@@ -51,7 +52,8 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
         planned = plan(here)
         note(f"Dask: {len(threads)} workers, {count} shards a split.")
         with parallel_config(backend="dask"):
-            tasks = [delayed(extract)(task) for task in _tasks(here, planned, count)]
+            least = 1 if shards else LEAST_PHOTOGRAPHS
+            tasks = [delayed(extract)(task) for task in _tasks(here, planned, count, least)]
             results = list(chain.from_iterable(Parallel(batch_size=1)(tasks)))
     extracted = sum(result.extracted for result in results)
     rate = extracted / (time.perf_counter() - started)
@@ -78,14 +80,14 @@ def _client(address: str) -> Any:
         raise EngineError(f"--dask {address}: no scheduler answers there ({error}).") from None
 
 
-def _tasks(settings: Settings, planned: Plan, count: int) -> list[Settings]:
-    """One task a shard of every split that is not complete already."""
+def _tasks(settings: Settings, planned: Plan, count: int, least: int) -> list[Settings]:
+    """One task a shard, of at least so many photographs, of every split that is not complete."""
     tasks, origin = [], provenance_of(settings, planned)
     for manifest, facts in planned.splits:
         path = Shard().path(settings.out, manifest.split_rule.split)
         if is_current(path, manifest, planned.spec, facts, settings.reuse, origin):
             continue
-        parts = min(count, len(manifest))
+        parts = max(1, min(count, len(manifest) // least))
         tasks += [
             replace(settings, splits=(manifest.split_rule.split,), shard=Shard(number, parts))
             for number in range(1, parts + 1)

@@ -16,6 +16,7 @@ from itertools import islice
 
 import numpy as np
 
+from cache.console import working
 from cache.files import storage_errors
 from cache.labels import Manifest
 from cache.resume import pending_rows
@@ -94,6 +95,7 @@ def _split_plan(
     )
 
 
+@working("opening the engine and measuring its rate")
 def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) -> float:
     """Return photographs a second on a sample of those that are there."""
     manifest, facts = max(planned.splits, key=lambda each: int((~each[1].missing).sum()))

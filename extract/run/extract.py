@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cache.console import note
+from cache.console import note, working
 from cache.errors import NoPhotographsError
 from cache.files import exclusive, storage_errors
 from cache.frameworks import installed_versions
@@ -49,7 +49,8 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     @functools.cache
     def opener() -> Engine:
         note("Opening the engine ...")
-        engine = open_engine_(settings.engine, planned.weights)
+        with working("opening the engine"):
+            engine = open_engine_(settings.engine, planned.weights)
         note(f"Engine: {engine.label}.")
         return engine
 
@@ -105,7 +106,8 @@ def _extract_split(
         reuse = settings.reuse_for(split)
         for line in () if reuse.overwrite else changes(path, manifest, origin):
             note(line)
-        writer = open_writer(path, manifest, spec, facts, origin, reuse)
+        with working(f"opening {path.name}"):
+            writer = open_writer(path, manifest, spec, facts, origin, reuse)
         if writer is None:
             if not summary.problems:
                 note(f"{path}: already complete.")
@@ -120,7 +122,8 @@ def _extract_split(
             settings.failures.check(counts, writer.reasons(), path)
             summary.finished = not away.unread
             if summary.finished:
-                writer.finish()
+                with working(f"reading {path.name} back"):
+                    writer.finish()
             return summary.count(counts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cache.console import note
+from cache.console import note, working
 from cache.errors import LabelError, NoPhotographsError
 from cache.labels import Manifest
 from cache.resume import pending_rows
@@ -43,6 +43,7 @@ class Plan:
     label_files: dict[str, str]
 
 
+@working("reading labels and looking for photographs")
 def plan(settings: Settings) -> Plan:
     """Read labels, look for every photograph and split them.
 

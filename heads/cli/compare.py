@@ -152,7 +152,9 @@ def run(options: argparse.Namespace) -> int:
     path = done.folder / "leaderboard.csv"
     leaderboard.write_csv(path, done.entries, done.failed)
     if not options.json:
-        console.show(leaderboard.render(done))
+        with console.working("comparing the heads"):
+            table = leaderboard.render(done)
+        console.show(table)
         console.note("")
         console.note(f"{path}: the same with every metric and interval.")
     files = {"leaderboard": str(path)}

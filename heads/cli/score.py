@@ -102,14 +102,15 @@ def run(options: argparse.Namespace) -> int:
     _check_outputs(options)
     if options.format == "csv":
         console.exact_names()
-    scorer = open_scorer(
-        *runs,
-        weights=options.weights,
-        engine=options.engine,
-        device=options.device,
-        jobs=options.jobs,
-        keep=options.cache,
-    )
+    with console.working(f"opening {' and '.join(map(str, runs))}"):
+        scorer = open_scorer(
+            *runs,
+            weights=options.weights,
+            engine=options.engine,
+            device=options.device,
+            jobs=options.jobs,
+            keep=options.cache,
+        )
     sources = Sources(words, sys.stdin, in_groups=options.group_by == "group")
     progress = tqdm(scorer.stream(sources), "score", unit=" photographs", disable=None, leave=False)
     outcome = _Outcome(progress)

@@ -29,6 +29,8 @@ CENTRED_ROWS, CHECKED_ROWS = 16_384, 2048
 BITS, ORDERS, NEIGHBOURS = 128, 24, 8
 # 18 bits differ on average where the cosine is 0.9; this is 2.5 standard deviations more.
 MOST_DIFFERING = 28
+# Where thousands show one scene a row has hundreds of pairs: those most alike by bits are compared.
+MOST_PAIRS = 4
 POPCOUNT = np.array([int(i).bit_count() for i in range(2**16)], np.uint8)
 
 
@@ -58,7 +60,10 @@ def find_duplicates(X: FeatureRows, part: IntArray) -> Duplicates:
     """
     mean = mean_of_views(X[:CENTRED_ROWS]).mean(axis=0)
     pairs = _candidates(_codes(X, mean), part)
-    cosines = _cosines(X, mean, pairs)
+    once, of_pair = np.unique(
+        pairs.min(axis=1) * len(part) + pairs.max(axis=1), return_inverse=True
+    )
+    cosines = _cosines(X, mean, np.stack(divmod(once, len(part)), axis=1))[of_pair]
     near = cosines >= (NEARLY_EQUAL if X.shape[2] >= LEAST_WIDTH else 1.0)
     return _nearest(pairs[near], cosines[near])
 
@@ -75,7 +80,7 @@ def _codes(X: FeatureRows, mean: Float32Array) -> npt.NDArray[np.uint8]:
 def _candidates(codes: npt.NDArray[np.uint8], part: IntArray) -> IntArray:
     """Return pairs (m, 2) of rows of two parts that may be nearly equal."""
     first, cell = _cells(codes, part)
-    dice, found = np.random.default_rng(1), [np.empty((0, 2), np.int64)]
+    dice, found = np.random.default_rng(1), [np.empty((0, 3), np.int64)]
     for _ in range(ORDERS):
         leading = np.ascontiguousarray(codes[first][:, dice.permutation(BITS // 8)[:8]])
         order = np.argsort(leading.view(">u8")[:, 0], kind="stable")
@@ -83,9 +88,23 @@ def _candidates(codes: npt.NDArray[np.uint8], part: IntArray) -> IntArray:
         for step in range(1, min(NEIGHBOURS, len(order) - 1) + 1):
             at = np.flatnonzero(parts[:-step] != parts[step:])
             differing = POPCOUNT[words[at] ^ words[at + step]].sum(axis=1, dtype=np.int64)
-            at = at[differing <= MOST_DIFFERING]
-            found.append(np.stack([order[at], order[at + step]], axis=1))
-    return _of_rows(np.unique(np.sort(np.concatenate(found), axis=1), axis=0), first, cell)
+            near = differing <= MOST_DIFFERING
+            ends = np.sort(np.stack([order[at[near]], order[at[near] + step]]), axis=0)
+            found.append(np.stack([*ends, differing[near]], axis=1))
+        found = [_most_alike(np.concatenate(found))]
+    return _of_rows(found[0][:, :2], first, cell)
+
+
+def _most_alike(found: IntArray) -> IntArray:
+    """Keep of (row, row, differing bits) (m, 3) each once, and the first few of either row."""
+    width = found[:, :2].max(initial=0) + 1
+    _, once = np.unique(found[:, 0] * width + found[:, 1], return_index=True)
+    found = found[once]
+    rows, bits = found[:, :2].T.ravel(), np.tile(found[:, 2], 2)
+    order = np.lexsort([bits, rows])
+    place = np.empty(len(rows), np.int64)
+    place[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
+    return found[(place < MOST_PAIRS).reshape(2, -1).any(axis=0)]
 
 
 def _cells(codes: npt.NDArray[np.uint8], part: IntArray) -> tuple[IntArray, IntArray]:

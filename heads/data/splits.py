@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cache.console import note
+from cache.console import note, working
 from cache.errors import MismatchError
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
@@ -121,14 +121,15 @@ def load_splits(
     """
     if limit is not None and limit < 1:
         raise HeadError(f"--limit must be at least 1 photograph; got {limit}.")
-    caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
-    check_together(caches)
-    for line in changed_labels(caches.values()):
-        note(line)
-    return {
-        split: _split_data(split, cache, limit if split == "train" else None, memory_bytes)
-        for split, cache in caches.items()
-    }
+    with working("reading features"):
+        caches = {split: open_cache(Path(features_dir) / f"{split}.h5") for split in splits}
+        check_together(caches)
+        for line in changed_labels(caches.values()):
+            note(line)
+        return {
+            split: _split_data(split, cache, limit if split == "train" else None, memory_bytes)
+            for split, cache in caches.items()
+        }
 
 
 def with_limit(data: Mapping[str, SplitData], limit: int) -> dict[str, SplitData]:

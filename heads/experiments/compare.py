@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cache.console import note
+from cache.console import note, working
 from cache.files import write_text_atomically
 from cache.types import TextArray
 from heads.data.labels import Labels, clusters
@@ -141,7 +141,8 @@ def compare(
         RunError, CacheLockedError, StorageError: a run folder cannot be written.
     """
     check_list(Path(out))
-    floor, found = floor_of(data), across_splits(data, HEADLINE)
+    with working("looking for photographs that stand in two splits"):
+        floor, found = floor_of(data), across_splits(data, HEADLINE)
     train, test = data["train"], data[HEADLINE]
 
     def entry(head: AnyEntry) -> Entry:
@@ -219,7 +220,8 @@ def cross_validate(
     pool, first = folding.pool, folding.ways[0]
     folder = Path(out) / f"folds-{folding.k}"
     check_list(folder)
-    found = across_groups(data, pool.splits, clusters(pool.labels.group))
+    with working("looking for photographs that stand in two groups"):
+        found = across_groups(data, pool.splits, clusters(pool.labels.group))
     floor = Sample.of(
         predict_folds(FLOOR, ClosedFormSettings(), pool, first, folding.seed), pool.labels
     )

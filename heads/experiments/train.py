@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.console import note
+from cache.console import note, working
 from heads.data.features import FeatureRows, memory_budget
 from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, check_unchanged, joint_note
@@ -110,7 +110,7 @@ def train_run(
         note(f"{path}: this very run is already there; it is reused (--overwrite trains anew).")
         note_features(path, files.read_config(path), data["train"].cache.path.parent)
         return TrainedRun(path, True, files.read_metrics(path), None)
-    with folder.publishing(path) as temporary:
+    with working(config.head), folder.publishing(path) as temporary:
         fitted = _fit(head, config, data)
         sample = Sample.of(fitted.bounded, data[HEADLINE].labels)
         duplicates = found or across_splits(data, HEADLINE)

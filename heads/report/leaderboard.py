@@ -41,7 +41,8 @@ def best_first(entries: Sequence[Entry]) -> list[Entry]:
     """Return the floor first, then the others by falling SRCC, or AUC for labels of 0 and 1."""
 
     def key(entry: Entry) -> tuple[bool, float]:
-        value = _number(entry.measures[ranked_by(entry.sample.labels)].value)
+        by = ranked_by(entry.sample.labels)
+        value = for_table(by, _number(entry.measures[by].value))
         return entry.head != FLOOR, -(value or 0.0)
 
     return sorted(entries, key=key)

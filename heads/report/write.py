@@ -52,7 +52,8 @@ def write_report(
         StorageError: the disk is full or refuses, or report.html is none of ours.
     """
     check_report(folder)
-    data = read_report(folder, features, samples, photographs)
+    with console.working("reading runs and features"):
+        data = read_report(folder, features, samples, photographs)
     for name, why in data.left_out.items():
         console.note(f"{folder / name} is left out of the report: {why}")
     if features is not None:
@@ -60,7 +61,8 @@ def write_report(
             note_features(folder / run.name, run.config, features)
     _note_photographs(data, photographs)
     path = folder / FILE_NAME
-    write_text_atomically(path, page(data, thumbnail))
+    with console.working("writing report.html"):
+        write_text_atomically(path, page(data, thumbnail))
     return path
 
 

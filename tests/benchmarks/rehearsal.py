@@ -11,7 +11,7 @@ it, with a terminal for its progress:
 - `extract --dry-run`, then `extract --split all`, killed with SIGKILL three times on its way;
 - `cache verify` and `cache export`, `heads compare`, `heads report`, `heads score` of 20,000 files;
 - with `--steps shards,dask`: the same extraction in two shards with their merge, and on a Dask
-  cluster of two local processes (both of --limit photographs).
+  cluster of two local processes (both of --limit photographs; Dask comes with the extra `dask`).
 
 Of each step: wall and processor seconds, the peak memory of all its processes together (without
 pages of files, which the system takes back), seconds until it first said something, its longest
@@ -211,9 +211,11 @@ def watch(
         os.close(theirs)
         watched = Watched(step)
         heard = [start]
-        counts = [(start, 0)]
+        counts: list[tuple[float, int]] = []
         for read in _listen(process, ours, watched.memory):
             heard.append(time.monotonic())
+            if heard[-1] - heard[-2] > 2:
+                kept.write(b"\n<silent for %.1f s>\n" % (heard[-1] - heard[-2]))
             kept.write(read)
             for done, total in COUNT.findall(read)[-1:]:
                 count, whole = (int(number.replace(b",", b"")) for number in (done, total))
@@ -273,9 +275,9 @@ def _memory(leader: int) -> float:
 
 def _rates(seen: list[tuple[float, int]]) -> list[float]:
     """Photographs a second of each whole minute, from (time, count) pairs; counts start anew."""
-    rates, (begin, base) = [], seen[0]
+    rates, begin, base = [], 0.0, 0
     for now, count in seen:
-        if count < base:
+        if (now, count) == seen[0] or count < base:
             begin, base = now, count
         if now - begin >= 60:
             rates.append(round((count - base) / (now - begin), 1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -272,3 +274,41 @@ def test_a_bar_is_off_but_on_a_terminal_or_as_a_notebooks_widget(
     monkeypatch.setattr("tqdm.auto.tqdm", type("Widget", (tqdm,), {"__module__": "tqdm.notebook"}))
     assert list(console.bar(range(3), "three")) == [0, 1, 2]
     assert "three:" in capsys.readouterr().err
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_work_without_a_bar_shows_on_a_terminal_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "TICK", 0.01)
+    with console.working("ridge"):
+        time.sleep(0.1)
+    assert capsys.readouterr() == ("", "")
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with console.working("ridge"):
+        time.sleep(0.2)
+    assert terminal.getvalue().count("ridge ... 00:00") >= 2
+    assert terminal.getvalue().endswith("\r")
+    shown = terminal.getvalue()
+    time.sleep(0.1)
+    assert terminal.getvalue() == shown, "it goes on when the work has ended"
+    with console.working("quick"):
+        pass
+    assert "quick" not in terminal.getvalue()
+
+
+def test_it_shows_so_while_stderr_is_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "TICK", 0.01)
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal, Path(os.devnull).open("w") as nothing:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with console.working("opening"):
+            os.dup2(nothing.fileno(), theirs)
+            time.sleep(0.2)
+    assert os.read(ours, 10_000).count(b"opening ... 00:00") >= 2
+    os.close(ours)

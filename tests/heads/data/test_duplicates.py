@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heads.data import duplicates
 from heads.data.duplicates import NEARLY_EQUAL, find_duplicates
 from heads.data.features import JoinedRows, StoredRows
 
@@ -56,6 +57,25 @@ def test_a_copy_is_found_beside_a_hundred_other_copies_of_it() -> None:
     found = find_duplicates(X, part)
     np.testing.assert_array_equal(found.rows, [0, *range(200, 330)])
     assert (found.cosines == 1).all()
+
+
+def test_of_thousands_that_show_one_scene_few_are_compared_and_all_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+    measured = duplicates._cosines
+
+    def counting(X: object, mean: object, pairs: np.ndarray) -> np.ndarray:
+        compared.append(len(pairs))
+        return measured(X, mean, pairs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(duplicates, "_cosines", counting)
+    scene = copies(np.repeat(rows_of(1, 64), 1000, axis=0), 0.99)
+    X = np.concatenate([rows_of(5000, 64, seed=3), scene])
+    part = np.tile([0, 1], 3000)
+    found = find_duplicates(X, part)
+    np.testing.assert_array_equal(found.rows, range(5000, 6000))
+    assert compared[0] <= 4000
 
 
 def test_of_few_features_equal_ones_alone_count() -> None:

@@ -114,6 +114,11 @@ def test_several_runs_of_a_head_show_their_deviation(tmp_path: Path) -> None:
 
 def test_the_floor_comes_first_then_the_highest_srcc() -> None:
     assert [e.head for e in best_first(ENTRIES)] == ["constant", "emd", "logistic"]
+    # An order that is undefined counts as 0, wherever it stands before.
+    undefined = [entry(name, FLOOR) for name in ("mean-ratings", "metadata")]
+    mixed = [undefined[0], ENTRIES[1], undefined[1], *ENTRIES[2:], ENTRIES[0]]
+    ordered = [e.head for e in best_first(mixed)]
+    assert ordered == ["constant", "emd", "logistic", "mean-ratings", "metadata"]
 
 
 def test_the_table_is_aligned_and_fits_120_columns() -> None:
