@@ -131,7 +131,10 @@ def open_unsealed(path: Path) -> FeatureCache:
                 f"{path} is not finished: only {partial_path(path).name} is there. "
                 f"The same `{hint}` command goes on with it."
             ) from None
-        raise IncompleteCacheError(f"There is no cache {path}. Make it with `{hint}`.") from None
+        raise IncompleteCacheError(
+            f"There is no cache {path}. Make it with `{hint}`, or with `cache import` if its "
+            "features were made elsewhere."
+        ) from None
 
 
 class _FileState(NamedTuple):

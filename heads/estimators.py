@@ -28,6 +28,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from cache.console import note
 from cache.labels import MAX_LEVELS, MIN_LEVELS, mean_of_votes
 from cache.types import FloatArray, Scale
 from heads.data.features import Float32Array, mean_of_views
@@ -70,6 +71,8 @@ class _HeadEstimator(BaseEstimator):  # type: ignore[misc]
         rows = X[:, None]
         told = [entry.seen(chosen, labels.take(part)) for part in (train, val)]
         head.fit(rows[train], told[0], rows[val], told[1], seed=drawn)
+        if remark := head.state()[1].get("note"):
+            note(remark)
         self.head_ = head
         return self
 

@@ -82,6 +82,8 @@ def _words(done: Checked) -> str:
         f"{done.p_difference:.2g}."
     ]
     n = done.photographs
+    if done.label_note:
+        lines.append(f"Note on the labels that it learned from: {done.label_note}.")
     if done.prepared:
         lines.append(
             f"pixels_u8 is upright sRGB, alpha on white: {sum(done.prepared.values())} of the {n} "

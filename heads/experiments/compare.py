@@ -124,21 +124,7 @@ def compare(
 ) -> Comparison:
     """Train what is not there yet, and measure every head on test beside the constant one.
 
-    Args:
-        data: train, val and test, as `load_splits` gives them.
-        heads: names, or heads of your own as `heads.own_head` takes them; all registered ones that
-            the labels suffice for if None. The floor is always among them. One of your own that
-            raises is in `failed`, and the others go on.
-        out: gets a folder for each run.
-        settings: of neural heads, by name; the tuned ones for the others.
-        seeds: train each neural head with so many seeds from `seed` on; the entries are means.
-        overwrite: train anew and replace earlier runs.
-        stopped: is called with the heads that are finished if an error ends the others, before
-            that is raised.
-
-    Raises:
-        HeadError: a head that was asked for does not suit the data, or there is no such head.
-        RunError, CacheLockedError, StorageError: a run folder cannot be written.
+    Arguments and errors are those of `heads.api.compare`.
     """
     check_list(Path(out))
     with working("looking for photographs that stand in two splits"):

@@ -65,21 +65,7 @@ def train(
     seed: int = 0,
     overwrite: bool = False,
 ) -> TrainedRun:
-    """Train a head on train, choose on val, measure on test, and write the run below `out`.
-
-    Args:
-        head: its name, such as emd, or one of your own, see `heads.own_head`.
-        data: train, val and test, as `load_splits` gives them.
-        out: gets the folder of the run; an equal run that is there already is reused.
-        settings: of a neural head; tuned ones if None.
-        seed: same seed, same numbers.
-        overwrite: train anew and replace an earlier run.
-
-    Raises:
-        HeadError: the data or settings do not suit the head, or there is no such head.
-        RunError, CacheLockedError, StorageError: the run folder cannot be written.
-        FormatError: somebody wrote into a cache meanwhile; no run is written then.
-    """
+    """Train a head and write its run below `out`: arguments and errors of `heads.api.train`."""
     entry = find_head(head)
     config = run_config(entry, settings, seed, data)
     return train_run(entry, config, data, Path(out), overwrite=overwrite)

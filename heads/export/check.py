@@ -40,7 +40,7 @@ from heads.export.formats import FORMATS, Answers, Format, Sample
 from heads.models.own.settings import OwnSettings
 from heads.photos import Unreadable, open_extractor, views_of
 from heads.runs.loaded import LoadedRun
-from heads.runs.places import features_of
+from heads.runs.places import features_of, note_of
 
 # An export may differ from the run by so much of the scale. It rounds no features to float16, and
 # it decodes large JPEGs in full, where the run reduces them first: measured, 0.03 % of the scale
@@ -58,7 +58,8 @@ class Checked:
 
     `prepared` counts the photographs that are rotated, transparent or of an unusual mode: their
     pixels were made upright RGB, alpha on white, as whoever asks has to. `inputs` counts on how
-    many photographs each of its inputs was checked.
+    many photographs each of its inputs was checked. `label_note` is the remark on the labels that
+    the run learned from, such as "votes are simulated", or ''.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Checked:
     score_difference: float
     p_difference: float
     allowed: float
+    label_note: str = ""
 
 
 def export(
@@ -127,7 +129,8 @@ def export(
     prepared = Counter(sample.prepared for sample in samples if sample.prepared)
     inputs = {name: sum(name in given for given in answers) for name in kind.inputs}
     counts = len(samples), dict(prepared), inputs
-    return Checked(place, _size(place), *counts, *differences, _allowed(run))
+    label_note = note_of(run.path, run.config)
+    return Checked(place, _size(place), *counts, *differences, _allowed(run), label_note)
 
 
 def _check_place(kind: Format, final: Path) -> None:

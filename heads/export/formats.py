@@ -137,7 +137,10 @@ def _write_saved_model(graph: ExportGraph, path: Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(graph.whole)
     encoded = tf.TensorSpec([None], tf.string, name=ENCODED)
-    archive.add_endpoint(SIGNATURE, from_bytes, input_signature=[encoded])
+    # Python's control flow is not in it. Converted, it would leave files of generated code in the
+    # temporary folder where the process is killed.
+    plain = tf.autograph.experimental.do_not_convert(from_bytes)
+    archive.add_endpoint(SIGNATURE, plain, input_signature=[encoded])
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS)
     archive.add_endpoint("pixels", lambda pixels_u8: graph.whole(pixels_u8), [pixels])
     archive.write_out(str(path), verbose=False)

@@ -75,11 +75,7 @@ class LogisticHead(LinearHead):
         self._calibrate(log_odds, told, some.middle_logit)
         fit = _Fit(roots_of_views(X), labels)
         self.model_ = fit.model(self.choice_.penalty * n / len(labels))
-        if fit.cut_short:
-            self.note_ = (
-                f"{self.note_} The solver was stopped after {MAX_ITERATIONS} iterations, before "
-                "it had converged."
-            ).strip()
+        self.note_ = f"{self.note_} {fit.ended_early}".strip()
         return []
 
     def decode(self, outputs: Any, xp: Any) -> Answers:
@@ -157,13 +153,14 @@ class _Fit:
         self._roots, self._share = roots, labels.share_above
         self._moments = feature_moments(roots)
         self._weights = np.zeros(roots.shape[1] + 1)
-        self.cut_short = False
+        self.ended_early = ""
 
     def model(self, penalty: float) -> LinearModel:
         """Fit by L-BFGS (Liu and Nocedal, 1989), starting from the weights before."""
         limits = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": 0.0}
         found = minimize(self._loss, self._weights, penalty, "L-BFGS-B", jac=True, options=limits)
-        self._weights, self.cut_short = found.x, found.status == 1
+        self._weights = found.x
+        self.ended_early = "" if found.success else _ended_early(found.status)
         return self._model(found.x)
 
     def outputs(self, roots: Float32Array, penalty: float) -> FloatArray:
@@ -186,6 +183,13 @@ class _Fit:
         slopes = (away @ self._roots - total * self._moments.mean) / self._moments.deviation
         loss = _log_loss(log_odds, self._share) + penalty / 2 * float(kernel @ kernel)
         return loss, np.append(slopes / n + penalty * kernel, total / n)
+
+
+def _ended_early(status: int) -> str:
+    """Say how scipy's L-BFGS-B ended: 1 at a limit, 2 (ABNORMAL) where rounding hides a descent."""
+    if status == 1:
+        return f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
+    return "The solver found no lower loss along its last direction, before it had converged."
 
 
 def _log_odds(model: LinearModel, roots: Float32Array) -> FloatArray:

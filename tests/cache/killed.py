@@ -1,8 +1,4 @@
-"""A real process that fills a cache through the real writer, and kills itself or is killed.
-
-`python -m tests.cache.killed` reads one task a line from stdin and forks a process for each, so
-that the libraries are loaded once. It answers with what ended that process.
-"""
+"""A real process that fills a cache through the real writer, and kills itself or is killed."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -25,6 +21,7 @@ from cache.resume import Reuse, open_writer
 from cache.schema import FileFacts, Provenance
 from cache.types import Status
 from cache.writer import Block, CacheWriter
+from tests.cache.forking import forked, serve
 from tests.helpers import make_features, make_manifest, make_spec
 
 N, BLOCK = 40, 8
@@ -153,14 +150,7 @@ def run_task(task: Task) -> None:
 def fork_task(task: Task) -> dict[str, Any]:
     """Do a task in a forked process; return the signal that ended it (0 for none) and seconds."""
     begun = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        try:
-            run_task(task)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
+    child = forked(lambda: run_task(task))
     if task.after_seconds >= 0:
         time.sleep(task.after_seconds)
         os.kill(child, signal.SIGKILL)
@@ -172,16 +162,5 @@ def fork_task(task: Task) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Serve tasks until stdin ends."""
-    for line in sys.stdin:
-        print(json.dumps(fork_task(Task(**json.loads(line)))), flush=True)
-
-
-def task_line(task: Task) -> str:
-    """Return a task as a line for stdin."""
-    return json.dumps(asdict(task)) + "\n"
-
-
 if __name__ == "__main__":
-    main()
+    serve(Task, fork_task)

@@ -1,21 +1,17 @@
-"""A real process that replaces a folder through `cache.files`, and kills itself at some moment.
-
-`python -m tests.cache.killed_folder` reads one task a line from stdin and forks a process for each.
-It answers with the signal that ended that process and how many moments it had.
-"""
+"""A real process that replaces a folder through `cache.files`, and kills itself at some moment."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from cache import files
+from tests.cache.forking import forked, serve
 
 PARTS = ("a.txt", "inside/b.txt")
 
@@ -75,14 +71,7 @@ def run_task(task: Task) -> int:
 def fork_task(task: Task) -> dict[str, int]:
     """Do a task in a forked process; return the signal that ended it (0 for none) and events."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, str(run_task(task)).encode())
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
+    child = forked(lambda: os.write(writing, str(run_task(task)).encode()))
     os.close(writing)
     with os.fdopen(reading) as told:
         events = int(told.read() or 0)
@@ -90,16 +79,5 @@ def fork_task(task: Task) -> dict[str, int]:
     return {"signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, "events": events}
 
 
-def main() -> None:
-    """Serve tasks until stdin ends."""
-    for line in sys.stdin:
-        print(json.dumps(fork_task(Task(**json.loads(line)))), flush=True)
-
-
-def task_line(task: Task) -> str:
-    """Return a task as a line for stdin."""
-    return json.dumps(asdict(task)) + "\n"
-
-
 if __name__ == "__main__":
-    main()
+    serve(Task, fork_task)

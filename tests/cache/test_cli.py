@@ -56,7 +56,8 @@ class TestVerify:
         out, err = capsys.readouterr()
         assert out == f"{path}: sound, 20 rows checked.\n"
         assert err == (
-            f"cache: There is no cache {missing}. Make it with `extract --split val`.\n"
+            f"cache: There is no cache {missing}. Make it with `extract --split val`, or with "
+            "`cache import` if its features were made elsewhere.\n"
             f"{path}: {NOT_COVERED}\n"
         )
 
@@ -91,7 +92,8 @@ class TestVerify:
                 "problems": [
                     {
                         "problem": f"There is no cache {missing}. Make it with "
-                        "`extract --split test`.",
+                        "`extract --split test`, or with `cache import` if its features were made "
+                        "elsewhere.",
                         "count": 0,
                         "first_rows": [],
                     }

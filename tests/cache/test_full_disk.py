@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,17 @@ from cache.writer import Block
 from tests.helpers import make_features, make_manifest, make_spec, present, small_cache, write_cache
 
 
+@contextmanager
+def mounted(target: Path, size: str) -> Iterator[None]:
+    """Mount a disk in memory for a while, or skip the test where that is not allowed."""
+    target.mkdir()
+    mount(target, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(target)], check=True)
+
+
 def mount(target: Path, *options: str) -> None:
     """Mount something for a test, or skip it where that is not allowed."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
@@ -42,26 +54,18 @@ def mount(target: Path, *options: str) -> None:
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 512 KiB."""
     target = tmp_path / "disk"
-    target.mkdir()
-    mount(target, "-t", "tmpfs", "-o", "size=512k", "tmpfs")
-    try:
+    with mounted(target, "512k"):
         yield target
-    finally:
-        subprocess.run(["umount", "-l", str(target)], check=True)
 
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system that is mounted read-only, with a cache in it."""
     target = tmp_path / "read-only"
-    target.mkdir()
-    mount(target, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
-    try:
+    with mounted(target, "1m"):
         small_cache(target / "train.h5")
         mount(target, "-o", "remount,ro")
         yield target
-    finally:
-        subprocess.run(["umount", "-l", str(target)], check=True)
 
 
 SPEC = make_spec(n_features=256)

@@ -6,8 +6,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +17,13 @@ from cache.rejects import rejects_path
 from cache.schema import FileFacts
 from cache.store import open_cache, partial_path
 from cache.verify import verify
-from tests.cache.killed import MANIFEST, N, Task, facts_now, features_of, fill, task_line
+from tests.cache import forking
+from tests.cache.forking import MEMORY, Server
+from tests.cache.killed import MANIFEST, N, Task, facts_now, features_of, fill
 from tests.helpers import assert_same_cache, take
 
 SEED = 20
 KILLS_A_PHASE, KILLS_BY_THE_CLOCK = 4, 8
-# A killed process's writes reach other processes alike on a disk and in memory; this is faster.
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 PHASES = {
     "creation",
     "features",
@@ -62,35 +60,11 @@ def changed(folder: Path) -> None:
 BEGINNINGS = (nothing, fewer, changed)
 
 
-class Server:
-    """The process that forks the processes that are killed."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cache.killed"],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, task: Task) -> dict[str, float]:
-        """Do a task; return what ended it."""
-        self._process.stdin.write(task_line(task))
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate(timeout=20)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """One server for all tests."""
-    server = Server()
-    yield server
-    server.close()
+    with forking.server("tests.cache.killed") as server:
+        yield server
 
 
 @pytest.fixture

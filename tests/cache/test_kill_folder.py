@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,41 +12,16 @@ from pathlib import Path
 import pytest
 
 from cache.files import replacing_folder, restore
-from tests.cache.killed_folder import Task, replace_folder, task_line, text_of
-
-# A killed process's writes reach other processes alike on a disk and in memory; this is faster.
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-class Server:
-    """The process that forks the processes that are killed."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cache.killed_folder"],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, task: Task) -> dict[str, int]:
-        """Do a task; return what ended it and its number of moments."""
-        self._process.stdin.write(task_line(task))
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate(timeout=20)
+from tests.cache import forking
+from tests.cache.forking import MEMORY, Server
+from tests.cache.killed_folder import Task, replace_folder, text_of
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """One server for all tests."""
-    server = Server()
-    yield server
-    server.close()
+    with forking.server("tests.cache.killed_folder") as server:
+        yield server
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ class TestOpening:
 
     def test_a_missing_shard_is_named_with_its_command(self, tmp_path: Path) -> None:
         with pytest.raises(
-            IncompleteCacheError, match=r"Make it with `extract --split train --shard 2/3`\."
+            IncompleteCacheError, match="Make it with `extract --split train --shard 2/3`, or"
         ):
             open_cache(tmp_path / "train.shard-2-of-3.h5")
 
@@ -103,7 +103,8 @@ class TestOpening:
         path = tmp_path / "val.h5"
         with pytest.raises(
             IncompleteCacheError,
-            match=r"There is no cache .*val\.h5\. Make it with `extract --split val`\.",
+            match=r"There is no cache .*val\.h5\. Make it with `extract --split val`, or with "
+            r"`cache import` if its features were made elsewhere\.$",
         ):
             open_cache(path)
         small_cache(path).rename(partial_path(path))

@@ -102,6 +102,13 @@ def test_groups_are_not_parted_between_what_is_trained_and_what_is_chosen_on() -
     assert len(half.head_.groups_[1]) == 50
 
 
+def test_held_out_rows_of_one_class_are_remarked(capsys: pytest.CaptureFixture[str]) -> None:
+    AestheticClassifier().fit(X, np.arange(len(X)) == 7)
+    assert "All 40 photographs that probabilities could be learned from are not beautiful" in (
+        capsys.readouterr().err
+    )
+
+
 @config_context(enable_metadata_routing=True)
 def test_groups_arrive_in_the_folds_of_a_pipeline() -> None:
     model = make_pipeline(

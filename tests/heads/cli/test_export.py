@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,16 @@ from tests.wheel import needs_wheel
 def test_the_command_says_how_far_the_export_is_from_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("heads.runs.loaded.load_run", lambda path: loaded(tmp_path))
+    run = loaded(tmp_path)
+    run = replace(run, config=replace(run.config, label_note="votes are simulated"))
+    monkeypatch.setattr("heads.runs.loaded.load_run", lambda path: run)
     save_pictures(tmp_path / "photos", range(2))
     words = ["export", "run", "--to", "keras", "--photos", str(tmp_path / "photos"), "--json"]
     assert main(words) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["photographs"] == 2
     assert values["score_difference"] <= values["allowed"]
+    assert values["label_note"] == "votes are simulated"
 
 
 def test_what_had_to_be_prepared_and_what_is_refused_is_said() -> None:
@@ -51,3 +55,7 @@ def test_what_had_to_be_prepared_and_what_is_refused_is_said() -> None:
     ]
     plain = Checked(Path("m.keras"), 1_000_000, 2, {}, {"pixels_u8": 2}, 0.1, 0.1, 0.12)
     assert len(_words(plain).splitlines()) == 1
+    noted = replace(plain, label_note="votes are simulated")
+    assert _words(noted).splitlines()[1:] == [
+        "Note on the labels that it learned from: votes are simulated."
+    ]
