@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from extract.images import apart as readers
 from extract.images import reading
 from extract.images.decode import peculiarity, thumbnail_jpeg, upright_pixels
 from extract.images.files.parts import MAX_PROFILE
@@ -197,7 +199,8 @@ def test_damaged_profiles_are_remarked_once(
     apart: bool,
 ) -> None:
     if apart:
-        monkeypatch.setattr(reading, "ODD_BYTES", 0)  # no TIFF is read by this thread
+        monkeypatch.setattr(reading, "ODD_BYTES", 0)  # no TIFF is read by this thread,
+        monkeypatch.setattr(readers, "_own", threading.local())  # but by a reader of its own
     for size in (300, 301):
         quarters().save(tmp_path / "a.tiff", icc_profile=DISPLAY_P3[:size])
         read(tmp_path / "a.tiff")
