@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -77,6 +78,12 @@ def note(text: str) -> None:
         print(shown(text, LONGEST_LINE), file=sys.stderr, flush=True)
     except OSError:
         _silence(sys.stderr)
+
+
+@cache
+def note_once(text: str) -> None:
+    """Print a remark as `note` does, the first time only in a process."""
+    note(text)
 
 
 def exact_names() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.console import LOGGER
+from cache.console import LOGGER, note_once
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -35,6 +35,7 @@ class Remarks(logging.Handler):
 def remarks() -> Iterator[None]:
     """Every test hears the remarks."""
     logger, handler = logging.getLogger(LOGGER), Remarks()
+    note_once.cache_clear()
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield

@@ -37,7 +37,7 @@ RUN: Mapping[str, str | Path] = {
     "heads predict runs/ridge --split val --out val.csv": Path("val.csv"),
     "heads score runs/emd photos/ --gallery ranked.html": Path("ranked.html"),
     "heads score runs/ridge shop/items --group-by folder": "item-00",
-    "heads score runs/ridge photos/ --group-by near": "best picture of its group",
+    "heads score runs/ridge photos/ --group-by near --gallery bursts.html": Path("bursts.html"),
     "heads score runs/ridge photos/ --top 100 --copy-to best": Path("best"),
     "heads explain runs/ridge photo.jpg": Path("photo-explained.png"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import pickle
 import resource
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from cache.console import LOGGER, note_once
 from extract.images.reasons import Refused, Unreadable
 
 # Of the processor, not by the clock, so that a busy machine refuses no photograph. The slowest one
@@ -109,7 +111,7 @@ class _Reader:
         try:
             pickle.dump((SECONDS, n_bytes, function, arguments), self._process.stdin)  # type: ignore[arg-type]
             self._process.stdin.flush()  # type: ignore[union-attr]
-            seconds, made, error = pickle.load(self._process.stdout)  # type: ignore[arg-type]
+            seconds, made, error, remarks = pickle.load(self._process.stdout)  # type: ignore[arg-type]
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise self._why() from None
         except BaseException:  # such as Ctrl-C: the next answer would be this one's
@@ -117,6 +119,8 @@ class _Reader:
             raise
         with _lock:
             _spent += seconds
+        for remark in remarks:
+            note_once(remark)
         if error is not None:
             raise error
         return made
@@ -156,6 +160,15 @@ def serve(owner: int) -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     answers.write(READY)
     answers.flush()
+    remarks: list[str] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        remarks.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger(LOGGER)  # no command runs here: that is where `note` goes
+    logger.setLevel(logging.INFO)
+    logger.addFilter(hear)
     while True:
         try:
             seconds, n_bytes, function, arguments = pickle.load(sys.stdin.buffer)
@@ -164,8 +177,9 @@ def serve(owner: int) -> None:
         begun = time.process_time()
         _limit(resource.RLIMIT_CPU, int(begun) + 1 + seconds)
         _limit(resource.RLIMIT_DATA, OWN_BYTES + n_bytes)
-        answers.write(_answer(begun, function, arguments))
+        answers.write(_answer(begun, function, arguments, remarks))
         answers.flush()
+        remarks.clear()
         del function, arguments
 
 
@@ -174,12 +188,14 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value if hard < 0 else min(value, hard), hard))
 
 
-def _answer(begun: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
-    """Return (processor seconds, result, error) of a call, pickled."""
+def _answer(
+    begun: float, function: Callable[..., Any], arguments: tuple[Any, ...], remarks: list[str]
+) -> bytes:
+    """Return (processor seconds, result, error, remarks) of a call, pickled."""
     try:
         made, error = function(*arguments), None
-        return pickle.dumps((time.process_time() - begun, made, error))
+        return pickle.dumps((time.process_time() - begun, made, error, remarks))
     except Exception as raised:
         if not isinstance(raised, Unreadable):
             raised.add_note(f"In the process that read the photograph:\n{traceback.format_exc()}")
-        return pickle.dumps((time.process_time() - begun, None, raised))
+        return pickle.dumps((time.process_time() - begun, None, raised, remarks))

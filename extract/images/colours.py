@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from extract.images.files.orientation import UPRIGHT, orientation
+from extract.images.gamuts import profile_of
 from extract.images.opening import SCANS
 from extract.images.profiles import changes_colours, to_srgb
 from extract.images.reasons import Unreadable, reasons
@@ -61,7 +62,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         turn = TURNS.get(image_orientation(image))
         if turn is not None:
             image = image.transpose(turn)
-        profile = image.info.get("icc_profile")
+        profile = profile_of(image.info)
         same = image.mode == "RGB" and not changes_colours(profile, "RGB")
         if same and not image.has_transparency_data:
             return image

@@ -19,6 +19,7 @@ from PIL import Image
 from extract.images.colours import QUARTER_TURNS, image_orientation, upright_rgb
 from extract.images.crops import crops
 from extract.images.files.orientation import UPRIGHT
+from extract.images.gamuts import profile_of
 from extract.images.limits import MAX_PIXELS as MAX_PIXELS
 from extract.images.profiles import changes_colours
 from extract.images.reading import Size, Use, used
@@ -116,7 +117,7 @@ def peculiarity(source: Path) -> str:
 
 def _peculiarity(image: Image.Image, _: Size) -> str:
     with reasons():
-        if changes_colours(image.info.get("icc_profile"), image.mode):
+        if changes_colours(profile_of(image.info), image.mode):
             return PROFILED
         if image_orientation(image) != UPRIGHT:
             return "rotated"

@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from extract.images.colours import image_orientation
 from extract.images.files.orientation import UPRIGHT
+from extract.images.gamuts import profile_of
 from extract.images.opening import BOXED, SCANS
 from extract.images.reasons import Heavy, Unreadable, reasons
 from extract.images.views import RESIZE
@@ -90,6 +91,6 @@ def _bytes_of_pixels(image: Image.Image) -> int:
     each = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
     if image_orientation(image) != UPRIGHT:
         each *= 2
-    if image.mode != "RGB" or image.has_transparency_data or "icc_profile" in image.info:
+    if image.mode != "RGB" or image.has_transparency_data or profile_of(image.info):
         each += 4
     return image.size[0] * image.size[1] * each + 4 * RESIZE[0] * image.size[1]

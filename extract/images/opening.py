@@ -22,8 +22,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cache.text import shown
+from extract.images.files.boxes import named_colours
 from extract.images.files.parts import Picture
 from extract.images.files.picture import WALKED_STARTS, picture
+from extract.images.gamuts import CODES
 from extract.images.kinds import NO_HEIF, PREFIX_BYTES, advice, boxed
 from extract.images.reasons import Costly, Unreadable
 
@@ -86,11 +88,12 @@ def _identified(alone: Picture, name: str, formats: tuple[str, ...]) -> Image.Im
         reader, accept = _heif() if kind == "HEIF" else Image.OPEN[kind]
         try:
             accepted = accept is None or accept(prefix)
+            codes = {CODES: named_colours(alone.file)} if kind in BOXED else {}
             if accepted and not isinstance(accepted, str):  # a text says why it cannot be read
                 alone.file.seek(0)
                 # Without a name, or Pillow would open the file again by it to map it.
                 image = _unguarded(reader)(alone.file, "")
-                image.info.update(alone.info, **{SCANS: alone.scans})
+                image.info.update(alone.info, **codes, **{SCANS: alone.scans})
                 if isinstance(image, TiffImageFile) and ExifTags.Base.Orientation in image.tag_v2:
                     image.info.pop("xmp", None)  # it turns itself
                 return image

@@ -6,13 +6,13 @@ The intent is relative colorimetric with black point compensation, as photo edit
 from __future__ import annotations
 
 import io
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from cache.console import note
+from cache.console import note_once
 
 # ICC.1:2022, 7.2.6: what the numbers are, and Pillow's mode of them.
 MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
@@ -66,16 +66,10 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         )
         changed = ImageCms.applyTransform(swatch, transform)
     except Exception:  # Pillow raises what it likes on damage, which costs no photograph
-        _remark()
+        note_once(
+            "The colour profile of a photograph is damaged, and perhaps those of others: their "
+            "colours are taken as sRGB."
+        )
         return None
     gap = np.abs(np.asarray(changed, np.int16) - np.asarray(swatch.convert("RGB"), np.int16))
     return transform if gap.max() > SAME else None
-
-
-@cache
-def _remark() -> None:
-    """Say once that there are damaged profiles."""
-    note(
-        "The colour profile of a photograph is damaged, and perhaps those of others: their colours "
-        "are taken as sRGB."
-    )

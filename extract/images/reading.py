@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from cache.console import note
+from cache.console import note_once
 from extract.images.apart import NoReader, apart
 from extract.images.colours import callers_images
 from extract.images.files.jpeg import has_all_scans, with_end
@@ -90,17 +89,11 @@ def _apart(source: File | Image.Image, room: Room, use: Use) -> Any:
         try:
             return apart(room.limit, _here, source, room, use)
         except NoReader as reason:
-            _remark(str(reason))
+            note_once(
+                "No process can be started for photographs that may take long to read "
+                f"({reason}); they are read without a limit of time."
+            )
     return _here(source, room, use)
-
-
-@cache
-def _remark(reason: str) -> None:
-    """Say once that there are no readers."""
-    note(
-        f"No process can be started for photographs that may take long to read ({reason}); they "
-        "are read without a limit of time."
-    )
 
 
 def _heavy_pool() -> Pool:

@@ -16,8 +16,8 @@ RESIZE = (256, 256)
 CROP = (224, 224)
 # Says how pixels are made, but for who resizes; a change here makes old caches stale.
 PREPROCESSING: dict[str, Any] = {
-    "decode": "pillow: exif-rotated, profiles to srgb, alpha on white, 16 bit to 8, first frame, "
-    "jpeg scaled to >= 512",
+    "decode": "pillow: exif-rotated, profiles and named colours to srgb, alpha on white, "
+    "16 bit to 8, first frame, jpeg scaled to >= 512",
     "resize": RESIZE,
     "crop": CROP,
 }

@@ -1,7 +1,7 @@
 """A ranking to look at: one self-contained HTML file of thumbnails, and copies in ranked order.
 
-Readable on a phone and in the dark, without JavaScript. Thumbnails are made as the page is written,
-so that memory does not grow with it.
+Readable on a phone and in the dark, without JavaScript; in a page of groups a few lines of it let
+arrow keys walk. Thumbnails are made as the page is written, so that memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,24 +39,22 @@ class Card:
     """A photograph in its place among all, as the page shows it.
 
     `link` leads from the page to the file; `jpeg` is its thumbnail in base64, None where there is
-    none any more; `opinion` the first run's and `others` those of the other runs by name; `best_of`
-    how many pictures of its item it is the best of, 0 for no such thing; `twin` the name of the
-    better photograph that it nearly equals, or ''.
+    none any more; `opinion` the first run's and `others` those of the other runs by name; `twin`
+    the name of the better photograph that it nearly equals, or ''.
     """
 
     place: int
-    path: str
+    item: Ranked
     link: str
     jpeg: str | None
     opinion: Opinion
     others: list[tuple[str, Opinion]]
-    best_of: int
     twin: str
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return Path(self.path).name
+        return Path(self.item.scored.path).name
 
     @property
     def label(self) -> str:
@@ -86,17 +85,24 @@ def write_gallery(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> str:
 
 
 def _page(path: Path, ranked: Sequence[Ranked], scorer: Scorer) -> Iterator[str]:
-    """Yield the page piece by piece."""
+    """Yield the page piece by piece, group by group, that of the best photograph first."""
     template = environment(Path(__file__).parent).get_template("gallery.html")
-    jpegs = thumbnails((Path(item.scored.path) for item in ranked), PIXELS)
-    placed = enumerate(zip(ranked, jpegs, strict=True), start=1)
+    groups: dict[str, list[tuple[int, Ranked]]] = {}
+    for placed in enumerate(ranked, start=1):
+        groups.setdefault(placed[1].group, []).append(placed)
+    everyone = chain.from_iterable(groups.values())
+    jpegs = thumbnails((Path(item.scored.path) for _, item in everyone), PIXELS)
     return template.generate(
         n=len(ranked),
+        n_groups=len(groups) if any(groups) else 0,
         name=scorer.names[0],
         config=scorer.runs[0].config,
         note=note_of(scorer.runs[0].path, scorer.runs[0].config),
-        scale=scorer.runs[0].reference.scale,
-        cards=(_card(place, *pair, path.parent, scorer) for place, pair in placed),
+        reference=scorer.runs[0].reference,
+        groups=(
+            (members[0][1], (_card(*each, next(jpegs), path.parent, scorer) for each in members))
+            for members in groups.values()
+        ),
     )
 
 
@@ -106,12 +112,11 @@ def _card(place: int, item: Ranked, jpeg: bytes | None, folder: Path, scorer: Sc
     opinion, *others = item.scored.opinions
     return Card(
         place=place,
-        path=path,
+        item=item,
         link=quote(relative, errors="surrogateescape"),
         jpeg=None if jpeg is None else base64.b64encode(jpeg).decode("ascii"),
         opinion=opinion,
         others=list(zip(scorer.names[1:], others, strict=True)),
-        best_of=item.group_size if item.group and item.best and item.group_size > 1 else 0,
         twin=Path(item.duplicate_of).name,
     )
 

@@ -118,6 +118,12 @@ def test_remarks_and_problems_show_no_terminal_escapes(capsys: pytest.CaptureFix
     assert len(shown) < 500
 
 
+def test_a_remark_may_be_made_once_in_a_process(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("one", "other", "one"):
+        console.note_once(text)
+    assert capsys.readouterr().err == "one\nother\n"
+
+
 def test_a_result_keeps_its_lines_and_loses_its_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     console.show("a\x1b\nb")
     assert capsys.readouterr().out == "a\\x1b\nb\n"

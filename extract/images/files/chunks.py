@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from extract.images.files.orientation import raw_profile
+from extract.images.files.exif import raw_profile
 from extract.images.files.parts import (
     MAX_DAMAGED,
     MAX_PROFILE,

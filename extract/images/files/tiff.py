@@ -6,7 +6,7 @@ import io
 import struct
 from typing import IO
 
-from extract.images.files.orientation import ORIENTATION, WHOLE_NUMBERS
+from extract.images.files.exif import ORIENTATION, WHOLE_NUMBERS
 from extract.images.files.parts import MAX_PROFILE, Picture, read_at, spliced
 from extract.images.kinds import RAW
 from extract.images.reasons import Unreadable

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.console import note
 from extract.images import apart as module
 from extract.images.apart import NoReader, apart, spent
 from extract.images.reasons import Refused, Unreadable
@@ -38,6 +39,12 @@ def test_what_a_function_raises_is_raised_here_and_says_where_it_was() -> None:
     with pytest.raises(MemoryError):
         apart(ROOM, bytearray, ROOM + module.OWN_BYTES)
     assert apart(ROOM, eval, f"len(bytearray({ROOM}))") == ROOM
+
+
+def test_what_is_remarked_there_is_heard_here_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        apart(ROOM, note, "It rains.")
+    assert capsys.readouterr().err == "It rains.\n"
 
 
 def test_what_takes_longer_than_it_may_is_ended_and_the_next_is_done(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from extract.images import profiles
+from extract.images import apart as readers
+from extract.images import reading
 from extract.images.decode import peculiarity, thumbnail_jpeg, upright_pixels
 from extract.images.files.parts import MAX_PROFILE
 from extract.images.profiles import changes_colours, to_srgb
@@ -189,13 +191,19 @@ def test_a_damaged_profile_changes_nothing(tmp_path: Path, ending: str, profile:
     )
 
 
+@pytest.mark.parametrize("apart", [False, True])
 def test_damaged_profiles_are_remarked_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    apart: bool,
 ) -> None:
-    profiles._remark.cache_clear()
+    if apart:
+        monkeypatch.setattr(reading, "ODD_BYTES", 0)  # no TIFF is read by this thread,
+        monkeypatch.setattr(readers, "_own", threading.local())  # but by a reader of its own
     for size in (300, 301):
-        quarters().save(tmp_path / "a.png", icc_profile=DISPLAY_P3[:size])
-        read(tmp_path / "a.png")
+        quarters().save(tmp_path / "a.tiff", icc_profile=DISPLAY_P3[:size])
+        read(tmp_path / "a.tiff")
     assert capsys.readouterr().err == (
         "The colour profile of a photograph is damaged, and perhaps those of others: their colours "
         "are taken as sRGB.\n"

@@ -245,7 +245,6 @@ def test_where_no_process_can_be_started_costly_photographs_are_read_with_one_re
 ) -> None:
     monkeypatch.setattr(reading, "HEAVY_BYTES", 1000)
     monkeypatch.setattr(reading, "apart", failing(apart.NoReader("too many")))
-    reading._remark.cache_clear()
     for name in ("a.jpg", "b.jpg"):
         quarters().save(tmp_path / name)
         assert_quarters(read(tmp_path / name))

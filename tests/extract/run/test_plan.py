@@ -136,8 +136,8 @@ def test_every_field_of_the_fingerprint_is_tried() -> None:
 @pytest.mark.parametrize(
     ("layers", "fingerprint"),
     [
-        ("top", "99608569947ca05b14c76fa7cc4a3ae799f0c93eba876d35d6aa4bf4265644b7"),
-        ("multi", "30fce1f8b863d54275421c16e279f5bf418018c818a0b9b2525f25a3309731ac"),
+        ("top", "1a8e6bc9ea43af600224741e895cc958455198f7f71a31364137299c51e8b7c6"),
+        ("multi", "6118cfbbf87a594f0375a1671750b7800ea7f56925f14e58fbd6543de1076731"),
     ],
 )
 def test_fingerprints_are_those_of_caches_that_exist(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def test_where_things_lie_apart_groups_are_those_of_complete_linkage(seed: int) 
 def test_all_of_a_group_are_near_and_no_two_groups_could_be_one(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near, "BLOCK", 7)
     rows = scattered(seed, 0.4)
+    monkeypatch.setattr(near, "CELLS", 7 * len(rows))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found, close = near_groups(rows), rows @ rows.T >= NEAR - 1e-9
     groups = [np.flatnonzero(found == group) for group in np.unique(found)]
@@ -68,3 +69,16 @@ def test_equal_features_are_together_and_empty_ones_alone() -> None:
     rows = np.concatenate([np.ones((30, 4)), np.zeros((2, 4))]).astype(np.float16)
     assert near_groups(rows).tolist() == [0] * 30 + [1, 2]
     assert near_groups(rows[:0]).shape == (0,)
+
+
+def test_a_long_burst_takes_memory_by_its_photographs_and_not_by_their_pairs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near, "CELLS", 1 << 16)
+    rows = np.ones((3000, 4)) + 0.01 * np.random.default_rng(0).standard_normal((3000, 4))
+    tracemalloc.start()
+    found = near_groups(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not found.any()
+    assert peak < 8e6  # a byte for each pair would be 9e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,14 +13,20 @@ import pytest
 
 from cache.errors import StorageError
 from heads.cli.main import main
+from heads.runs.loaded import Opinion
 from heads.scoring.gallery import copy_ranked, write_gallery
-from heads.scoring.ranking import mark_near_duplicates, rank
-from heads.scoring.records import Ranked
+from heads.scoring.ranking import folders, grouped, mark_near_duplicates, rank
+from heads.scoring.records import Ranked, Scored
 from heads.scoring.scorer import Scorer, open_scorer
+from tests.browser import Page as Browser
 from tests.browser import find_browser, open_browser
 from tests.heads.studio import Studio, save_pictures
 
 pytestmark = pytest.mark.usefixtures("cheap_engine")
+# Scores of three items, of which the first is too close to call within half a point.
+ITEMS = {"a": [5.0, 4.8, 3.0], "b": [4.9, 2.0], "c": [1.0]}
+WALKED = ["a0.jpg", "a1.jpg", "a2.jpg", "b0.jpg", "b1.jpg", "c0.jpg"]
+FOCUSED = "document.activeElement.closest('li a')?.querySelector('img').alt ?? ''"
 
 
 class Page(HTMLParser):
@@ -48,6 +55,20 @@ def scorer(studio: Studio) -> Scorer:
 
 def ranked(scorer: Scorer, paths: list[Path]) -> list[Ranked]:
     return mark_near_duplicates(rank(list(scorer.stream(paths))))
+
+
+def items_of(folder: Path) -> list[Ranked]:
+    """Photographs of `ITEMS`, each item in its folder."""
+    photographs = []
+    for name, scores in ITEMS.items():
+        for path, score in zip(
+            save_pictures(folder / name, range(len(scores))), scores, strict=True
+        ):
+            path = path.rename(path.with_name(f"{name}{path.name}"))
+            opinion = Opinion(score, None, score / 5, 50.0, beautiful=True)
+            photographs.append(Scored(str(path), (opinion, opinion), "", None))
+    items = rank(photographs)
+    return grouped(items, folders(items, {}), 0.5)
 
 
 def test_a_gallery_is_one_file_with_every_photograph_in_ranked_order(
@@ -93,25 +114,77 @@ def test_names_cannot_write_html(scorer: Scorer, tmp_path: Path) -> None:
     assert "100%25%20%26%20more" in page.all("a", "href")[0]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if find_browser() is None:
+        pytest.skip("no Chromium here (apt-get install chromium)")
+    with open_browser(find_browser() or "") as opened:
+        yield opened
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(find_browser() is None, reason="no Chromium here (apt-get install chromium)")
-def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path) -> None:
+def test_names_are_inert_in_a_browser(scorer: Scorer, tmp_path: Path, browser: Browser) -> None:
     (path,) = save_pictures(tmp_path / "photos", [1])
     nasty = path.rename(path.with_name('<script>hit=1<img src=x onerror="hit=1">\'.jpg'))
     write_gallery(tmp_path / "page.html", ranked(scorer, [nasty]), scorer)
-    with open_browser(find_browser() or "") as page:
-        page.show(390, dark=True)
-        page.open(tmp_path / "page.html")
-        assert page.console == []
-        assert page.value("typeof hit") == "undefined"
-        assert page.value("document.images.length") == 1
-        assert page.value("document.documentElement.scrollWidth") == 390
-        # The page's own style holds under its policy, and the bar is as long as the percentile.
-        bar = "document.querySelector('.bar').getBoundingClientRect()"
-        filled = "document.querySelector('.bar rect').getBoundingClientRect()"
-        assert page.value(f"{bar}.height") == pytest.approx(4.8, abs=0.1)
-        share = float(page.value("document.querySelector('.bar title').textContent").split()[1])
-        assert page.value(f"100 * {filled}.width / {bar}.width") == pytest.approx(share, abs=0.1)
+    browser.show(390, dark=True)
+    browser.open(tmp_path / "page.html")
+    assert browser.console == []
+    assert browser.value("typeof hit") == "undefined"
+    assert browser.value("document.images.length") == 1
+    assert browser.value("document.documentElement.scrollWidth") == 390
+    # The page's own style holds under its policy, and the bar is as long as the percentile.
+    bar = "document.querySelector('.bar').getBoundingClientRect()"
+    filled = "document.querySelector('.bar rect').getBoundingClientRect()"
+    assert browser.value(f"{bar}.height") == pytest.approx(4.8, abs=0.1)
+    share = float(browser.value("document.querySelector('.bar title').textContent").split()[1])
+    assert browser.value(f"100 * {filled}.width / {bar}.width") == pytest.approx(share, abs=0.1)
+
+
+def test_groups_stand_one_after_another_each_with_its_best_first_and_its_rivals_marked(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    write_gallery(tmp_path / "page.html", items_of(tmp_path), scorer)
+    page = Page(tmp_path / "page.html")
+    assert page.all("img", "alt") == WALKED
+    assert page.all("h2", "title") == [str(tmp_path / name) for name in ITEMS]
+    assert page.all("li", "class") == [" first", " rival", "", " first", "", ""]
+    words = re.sub(r"\s+", " ", page.text)
+    assert "6 photographs in 3 groups, the best first" in words
+    for said in ("3 pictures, too close to call", "2 pictures 4.90#2", "1 picture 1.00#6"):
+        assert said in words
+    assert re.findall(r"4\.80#3 .*too close to the best to call 3\.00#4", words)
+    assert words.count("too close to the best to call") == 1
+    # Without JavaScript nothing speaks of keys that do nothing.
+    assert [attributes for _, attributes in page.tags if "hidden" in attributes] == [
+        {"id": "keys", "hidden": None}
+    ]
+    assert "script-src 'sha256-" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_arrow_keys_walk_from_photograph_to_photograph_and_from_group_to_group(
+    scorer: Scorer, tmp_path: Path, browser: Browser
+) -> None:
+    write_gallery(tmp_path / "page.html", items_of(tmp_path), scorer)
+    browser.show(390, dark=False)
+    browser.open(tmp_path / "page.html")
+
+    def pressed(key: str, modifiers: int = 0) -> str:
+        event = {"type": "rawKeyDown", "key": f"Arrow{key}", "modifiers": modifiers}
+        browser.call("Input.dispatchKeyEvent", event)
+        return str(browser.value(FOCUSED))
+
+    assert [pressed("Down"), pressed("Left")] == ["", ""]
+    assert [pressed("Right") for _ in range(7)] == [*WALKED, WALKED[-1]]
+    assert [pressed("Up") for _ in range(3)] == ["b0.jpg", "a0.jpg", "a0.jpg"]
+    assert [pressed("Right"), pressed("Down"), pressed("Left")] == ["a1.jpg", "b0.jpg", "a2.jpg"]
+    assert pressed("Left", modifiers=1) == "a2.jpg"  # Alt, which goes back in the history
+    outline = "getComputedStyle(document.activeElement.closest('li')).outlineStyle"
+    assert browser.value(outline) == "solid"
+    assert browser.value("document.getElementById('keys').checkVisibility()")
+    assert browser.console == []
+    assert browser.value("document.documentElement.scrollWidth") == 390
 
 
 def test_duplicates_are_marked_and_a_photograph_that_has_gone_has_a_placeholder(

@@ -76,3 +76,14 @@ def jpeg_metadata(content: bytes) -> Spans:
 
 def tiff(**options: object) -> bytes:
     return encoded(photograph(), "TIFF", icc_profile=ICC, description="some words", **options)
+
+
+def exif_of_colours(order: str = "<", space: int = 0xFFFF, index: bytes = b"R03\0") -> bytes:
+    """EXIF of three directories, each in the one before it, that says Adobe RGB."""
+    one, tag = order + "H", order + "HHL"
+    parts = [(b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", 8)]
+    parts += [struct.pack(one, 1), struct.pack(tag + "L", 0x8769, 4, 1, 26), bytes(4)]
+    parts += [struct.pack(one, 2), struct.pack(tag + "HH", 0xA001, 3, 1, space, 0)]
+    parts += [struct.pack(tag + "L", 0xA005, 4, 1, 56), bytes(4)]
+    parts += [struct.pack(one, 1), struct.pack(tag, 1, 2, 4) + index, bytes(4)]
+    return b"".join(parts)
