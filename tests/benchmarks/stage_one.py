@@ -139,7 +139,7 @@ def inference_alone(engine: str, precision: str) -> float:
     pixels = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), np.uint8)
     with ThreadPoolExecutor(opened.parallel) as pool:
         list(pool.map(opened.features, [pixels] * (2 * opened.parallel)))
-        start, n = time.perf_counter(), 24 * opened.parallel
+        start, n = time.perf_counter(), 384 // size * opened.parallel
         list(pool.map(opened.features, [pixels] * n))
         return CORES * (time.perf_counter() - start) / (n * size)
 

@@ -241,7 +241,10 @@ def fitted_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
             if layer is not network.body.layers[-1]:
                 x = keras.layers.Dropout(settings.dropout)(x)
     model = keras.Model(inputs, x)
-    model.compile(network.optimizer, loss=network.loss)
+    rate = keras.optimizers.schedules.CosineDecay(settings.lr, network.decay_steps)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.l2)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, loss=network.loss)
     features, rows = data.photographs.whole(), []
     for _ in range(ROUNDS):
         start = time.perf_counter()
