@@ -37,6 +37,8 @@ from extract.images.pool import Pool
 from extract.images.views import PILLOW, View
 
 BLOCKS_AHEAD = 3
+# In a block, so that its write costs little beside it.
+LEAST_VIEWS = 64
 # After so long a photograph that is waited for is named.
 REMARK_SECONDS = 30.0
 
@@ -93,12 +95,12 @@ class Computed:
 
 
 def block_size(views: tuple[View, ...], batch_size: int) -> int:
-    """Return how many photographs go through together: some whole batches, one write of each.
+    """Return how many photographs go through together: some whole batches, one write of all.
 
     Some for each two shapes, since each fills batches of its own.
     """
     shapes = max(1, len(views[0].shapes) // 2)
-    return max(8, 4 * shapes * batch_size // len(views))
+    return max(8, shapes * max(LEAST_VIEWS, 4 * batch_size) // len(views))
 
 
 def stream(

@@ -29,6 +29,8 @@ from cache.frameworks import importing_keras, numeric_variables
 from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
+# What the layers of more photographs pass on to each other leaves a core's cache.
+OPENVINO_BATCH = 4
 # Changes whenever `graph.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2
 # The files of a converted model: its graph, its constants, and the checksums of both.
@@ -284,12 +286,12 @@ class OpenVinoEngine:
         ):
             raise EngineError("--precision bfloat16: this processor does not compute in bfloat16.")
         self._weights = weights
-        self.batch_size = CPU_BATCH
+        self.batch_size = OPENVINO_BATCH
         self.parallel = settings.cores
         self.device = "cpu"
         hint = "bf16" if settings.precision == "bfloat16" else "f32"
         graph = core.read_model(*_converted(settings, weights))
-        graph.reshape([CPU_BATCH, -1, -1, 3])
+        graph.reshape([OPENVINO_BATCH, -1, -1, 3])
         self._model = core.compile_model(
             graph,
             "CPU",

@@ -26,9 +26,9 @@ from cache.types import ExtractorSpec, IntArray
 from extract.backbones.engines import OpenEngine, open_engine
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
-from extract.stream import Account, extract_blocks
+from extract.stream import Account, block_size, extract_blocks
 
-MEASURED_BATCHES = 6
+MEASURED_BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def _measured_rate(settings: Settings, planned: Plan, open_engine_: OpenEngine) 
     """Return photographs a second on a sample of those that are there."""
     manifest, facts = max(planned.splits, key=lambda each: int((~each[1].missing).sum()))
     engine = open_engine_(settings.engine, planned.weights)
-    wanted = MEASURED_BATCHES * engine.batch_size
     known = np.flatnonzero(~facts.missing).tolist()  # of a folder that is away, too
     paths = manifest.labels.path.tolist()
     there = (row for row in known if (settings.data / path_named(paths[row])).is_file())
-    rows = np.resize(list(islice(there, wanted)), wanted)
     cutting = settings.cutting(planned.spec)
+    wanted = MEASURED_BLOCKS * block_size(cutting.views, engine.batch_size)
+    rows = np.resize(list(islice(there, wanted)), wanted)
 
     def run(rows: IntArray) -> None:
         for _ in extract_blocks(

@@ -9,7 +9,8 @@ each in a process of its own:
 
 - read: all features through the cache, beside reading the same bytes of the bare file;
 - epoch: one epoch of `model.fit` and one of ours, the same recipe and batch size, float16
-  features in memory, with the losses that both come to;
+  features in memory, with the losses that both come to; and one of the default's beside the two
+  large matrix products in it, in float32 and in bfloat16;
 - train: `heads train emd` to the end of its schedule;
 - compare: `heads compare`, all heads, and the most memory it took;
 - sweep: 16 settings beside one, of a linear head and of the default.
@@ -128,15 +129,19 @@ def read(folder: Path) -> None:
 
 
 def epoch(folder: Path) -> None:
-    """Time an epoch of model.fit and of ours, the same recipe, linear and hidden."""
+    """Time an epoch of model.fit and of ours, the same recipe; then ours beside its products."""
     from heads.models.neural.settings import NetworkSettings
 
     for hidden, batch_size in (((), 256), ((), 1024), ((256,), 1024)):
         settings = NetworkSettings(hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
-        _both_epochs(folder, settings)
+        _both_epochs(*_taught(folder, settings))
+    for precision in ("float32", "bfloat16"):
+        settings = NetworkSettings(batch_size=1024, epochs=ROUNDS, precision=precision)
+        _beside_products(*_taught(folder, settings))
 
 
-def _both_epochs(folder: Path, settings: Any) -> None:
+def _taught(folder: Path, settings: Any) -> tuple[Any, Any]:
+    """Return what networks learn here, and their data."""
     from heads.data.splits import load_splits
     from heads.models.neural.epochs import for_this_machine
     from heads.models.neural.inputs import Photographs, standardiser
@@ -148,15 +153,46 @@ def _both_epochs(folder: Path, settings: Any) -> None:
     task = DistributionTask.learn(train.labels)
     photographs = Photographs(train.X, mean_only=False)
     scaler = standardiser(photographs, settings)
-    data = TrainingData(photographs, scaler, task.encode(train.labels), settings, 2**40)
+    return task, TrainingData(photographs, scaler, task.encode(train.labels), settings, 2**40)
+
+
+def _both_epochs(task: Any, data: Any) -> None:
     mine, fitted = our_epochs(task, data), fitted_epochs(task, data)
     fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
     shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
     print(
-        f"epoch, hidden {settings.hidden}, batch {settings.batch_size}: ours {fast:.2f} s, "
-        f"model.fit {slow:.2f} s ({slow / fast:.1f} x); losses ours {shown[0]}, "
+        f"epoch, hidden {data.settings.hidden}, batch {data.settings.batch_size}: ours "
+        f"{fast:.2f} s, model.fit {slow:.2f} s ({slow / fast:.1f} x); losses ours {shown[0]}, "
         f"model.fit {shown[1]}"
     )
+
+
+def _beside_products(task: Any, data: Any) -> None:
+    fast = min(took for took, _ in our_epochs(task, data)[1:])
+    alone = min(products_alone(_network(task, data).dropouts, data) for _ in range(ROUNDS))
+    print(
+        f"epoch, the default in {data.settings.precision}: {fast:.2f} s, its two large matrix "
+        f"products alone {alone:.2f} s ({alone / fast:.0%} of bound)"
+    )
+
+
+def products_alone(dropouts: Any, data: Any) -> float:
+    """Return the seconds of an epoch's products of features and kernel, forward and back."""
+    import tensorflow as tf
+
+    size, n = data.settings.batch_size, len(data.targets)
+    n_inputs, n_hidden = (dropout.n_kept * dropout.block for dropout in dropouts)
+    x = tf.zeros((size, n_inputs), data.settings.precision)
+
+    @tf.function
+    def products(kernel: Any) -> Any:
+        for _ in tf.range(n // size):
+            kernel = tf.matmul(x, x @ kernel, transpose_a=True)
+        return kernel
+
+    kernel = tf.zeros((n_inputs, n_hidden), x.dtype)
+    products(kernel)
+    return _timed(lambda: products(kernel).numpy()) * n / (n // size * size)
 
 
 def _network(task: Any, data: Any) -> Any:
@@ -205,7 +241,10 @@ def fitted_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
             if layer is not network.body.layers[-1]:
                 x = keras.layers.Dropout(settings.dropout)(x)
     model = keras.Model(inputs, x)
-    model.compile(network.optimizer, loss=network.loss)
+    rate = keras.optimizers.schedules.CosineDecay(settings.lr, network.decay_steps)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.l2)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, loss=network.loss)
     features, rows = data.photographs.whole(), []
     for _ in range(ROUNDS):
         start = time.perf_counter()

@@ -13,21 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
 from heads.models.neural.dropout import Dropout
-from heads.models.neural.network import Network
+from heads.models.neural.network import Loss, Network
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings
 
 CPUINFO = Path("/proc/cpuinfo")
+# Of sgd, and of adam and adamw: Keras' own but for the first.
+MOMENTUM = 0.9
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 RowNumbers = npt.NDArray[np.int32]
 # Inputs (n, D) and targets (n, width) to outputs (n, width) and their mean loss; tensors.
@@ -83,41 +85,70 @@ def make_evaluate(network: Network) -> Evaluate:
 
 
 def make_epoch(network: Network) -> Epoch:
-    """Return a pass: gather, leave out what is dropped, step."""
+    """Return a pass: gather, leave out what is dropped, step.
+
+    Networks that differ in weights, rates and numbers of photographs alone share its graph: tracing
+    one takes a third of a second, as long as some hundred steps.
+    """
     if not network.dropouts:
         return _make_epoch_of_any_model(network)
-    body, size = network.body, network.settings.batch_size
-    variables, precision = body.trainable_variables, network.settings.precision
-    apply = optimizer_step(network.optimizer, variables)
-    activations = [dense.activation for dense in body.layers if isinstance(dense, layers.Dense)]
+    body, settings = network.body, network.settings
+    graph = _traced(
+        tuple(dense.activation for dense in body.layers if isinstance(dense, layers.Dense)),
+        tuple(tuple(variable.shape) for variable in body.trainable_variables),
+        network.loss,
+        tuple(network.dropouts),
+        str(settings.precision),
+        settings.optimizer,
+    )
+    return partial(graph, OptimizerState.of(network), tf.constant(settings.batch_size))
 
-    def epoch(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
+
+@lru_cache(maxsize=8)
+def _traced(
+    activations: tuple[Any, ...],
+    shapes: tuple[tuple[int, ...], ...],
+    loss: Loss,
+    dropouts: tuple[Dropout, ...],
+    precision: str,
+    optimizer: str,
+) -> Any:
+    """Return the graph of a pass over dense layers; `shapes` tells those of other widths apart."""
+
+    def epoch(
+        state: OptimizerState,
+        size: Any,
+        features: Any,
+        targets: Any,
+        rows: Any,
+        photos: Any,
+        kept: tuple[Any, ...],
+    ) -> None:
         n = tf.shape(rows)[0]
         for step in tf.range((n + size - 1) // size):
             a, b = step * size, tf.minimum((step + 1) * size, n)
             blocks = [of_layer[step] for of_layer in kept]
-            x = kept_units(tf.gather(features, rows[a:b]), 1, network.dropouts[0], blocks[0])
+            x = kept_units(tf.gather(features, rows[a:b]), 1, dropouts[0], blocks[0])
             x, y = tf.cast(x, precision), tf.gather(targets, photos[a:b])
             with tf.GradientTape() as tape:
-                weights = thinned([v.value for v in variables], network.dropouts, blocks)
+                weights = thinned(state.variables, dropouts, blocks)
                 for activation, kernel, bias in zip(
                     activations, weights[::2], weights[1::2], strict=True
                 ):
                     product = tf.cast(x @ tf.cast(kernel, x.dtype), tf.float32)
                     x = activation(product + bias)
-                value = tf.reduce_mean(network.loss(y, x))
-                value += tf.add_n(body.losses) if body.losses else 0.0
-            apply(tape.gradient(value, variables))
+                value = tf.reduce_mean(loss(y, x))
+                if optimizer != "adamw":
+                    squares = [tf.reduce_sum(tf.square(v)) for v in state.variables[::2]]
+                    value += state.l2 * tf.add_n(squares)
+            take_step(optimizer, state, tape.gradient(value, state.variables))
 
-    compiled: Epoch = tf.function(epoch, reduce_retracing=True)
-    return compiled
+    return tf.function(epoch, reduce_retracing=True)
 
 
 def _make_epoch_of_any_model(network: Network) -> Epoch:
     """Return a pass over a model whose layers are its own affair, in training mode."""
-    body, size = network.body, network.settings.batch_size
-    variables = body.trainable_variables
-    apply = optimizer_step(network.optimizer, variables)
+    body, size, state = network.body, network.settings.batch_size, OptimizerState.of(network)
 
     def epoch(features: Any, targets: Any, rows: Any, photos: Any, kept: tuple[Any, ...]) -> None:
         n = tf.shape(rows)[0]
@@ -128,43 +159,75 @@ def _make_epoch_of_any_model(network: Network) -> Epoch:
                 outputs = body(tf.cast(x, tf.float32), training=True)
                 value = tf.reduce_mean(network.loss(y, outputs))
                 value += tf.add_n(body.losses) if body.losses else 0.0
-            apply(tape.gradient(value, variables))
+            take_step(network.settings.optimizer, state, tape.gradient(value, state.variables))
 
     compiled: Epoch = tf.function(epoch, reduce_retracing=True)
     return compiled
 
 
-def optimizer_step(optimizer: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], None]:
-    """Return an optimizer's step from the gradients of variables, for a TensorFlow graph.
+class OptimizerState(NamedTuple):
+    """What a network's steps change, and what rules them; TensorFlow variables and scalars.
 
-    Adam and AdamW go over each variable once, in TensorFlow's own kernel; Keras' go over it ten
-    times, which took a fifth of a pass.
+    `slots` are two moments of each variable, or with sgd its momentum; `done` counts the steps. The
+    rate falls from `lr` to 0 over `decay_steps`, and stays where these are infinitely many.
     """
-    if not isinstance(optimizer, keras.optimizers.Adam):
-        return lambda gradients: optimizer.apply(gradients, variables)
-    moments = [[tf.Variable(tf.zeros(v.shape)) for _ in range(2)] for v in variables]
 
-    def apply(gradients: Sequence[Any]) -> None:
-        rate, done = optimizer.learning_rate, tf.cast(optimizer.iterations.value, tf.float32) + 1
-        for variable, gradient, (m, v) in zip(variables, gradients, moments, strict=True):
-            held = variable.value
-            if optimizer.weight_decay and len(held.shape) > 1:
-                held.assign(held * (1 - rate * optimizer.weight_decay))
-            tf.raw_ops.ResourceApplyAdam(
-                var=held.handle,
-                m=m.handle,
-                v=v.handle,
-                beta1_power=tf.pow(optimizer.beta_1, done),
-                beta2_power=tf.pow(optimizer.beta_2, done),
+    variables: list[Any]
+    slots: list[list[Any]]
+    done: Any
+    lr: Any
+    decay_steps: Any
+    l2: Any
+
+    @classmethod
+    def of(cls, network: Network) -> OptimizerState:
+        """Return the state before the first step."""
+        settings = network.settings
+        variables = [variable.value for variable in network.body.trainable_variables]
+        n_slots = 1 if settings.optimizer == "sgd" else 2
+        slots = [[tf.Variable(tf.zeros(v.shape)) for _ in range(n_slots)] for v in variables]
+        rules = (settings.lr, network.decay_steps, settings.l2)
+        scalars = (tf.constant(rule, tf.float32) for rule in rules)
+        return cls(variables, slots, tf.Variable(0, dtype=tf.int64), *scalars)
+
+
+def take_step(optimizer: str, state: OptimizerState, gradients: Sequence[Any]) -> None:
+    """Make a step of an optimizer of the settings, within a TensorFlow graph.
+
+    Its kernels go over each variable once; those of Keras' optimizers, whose steps these are, go
+    over it ten times, which took a fifth of a pass.
+
+    Source of the rate: Loshchilov and Hutter, "SGDR" (2017), equation 5, without restarts.
+    """
+    done = tf.cast(state.done, tf.float32)
+    share = tf.minimum(done, state.decay_steps) / state.decay_steps
+    rate = state.lr * (0.5 * (1.0 + tf.cos(np.pi * share)))
+    for variable, gradient, slots in zip(state.variables, gradients, state.slots, strict=True):
+        if optimizer == "sgd":
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=variable.handle,
+                accum=slots[0].handle,
                 lr=rate,
-                beta1=optimizer.beta_1,
-                beta2=optimizer.beta_2,
-                epsilon=optimizer.epsilon,
+                grad=gradient,
+                momentum=MOMENTUM,
+            )
+        else:
+            # A decaying bias would move the prediction away from the mean target.
+            if optimizer == "adamw" and len(variable.shape) > 1:
+                variable.assign(variable * (1 - rate * state.l2))
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=slots[0].handle,
+                v=slots[1].handle,
+                beta1_power=tf.pow(BETA_1, done + 1),
+                beta2_power=tf.pow(BETA_2, done + 1),
+                lr=rate,
+                beta1=BETA_1,
+                beta2=BETA_2,
+                epsilon=EPSILON,
                 grad=gradient,
             )
-        optimizer.iterations.assign_add(1)
-
-    return apply
+    state.done.assign_add(1)
 
 
 def thinned(weights: Sequence[Any], dropouts: Sequence[Dropout], kept: Sequence[Any]) -> list[Any]:

@@ -7,9 +7,11 @@ network from features to outputs, not what the outputs mean; must not import sci
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,11 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def loss_of(name: str, settings: NetworkSettings) -> Loss:
-    """Return a loss by its name; "emd" with its share of cross-entropy."""
-    if name != "emd" or not settings.cross_entropy:
+@cache
+def loss_of(name: str, weight: float = 0.0) -> Loss:
+    """Return a loss by its name, the same each time; "emd" with so much of cross-entropy."""
+    if name != "emd" or not weight:
         return LOSSES[name]
-    weight = settings.cross_entropy
 
     def emd_and_cross_entropy(true: Any, predicted: Any) -> Any:
         entropy = keras.losses.categorical_crossentropy(true, predicted)
@@ -83,14 +85,15 @@ def loss_of(name: str, settings: NetworkSettings) -> Loss:
 class Network:
     """A network behind standardised features, and all that its optimizer steps need.
 
-    `dropouts` are those of the features and of each hidden layer.
+    `dropouts` are those of the features and of each hidden layer; over `decay_steps` the learning
+    rate falls to 0.
     """
 
     body: Any
-    optimizer: Any
     loss: Loss
     dropouts: Sequence[Dropout]
     settings: ResolvedSettings
+    decay_steps: float
 
     @classmethod
     def build(
@@ -116,10 +119,11 @@ class Network:
         n: int,
         dropouts: Sequence[Dropout] = (),
     ) -> Network:
-        """Return a body with its loss, and an optimizer for n photographs."""
-        optimizer = make_optimizer(settings, n)
-        optimizer.build(body.trainable_variables)
-        return cls(body, optimizer, loss_of(task.loss, settings), dropouts, settings)
+        """Return a body with its loss, and the course of its steps on n photographs."""
+        steps = settings.epochs * -(-n // settings.batch_size)
+        decay_steps = steps if settings.schedule == "cosine" else math.inf
+        loss = loss_of(task.loss, settings.cross_entropy)
+        return cls(body, loss, dropouts, settings, decay_steps)
 
 
 def build_body(
@@ -129,23 +133,17 @@ def build_body(
 
     With `start` mean the output kernel is zero (see `start_at`); else it is Glorot's, Keras' own.
     """
-    penalty = settings.l2 if settings.l2 and settings.optimizer != "adamw" else None
     layers: list[Any] = [keras.Input((n_features,))]
     for i, units in enumerate(settings.hidden):
-        layers.append(_dense(units, "relu", keras.initializers.HeNormal(seed=seed + i), penalty))
+        layers.append(_dense(units, "relu", keras.initializers.HeNormal(seed=seed + i)))
     at_mean = settings.start == "mean"
     start = keras.initializers.Zeros() if at_mean else keras.initializers.GlorotUniform(seed=seed)
-    layers.append(_dense(width, activation, start, penalty))
+    layers.append(_dense(width, activation, start))
     return keras.Sequential(layers)
 
 
-def _dense(width: int, activation: str, start: Any, penalty: float | None) -> Any:
-    return keras.layers.Dense(
-        width,
-        activation=activation,
-        kernel_initializer=start,
-        kernel_regularizer=None if penalty is None else keras.regularizers.L2(penalty),
-    )
+def _dense(width: int, activation: str, start: Any) -> Any:
+    return keras.layers.Dense(width, activation=activation, kernel_initializer=start)
 
 
 def start_at(body: Any, bias: Float32Array) -> None:
@@ -155,23 +153,6 @@ def start_at(body: Any, bias: Float32Array) -> None:
     gradient is all but zero, and stays there. From the mean target it can only get better.
     """
     body.layers[-1].bias.assign(bias)
-
-
-def make_optimizer(settings: ResolvedSettings, n: int) -> Any:
-    """Return the optimizer with its learning rate's course over all epochs on n photographs."""
-    lr: Any = settings.lr
-    if settings.schedule == "cosine":
-        lr = keras.optimizers.schedules.CosineDecay(
-            settings.lr, settings.epochs * -(-n // settings.batch_size)
-        )
-    if settings.optimizer == "sgd":
-        return keras.optimizers.SGD(lr, momentum=0.9)
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(lr)
-    optimizer = keras.optimizers.AdamW(lr, weight_decay=settings.l2)
-    # A decaying bias would move the prediction away from the mean target.
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
 
 
 # --- the whole model, from raw features -----------------------------------------------------------

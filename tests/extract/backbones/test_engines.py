@@ -23,6 +23,7 @@ from PIL import Image
 from cache.errors import EngineError
 from extract.backbones import engines
 from extract.backbones.engines import (
+    Engine,
     EngineSettings,
     KerasEngine,
     OpenVinoEngine,
@@ -159,13 +160,20 @@ def pictures(n: int) -> np.ndarray:
     return np.stack(crops)
 
 
+def features_of(engine: Engine, pixels_u8: np.ndarray) -> np.ndarray:
+    """(n, D) features, batch by batch."""
+    size = engine.batch_size
+    parts = [pixels_u8[i : i + size] for i in range(0, len(pixels_u8), size)]
+    return np.concatenate([full_batch(engine, part) for part in parts])
+
+
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = a.astype(np.float64), b.astype(np.float64)
     return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 def test_a_batch_becomes_1280_numbers_of_relu6_each(engine: Any) -> None:
-    features = engine.features(pictures(engine.batch_size))
+    features = features_of(engine, pictures(16))
     assert features.shape == (16, 1280)
     assert features.dtype == np.float32
     assert features.min() >= 0
@@ -175,22 +183,22 @@ def test_a_batch_becomes_1280_numbers_of_relu6_each(engine: Any) -> None:
 
 def test_features_do_not_depend_on_place_or_neighbours_bit_for_bit(engine: Any) -> None:
     batch = pictures(16)
-    features = engine.features(batch)
+    features = features_of(engine, batch)
     order = np.random.default_rng(1).permutation(16)
-    np.testing.assert_array_equal(engine.features(batch[order]), features[order], strict=True)
+    np.testing.assert_array_equal(features_of(engine, batch[order]), features[order], strict=True)
     for n in (1, 5):
-        np.testing.assert_array_equal(full_batch(engine, batch[:n]), features[:n], strict=True)
+        np.testing.assert_array_equal(features_of(engine, batch[:n]), features[:n], strict=True)
 
 
 def test_an_engine_leaves_the_pixels_as_they_are(engine: Any) -> None:
     batch = pictures(16)
     before = batch.copy()
-    engine.features(batch)
+    features_of(engine, batch)
     np.testing.assert_array_equal(batch, before, strict=True)
 
 
 def test_as_many_calls_as_it_allows_may_run_at_once(engine: Any) -> None:
-    batches = np.array_split(pictures(64), 4)
+    batches = np.array_split(pictures(4 * engine.batch_size), 4)
     one_by_one = [engine.features(batch) for batch in batches]
     with ThreadPoolExecutor(engine.parallel) as pool:
         at_once = list(pool.map(engine.features, batches * 3))
@@ -211,7 +219,7 @@ def test_engines_agree_on_pictures(
     keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
 ) -> None:
     batch = pictures(16)
-    one, other = keras_engine.features(batch), openvino_engine.features(batch)
+    one, other = features_of(keras_engine, batch), features_of(openvino_engine, batch)
     assert cosines(one, other).min() > 0.9999
     np.testing.assert_allclose(one, other, atol=2e-3)
 
@@ -220,14 +228,14 @@ def test_engines_agree_on_lying_and_upright_pictures_whatever_came_before(
     keras_engine: KerasEngine, openvino_engine: OpenVinoEngine
 ) -> None:
     batch = pictures(16)
-    square = [engine.features(batch) for engine in (keras_engine, openvino_engine)]
+    square = [features_of(engine, batch) for engine in (keras_engine, openvino_engine)]
     for shaped in (batch[:, :192], batch[:, :, :160]):
-        one, other = keras_engine.features(shaped), openvino_engine.features(shaped)
+        one, other = features_of(keras_engine, shaped), features_of(openvino_engine, shaped)
         assert cosines(one, other).min() > 0.9999
         np.testing.assert_array_equal(full_batch(openvino_engine, shaped[3:4])[0], other[3])
         np.testing.assert_array_equal(full_batch(keras_engine, shaped[3:4])[0], one[3])
     for engine, before in zip((keras_engine, openvino_engine), square, strict=True):
-        np.testing.assert_array_equal(engine.features(batch), before)
+        np.testing.assert_array_equal(features_of(engine, batch), before)
 
 
 def test_engines_agree_on_real_photographs(
@@ -236,7 +244,7 @@ def test_engines_agree_on_real_photographs(
     paths = sorted((oasis / "images").iterdir())[::16][:32]
     crops = np.concatenate([read_photograph(path, views("center")).pixels_u8 for path in paths])
     for batch in np.array_split(crops, 2):
-        one, other = keras_engine.features(batch), openvino_engine.features(batch)
+        one, other = features_of(keras_engine, batch), features_of(openvino_engine, batch)
         assert cosines(one, other).min() > 0.9999
 
 
@@ -256,7 +264,7 @@ def test_a_model_is_converted_once(
     monkeypatch.setattr(engines, "_convert", lambda *_: pytest.fail("converted again"))
     again = OpenVinoEngine(EngineSettings(cores=1), wheel)
     batch = pictures(16)
-    np.testing.assert_array_equal(again.features(batch), openvino_engine.features(batch))
+    np.testing.assert_array_equal(features_of(again, batch), features_of(openvino_engine, batch))
 
 
 @pytest.mark.parametrize("field", ["sha256", "scaling"])
@@ -327,10 +335,10 @@ def test_a_model_that_is_converted_anew_gives_the_same_features(
     (constants,) = (user_cache / "aesthetic-heads" / "openvino").glob("*.bin")
     one_bit_changed(constants)
     batch = pictures(16)
-    expected = openvino_engine.features(batch)
+    expected = features_of(openvino_engine, batch)
     for _ in range(2):  # converted anew, then kept
         again = OpenVinoEngine(EngineSettings(cores=2), wheel)
-        np.testing.assert_array_equal(again.features(batch), expected)
+        np.testing.assert_array_equal(features_of(again, batch), expected)
 
 
 def test_a_user_cache_that_cannot_be_written_is_an_error(
@@ -413,7 +421,7 @@ def test_bfloat16_is_close_to_float32_and_not_the_same(
     except EngineError as error:
         pytest.skip(str(error))
     batch = pictures(16)
-    similar = cosines(openvino_engine.features(batch), other.features(batch))
+    similar = cosines(features_of(openvino_engine, batch), features_of(other, batch))
     assert 0.99 < similar.min() < 0.999999
 
 
@@ -422,7 +430,7 @@ def test_keras_in_bfloat16_is_close_to_float32_and_not_the_same(
 ) -> None:
     other = KerasEngine(EngineSettings(device="cpu", precision="bfloat16"), wheel)
     batch = pictures(16)
-    similar = cosines(keras_engine.features(batch), other.features(batch))
+    similar = cosines(features_of(keras_engine, batch), features_of(other, batch))
     assert 0.98 < similar.min() < 0.999999
 
 
@@ -462,13 +470,13 @@ def test_the_graph_for_a_gpu_turns_photographs_itself(
     keras_engine: KerasEngine, wheel: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = pictures(16)
-    expected = keras_engine.features(batch)
+    expected = features_of(keras_engine, batch)
     monkeypatch.setattr(engines, "_keras_device", lambda wanted: "gpu")
     monkeypatch.setattr(engines, "GPU_BATCH", 16)
     monkeypatch.setattr(engines, "as_read", lambda *_: pytest.fail("turned outside"))
     for_gpu = KerasEngine(EngineSettings(), wheel)
     assert (for_gpu.device, for_gpu.parallel) == ("gpu", 2)
-    np.testing.assert_allclose(for_gpu.features(batch), expected, atol=1e-4)
+    np.testing.assert_allclose(features_of(for_gpu, batch), expected, atol=1e-4)
 
 
 @pytest.mark.slow

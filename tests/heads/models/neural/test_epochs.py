@@ -43,8 +43,26 @@ def mask(dropout: Dropout, kept: np.ndarray) -> np.ndarray:
     return factors.ravel()
 
 
+def keras_optimizer(network: Network) -> Any:
+    """Return Keras' own optimizer with its course of the rate."""
+    settings, optimizers = network.settings, keras.optimizers
+    lr: Any = settings.lr
+    if settings.schedule == "cosine":
+        lr = optimizers.schedules.CosineDecay(lr, network.decay_steps)
+    if settings.optimizer == "sgd":
+        return optimizers.SGD(lr, momentum=0.9)
+    if settings.optimizer == "adam":
+        return optimizers.Adam(lr)
+    optimizer = optimizers.AdamW(lr, weight_decay=settings.l2)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
 def keras_epoch(network: Network) -> epochs.Epoch:
     """Return a pass through `train_on_batch` over the same layers."""
+    if network.settings.optimizer != "adamw":
+        for layer in network.body.layers:
+            layer.kernel.regularizer = keras.regularizers.L2(network.settings.l2)
     gates = [Gate() for _ in network.dropouts]
     inputs = keras.Input(network.body.input_shape[1:])
     gated = keras.Sequential(
@@ -53,7 +71,7 @@ def keras_epoch(network: Network) -> epochs.Epoch:
             *(layer for pair in zip(gates, network.body.layers, strict=True) for layer in pair),
         ]
     )
-    gated.compile(optimizer=network.optimizer, loss=network.loss, jit_compile=False)
+    gated.compile(optimizer=keras_optimizer(network), loss=network.loss, jit_compile=False)
 
     def epoch(features, targets, rows, photos, kept) -> None:  # type: ignore[no-untyped-def]
         for step, (a, b) in enumerate(spans(len(rows), network.settings.batch_size)):
@@ -64,15 +82,21 @@ def keras_epoch(network: Network) -> epochs.Epoch:
     return epoch
 
 
-@pytest.mark.parametrize(("optimizer", "n_views"), [("adamw", 3), ("adam", 1), ("sgd", 1)])
-def test_the_compiled_pass_makes_the_steps_of_keras(optimizer: str, n_views: int) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "n_views"),
+    [("adamw", "cosine", 3), ("adam", "constant", 1), ("sgd", "cosine", 1)],
+)
+def test_the_compiled_pass_makes_the_steps_of_keras(
+    optimizer: str, schedule: str, n_views: int
+) -> None:
     rng = np.random.default_rng(0)
     X = rng.random((50, n_views, 6)).astype(np.float16)
     targets = rng.dirichlet(np.ones(3), 50).astype(np.float32)
     settings = NetworkSettings(
         optimizer=optimizer, lr=0.01, batch_size=16, input_dropout=0.5, l2=0.05, hidden=(8, 4)
     )
-    settings = replace(settings, dropout=0.5, precision="float32", start="random")
+    settings = replace(settings, dropout=0.5, precision="float32", start="random", epochs=4)
+    settings = replace(settings, schedule=schedule)
     resolved, weights = settings.resolve(50, (6,)), []
     data = training_data(X, targets, resolved)
     for make in (make_epoch, keras_epoch):
@@ -85,6 +109,29 @@ def test_the_compiled_pass_makes_the_steps_of_keras(optimizer: str, n_views: int
     for compiled, plain, first in zip(*weights, start, strict=True):
         np.testing.assert_allclose(compiled, plain, atol=2e-6)
         assert np.abs(compiled - first).max() > 1e-3
+
+
+def test_networks_that_differ_in_rates_seeds_and_numbers_of_photographs_share_a_graph() -> None:
+    rng, graphs, task = np.random.default_rng(0), [], DistributionTask(3)
+    settings = NetworkSettings(hidden=(4,), batch_size=8, precision="float32", start="random")
+    for n, lr, l2, cross_entropy in (
+        (20, 0.1, 0, 0),
+        (31, 0.2, 1, 0),
+        (42, 0.3, 2, 0),
+        (42, 1, 0, 1),
+    ):
+        own = replace(settings, lr=lr, l2=l2, cross_entropy=cross_entropy).resolve(n, (6,))
+        targets = rng.dirichlet(np.ones(3), n).astype(np.float32)
+        data = training_data(rng.random((n, 1, 6)).astype(np.float16), targets, own)
+        network = Network.build(task, targets, own, 6, seed=n)
+        start = trained_weights(network.body)
+        epoch = make_epoch(network)
+        epoch(data.photographs.whole(), targets, *draw_order(network, data, n, rng))
+        assert all(map(np.any, map(np.subtract, start, trained_weights(network.body))))
+        graphs.append(epoch.func)
+    assert graphs[0] is graphs[1] is graphs[2] is not graphs[3]
+    # Once for a number of photographs, once for any.
+    assert graphs[0].experimental_get_tracing_count() == 2
 
 
 def test_a_mask_is_zero_where_dropped_and_keeps_the_layers_sum() -> None:

@@ -53,15 +53,6 @@ def test_hidden_layers_have_the_widths_asked_for() -> None:
     assert kernels == [(4, 6), (6, 5), (5, 3)]
 
 
-def test_l2_is_a_penalty_in_the_loss_except_with_decoupled_decay() -> None:
-    for optimizer, penalties in (("adam", 3), ("sgd", 3), ("adamw", 0)):
-        body = build_body(replace(DEEP, l2=0.1, optimizer=optimizer), 4, 3, "softmax", seed=0)
-        assert len(body.losses) == penalties
-    penalty = sum(float(np.sum(np.square(w))) for w in body.get_weights() if w.ndim == 2)
-    body = build_body(replace(DEEP, l2=0.1, optimizer="adam"), 4, 3, "softmax", seed=0)
-    assert float(sum(body.losses)) == pytest.approx(0.1 * penalty, rel=1e-4)
-
-
 @pytest.mark.parametrize("scaler", [SCALER, replace(SCALER, root=True)])
 def test_the_whole_model_standardises_raw_features(scaler: Standardiser) -> None:
     body = build_body(DEEP, 4, 3, "softmax", seed=0)
@@ -158,14 +149,11 @@ def test_a_loss_is_one_value_a_photograph_and_lowest_at_the_truth(loss: str) -> 
 def test_cross_entropy_beside_the_squared_emd_has_its_weight() -> None:
     true = np.array([[0.2, 0.8]], np.float32)
     off = np.array([[0.6, 0.4]], np.float32)
-    plain, both = (
-        np.asarray(loss_of("emd", NetworkSettings(cross_entropy=weight))(true, off))
-        for weight in (0.0, 0.5)
-    )
+    plain, both = (np.asarray(loss_of("emd", weight)(true, off)) for weight in (0.0, 0.5))
     np.testing.assert_allclose(plain, [0.08], rtol=1e-5)
     entropy = -(0.2 * np.log(0.6) + 0.8 * np.log(0.4))
     np.testing.assert_allclose(both, [0.08 + 0.5 * entropy], rtol=1e-5)
-    assert loss_of("mse", NetworkSettings()) is LOSSES["mse"]
+    assert loss_of("mse", 0.5) is LOSSES["mse"]
 
 
 def pairs(n: int = 8) -> tuple[np.ndarray, np.ndarray]:
