@@ -13,7 +13,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from cache.console import note
+from cache.console import bar, note
 from cache.errors import EngineError
 from cache.merge import merge
 from cache.rejects import rejects_path
@@ -52,7 +52,8 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
         note(f"Dask: {len(threads)} workers, {count} shards a split.")
         with parallel_config(backend="dask"):
             tasks = [delayed(extract)(task) for task in _tasks(here, planned, count)]
-            results = list(chain.from_iterable(Parallel(batch_size=1)(tasks)))
+            finished = Parallel(batch_size=1, return_as="generator_unordered")(tasks)
+            results = list(chain.from_iterable(bar(finished, "shards", len(tasks))))
     extracted = sum(result.extracted for result in results)
     rate = extracted / (time.perf_counter() - started)
     summaries = []
