@@ -8,6 +8,7 @@ made whole beside the old one and put in place in one step.
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -291,7 +292,8 @@ def _kept(
     kept = []
     for earlier in found:
         before, ids = earlier.facts, earlier.labels.image_id.tolist()
-        good, pairs = np.isin(earlier.status, keep) & ~before.missing, []
+        good = np.isin(earlier.status, keep) & ~before.missing
+        old_rows, new_rows = array("q"), array("q")
         if earlier.path.name.endswith(PARTIAL):
             good &= ~_damaged(earlier)
         for old in np.flatnonzero(good).tolist():
@@ -301,11 +303,12 @@ def _kept(
                 and before.size_bytes[old] == facts.size_bytes[new]
                 and before.mtime_ns[old] == facts.mtime_ns[new]
             ):
-                pairs.append((old, new))
+                old_rows.append(old)
+                new_rows.append(new)
                 del open_rows[ids[old]]
-        both = np.array(pairs, np.int64).reshape(-1, 2)
-        both = both[np.argsort(both[:, 1])]
-        kept.append(_Kept(earlier, both[:, 0], both[:, 1]))
+        order = np.argsort(np.array(new_rows, np.int64))
+        pairs = (np.array(rows, np.int64)[order] for rows in (old_rows, new_rows))
+        kept.append(_Kept(earlier, *pairs))
     return kept
 
 

@@ -113,7 +113,9 @@ def create(
     ) as file:
         _lay_out(file, manifest, spec, facts, origin)
         file.flush()
-        image = bytearray(file.id.get_file_image())
+        laid_out = file.id.get_file_image()
+    image = bytearray(laid_out)  # HDF5's own copy is gone by now
+    del laid_out
     n_bytes = len(manifest) * len(spec.views) * spec.n_features * np.dtype(spec.dtype).itemsize
     start = _place_features(image, n_bytes) if n_bytes else len(image)
     with path.open("wb", buffering=0) as output:

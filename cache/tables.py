@@ -32,20 +32,23 @@ def listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of comma-separated texts: the names of its columns, and its numbered other lines."""
+    """A table of comma-separated texts: its columns, named in line `first`, and the lines below."""
 
     path: Path
     columns: tuple[str, ...]
-    lines: list[tuple[int, str]]
+    first: int
+    lines: list[str]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row's line number and cells, to be named by `named`.
+        """Yield each row's line number and cells, to be named by `named`; not lines without text.
 
         Raises:
             LabelError: a quotation mark is stray, or a line names the columns in another order.
         """
         names = list(self.columns)
-        for number, line in self.lines:
+        for number, line in enumerate(self.lines, self.first + 1):
+            if not line.strip():
+                continue
             cells = _cells(self.path, number, line, self.columns)
             if cells[0] in names and cells != names and sorted(cells) == sorted(names):
                 raise LabelError(
@@ -104,7 +107,7 @@ def _text(path: Path, errors: str) -> str:
 
 
 def read_table(path: Path, errors: str = "strict") -> Table:
-    """Read a table whose first line names its columns; lines without text are passed over.
+    """Read a table whose first line with text names its columns.
 
     Args:
         path: the file.
@@ -115,13 +118,11 @@ def read_table(path: Path, errors: str = "strict") -> Table:
             name twice, a quotation mark is stray, or as `read_lines`.
         OSError: it cannot be read.
     """
-    lines = [
-        (number, line) for number, line in enumerate(read_lines(path, errors), 1) if line.strip()
-    ]
-    if not lines:
+    lines = read_lines(path, errors)
+    first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
+    if not first:
         raise LabelError(f"{path} is empty; its first line should name its columns.")
-    (first, names), *rest = lines
-    columns = tuple(_cells(path, first, names, ()))
+    columns = tuple(_cells(path, first, lines[first - 1], ()))
     if len(columns) == 1 and _hint(columns):
         raise LabelError(f"{path}, line {first}: one column{_hint(columns)}.")
     for name, count in Counter(columns).items():
@@ -131,7 +132,7 @@ def read_table(path: Path, errors: str = "strict") -> Table:
                 f"{path}, line {first}: the columns {where} are both named {quoted(name)}; keep "
                 "one of them, or rename those that are something else."
             )
-    return Table(path, columns, rest)
+    return Table(path, columns, first, lines[first:])
 
 
 def _cells(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list[str]:

@@ -6,9 +6,11 @@ Analysis". A row of AVA.txt: index, image id, counts of the votes 1..10, two tag
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import LabelError
 from cache.labels import MAX_VOTES, LabelTable, mean_of_votes
@@ -41,13 +43,12 @@ def read_ava(data: Path) -> FolderLabels:
         LabelError: no row is right.
     """
     path = data / LABELS_FILE
-    rows, bad = _read_rows(path)
-    if not rows:
+    numbers, bad = _read_rows(path)
+    if not len(numbers):
         raise LabelError(
             f"{path} holds no valid row of AVA: expected 15 whole numbers a line (index, image "
             f"id, ten vote counts, two tags, challenge). {bad.summary(path)}"
         )
-    numbers = np.array(rows, np.int64)
     image_id = numbers[:, 1].astype(np.str_)
     index = PhotographIndex(data)
     votes = numbers[:, 2:12].astype(np.int32)
@@ -55,7 +56,7 @@ def read_ava(data: Path) -> FolderLabels:
     table = LabelTable(
         image_id=image_id,
         path=np.array([index.find(stem) for stem in image_id.tolist()], np.str_),
-        group=empty_text(len(rows)),
+        group=empty_text(len(numbers)),
         votes=votes,
         mean=mean_of_votes(votes),
         tags=numbers[:, 12:14].astype(np.int32),
@@ -74,9 +75,10 @@ def read_ava(data: Path) -> FolderLabels:
     )
 
 
-def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:
+def _read_rows(path: Path) -> tuple[npt.NDArray[np.int32], BadRows]:
+    """Return the numbers of the right rows, (N, 15), and count the others."""
     bad = BadRows()
-    rows: list[list[int]] = []
+    numbers = array("i")  # as lists of Python's integers they would take five times the room
     seen: dict[int, int] = {}
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -88,8 +90,8 @@ def _read_rows(path: Path) -> tuple[list[list[int]], BadRows]:
         except ValueError as error:
             bad.add(number, str(error))
             continue
-        rows.append(row)
-    return rows, bad
+        numbers.extend(row)
+    return np.array(numbers, np.int32).reshape(-1, len(FIELDS)), bad
 
 
 def _parse(line: str) -> list[int]:

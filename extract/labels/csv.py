@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,8 @@ MEAN = ("mean", "scale_min", "scale_max")
 MAX_DIGITS = len(str(MAX_VOTES))
 NAMES = ("file", "image_id", *MEAN, "label", "group", "split")
 VOTES = re.compile(r"r([1-9]\d*)", re.ASCII)
+# Of so many levels; one object for all rows.
+SCALES = {levels: (1.0, float(levels)) for levels in range(MIN_LEVELS, MAX_LEVELS + 1)}
 # What else people call a count of votes, in small letters and digits: votes3, rating_03, 3 stars.
 LIKE_VOTES = re.compile(
     r"(r|rate|ratings?|scores?|votes?|counts?|stars?|n)?\d+(ratings?|votes?|counts?|stars?)?"
@@ -55,7 +59,7 @@ def read_labels_csv(data: Path, name: str = LABELS_FILE) -> FolderLabels:
     places = Places(data, columns.key)
     rows, bad = _read_rows(table, columns, places)
     if not rows:
-        found = bad.summary(path) if table.lines else "Below its first line there is nothing."
+        found = bad.summary(path) if bad.count else "Below its first line there is nothing."
         raise LabelError(f"{path} holds no valid row. {found}")
     labels = _labels(path, columns, rows, bad)
     return replace(labels, remarks=columns.remarks + places.remarks([row.key for row in rows]))
@@ -193,7 +197,7 @@ class Places:
             return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
     key: str
     path: str
@@ -209,7 +213,9 @@ class Seen:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._by_name: dict[str, list[tuple[str, str, int]]] = {}
+        # By the hash of a name, which takes less room than it: path, key, line and the photograph
+        # before of the same hash. Those that share one by chance are compared like the others.
+        self._last: dict[int, tuple[str, str, int, Any]] = {}
 
     def add(self, key: str, path: str, line: int) -> None:
         """Remember a photograph and its row.
@@ -220,13 +226,15 @@ class Seen:
         place = self._places.resolve(path)
         # Names that differ in small and capital letters or in how accents are written may be two
         # files or one: the disk decides.
-        folded = unicodedata.normalize("NFC", place).casefold()
-        alike = self._by_name.setdefault(folded, [])
-        for earlier, other, number in alike:
-            if earlier == place or self._places.same_file(earlier, place):
+        folded = hash(unicodedata.normalize("NFC", place).casefold())
+        alike = before = self._last.get(folded)
+        while alike:
+            earlier, other, number, alike = alike
+            there = self._places.resolve(earlier)
+            if there == place or self._places.same_file(there, place):
                 twice = "" if other == key else f" as {quoted(other)}; keep one of the two"
                 raise ValueError(f"{quoted(key)} stands in an earlier row, line {number}{twice}")
-        alike.append((place, key, line))
+        self._last[folded] = (path, key, line, before)
 
 
 def _read_rows(table: Table, columns: _Columns, places: Places) -> tuple[list[_Row], BadRows]:
@@ -252,7 +260,7 @@ def _parse(values: Mapping[str, str], columns: _Columns, places: Places) -> _Row
     if votes:
         _check_sum(votes)
         _check_against_votes(means, votes)
-        return _Row(key, places.find(key), votes, 0.0, (1.0, float(len(votes))), group, split)
+        return _Row(key, places.find(key), votes, 0.0, SCALES[len(votes)], group, split)
     mean, lo, hi = (float(means[name]) for name in MEAN)
     if not lo <= mean <= hi:
         written = [quoted(values[name])[1:-1] for name in MEAN]
@@ -272,7 +280,7 @@ def split_in(values: Mapping[str, str]) -> str:
     split = values["split"].strip()
     if split not in SPLITS:
         raise ValueError(f"split is {quoted(split)}, expected train, val or test")
-    return split
+    return sys.intern(split)
 
 
 def text_in(values: Mapping[str, str], name: str) -> str:

@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cache.errors import LabelError
 from cache.files import reading
@@ -98,33 +98,37 @@ class PhotographIndex:
     """Finds an id's file in images/, images/images/ or the folder itself, whatever its ending."""
 
     def __init__(self, data: Path) -> None:
-        self._paths: dict[str, str] = {}
-        self._others: dict[str, str] = {}
-        for folder in ("", "images", "images/images"):
+        # Of each id what stands before and behind it in its path: few texts, which all share.
+        self._around: dict[str, tuple[str, str]] = {}
+        self._others: dict[str, tuple[str, str]] = {}
+        for folder in ("", "images/", "images/images/"):
             self._list(data, folder)
 
     def _list(self, data: Path, folder: str) -> None:
+        known: dict[str, tuple[str, str]] = {}
         try:
             with os.scandir(data / folder) as entries:
                 for entry in sorted(kept_name(entry.name) for entry in entries):
                     stem, ending = os.path.splitext(entry)  # noqa: PTH122  (of 255,500 names)
                     if ending.lower() in EXTENSIONS:
-                        if stem in self._paths:
-                            self._others[stem] = self._paths[stem]
-                        self._paths[stem] = f"{folder}/{entry}" if folder else entry
+                        if stem in self._around:
+                            self._others[stem] = self._around[stem]
+                        self._around[stem] = known.setdefault(ending, (folder, ending))
         except (FileNotFoundError, NotADirectoryError):
             return
 
     def find(self, image_id: str) -> str:
         """Return the path relative to the data folder, images/<id>.jpg where there is no file."""
-        return self._paths.get(image_id) or f"images/{image_id}.jpg"
+        before, behind = self._around.get(image_id, ("images/", ".jpg"))
+        return f"{before}{image_id}{behind}"
 
     def remarks(self, image_ids: Sequence[str]) -> tuple[str, ...]:
         """Say which of several files is read, where ids have several."""
         several = [image_id for image_id in image_ids if image_id in self._others]
         if not several:
             return ()
-        read, other = self._paths[several[0]], self._others[several[0]]
+        read, (before, behind) = self.find(several[0]), self._others[several[0]]
+        other = f"{before}{several[0]}{behind}"
         return (
             f"{len(several):,} of the ids have several photographs: {quoted(read)} is read, for "
             f"one, and {quoted(other)} is not. Move away those that are not meant.",
@@ -136,17 +140,16 @@ def file_facts(data: Path, paths: TextArray) -> FileFacts:
 
     Both are -1 where there is none, and REFUSED where the system does not say.
     """
-    root, names = str(data), paths.tolist()
-    parts = [names[i : i + STAT_CHUNK] for i in range(0, len(names), STAT_CHUNK)]
+    parts = [paths[i : i + STAT_CHUNK] for i in range(0, len(paths), STAT_CHUNK)]
     with ThreadPoolExecutor(STAT_THREADS) as pool:
-        pairs = list(chain.from_iterable(pool.map(lambda part: _stat_all(root, part), parts)))
-    table = np.array(pairs, np.int64).reshape(-1, 2)
+        found = list(pool.map(lambda part: _stat_all(str(data), part), parts))
+    table = np.concatenate([np.empty((0, 2), np.int64), *found])
     return FileFacts(table[:, 0].copy(), table[:, 1].copy())
 
 
-def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
+def _stat_all(root: str, paths: TextArray) -> npt.NDArray[np.int64]:
     pairs = []
-    for path in paths:
+    for path in paths.tolist():
         try:
             stat = os.stat(os.path.join(root, path_named(path)))  # noqa: PTH116, PTH118  (255,500 of them)
             pairs.append((stat.st_size, stat.st_mtime_ns))
@@ -154,7 +157,7 @@ def _stat_all(root: str, paths: list[str]) -> list[tuple[int, int]]:
             pairs.append((REFUSED, REFUSED) if is_passing(error) else (-1, -1))
         except ValueError:  # a name that no file can have
             pairs.append((-1, -1))
-    return pairs
+    return np.array(pairs, np.int64)
 
 
 def is_there(path: Path) -> bool:

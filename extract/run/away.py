@@ -27,7 +27,7 @@ import numpy.typing as npt
 from cache.errors import AestheticError
 from cache.labels import LabelTable, Manifest
 from cache.schema import FileFacts
-from cache.store import open_cache, partial_path
+from cache.store import FeatureCache, open_cache, partial_path
 from cache.types import Status
 from extract.labels.records import REFUSED
 
@@ -121,28 +121,59 @@ class Before:
         return os.path.dirname(self.path)  # noqa: PTH120  (of 255,500 of them)
 
 
-def held(paths: Iterable[Path]) -> dict[str, Before]:
-    """Return, by id, what finished caches and their unfinished files hold; the first one counts.
+@dataclass(frozen=True)
+class Held:
+    """What earlier files hold of an extraction's photographs: `gone`, by id, where its file is
+    missing now; of those that were read, how many were in each folder, and how many are still."""
+
+    gone: dict[str, Before] = field(default_factory=dict)
+    read: Counter[str] = field(default_factory=Counter)
+    there: Counter[str] = field(default_factory=Counter)
+
+    def thinned(self, data: Path) -> set[str]:
+        """Return the folders that are away of those from which photographs were read."""
+        return {
+            folder
+            for folder, n in self.read.items()
+            if self.there[folder] * FEW < n and (n >= FEW or is_away(data / folder))
+        }
+
+
+def held(paths: Iterable[Path], labels: LabelTable, facts: FileFacts) -> Held:
+    """Return what finished caches and their unfinished files hold; of an id the first one counts.
 
     A photograph that is missing in an unfinished file is as good as unknown.
     """
-    found: dict[str, Before] = {}
+    found = Held()
+    gone = dict(zip(labels.image_id.tolist(), facts.missing.tolist(), strict=True))
     for path in (each for final in paths for each in (partial_path(final), final)):
         # What is wrong with a file is said where it is opened for going on.
         with suppress(AestheticError):
-            cache = open_cache(path, allow_partial=True)
-            labels, facts = cache.labels, cache.facts
-            read = np.isin(cache.status, READ) & ~facts.missing
-            known = read | ((cache.status == Status.MISSING) & cache.header.complete)
-            for row in np.flatnonzero(known).tolist():
-                size, mtime = int(facts.size_bytes[row]), int(facts.mtime_ns[row])
-                before = Before(str(labels.path[row]), size, mtime, bool(read[row]))
-                found.setdefault(str(labels.image_id[row]), before)
+            _look_into(open_cache(path, allow_partial=True), gone, found)
     return found
 
 
+def _look_into(cache: FeatureCache, gone: dict[str, bool], found: Held) -> None:
+    """Add what a file holds of the ids in `gone`, and take them out of it."""
+    labels, facts = cache.labels, cache.facts
+    read = np.isin(cache.status, READ) & ~facts.missing
+    known = read | ((cache.status == Status.MISSING) & cache.header.complete)
+    for row in np.flatnonzero(known).tolist():
+        name = str(labels.image_id[row])
+        if name not in gone:
+            continue
+        is_gone, path = gone.pop(name), str(labels.path[row])
+        size, mtime = int(facts.size_bytes[row]), int(facts.mtime_ns[row])
+        before = Before(path, size, mtime, bool(read[row]))
+        if before.read:
+            found.read[before.folder] += 1
+            found.there[before.folder] += not is_gone
+        if is_gone:
+            found.gone[name] = before
+
+
 def settle(
-    data: Path, labels: LabelTable, facts: FileFacts, before: dict[str, Before], *, anew: bool
+    data: Path, labels: LabelTable, facts: FileFacts, before: Held, *, anew: bool
 ) -> tuple[LabelTable, FileFacts, Away]:
     """Tell what is away from what is missing.
 
@@ -156,15 +187,16 @@ def settle(
         labels and facts, with path, bytes and time of then of what was read and is away now; and
         what is away.
     """
-    path, size, mtime = labels.path.astype(object), facts.size_bytes.copy(), facts.mtime_ns.copy()
+    size, mtime = facts.size_bytes.copy(), facts.mtime_ns.copy()
+    moved: dict[int, str] = {}
     size[facts.missing] = mtime[facts.missing] = -1
-    thinned, away = _thinned(data, labels, facts, before), Away()
+    thinned, away = before.thinned(data), Away()
     away_now = functools.cache(lambda folder: _empty_place(data, folder))
     for row in np.flatnonzero(facts.missing).tolist():
         name, unsaid = str(labels.image_id[row]), facts.size_bytes[row] == REFUSED
-        known = before.get(name)
+        known = before.gone.get(name)
         if known is None:
-            folder = os.path.dirname(path[row])  # noqa: PTH120  (of 255,500 of them)
+            folder = os.path.dirname(str(labels.path[row]))  # noqa: PTH120  (of 255,500 of them)
             place = folder if unsaid else away_now(folder)
             if place is not None:
                 away.unread[name] = place
@@ -172,8 +204,12 @@ def settle(
         if known.read and (unsaid or known.folder in thinned):
             (away.unread if anew else away.read)[name] = known.folder
             if not anew:
-                path[row], size[row], mtime[row] = known.path, known.size_bytes, known.mtime_ns
-    return replace(labels, path=path.astype(np.str_)), FileFacts(size, mtime), away
+                moved[row], size[row], mtime[row] = known.path, known.size_bytes, known.mtime_ns
+    if moved:
+        path = labels.path.astype(object)
+        path[list(moved)] = list(moved.values())
+        labels = replace(labels, path=path.astype(np.str_))
+    return labels, FileFacts(size, mtime), away
 
 
 def unkept(
@@ -194,24 +230,6 @@ def unkept(
     read = {name: folder for name, folder in away.read.items() if name not in names}
     unread = away.unread | {name: away.read[name] for name in names}
     return FileFacts(size, mtime), Away(read, unread)
-
-
-def _thinned(
-    data: Path, labels: LabelTable, facts: FileFacts, before: dict[str, Before]
-) -> set[str]:
-    """Return the folders that are away of those from which photographs were read."""
-    read: Counter[str] = Counter()
-    there: Counter[str] = Counter()
-    for name, gone in zip(labels.image_id.tolist(), facts.missing.tolist(), strict=True):
-        known = before.get(name)
-        if known is not None and known.read:
-            read[known.folder] += 1
-            there[known.folder] += not gone
-    return {
-        folder
-        for folder, n in read.items()
-        if there[folder] * FEW < n and (n >= FEW or is_away(data / folder))
-    }
 
 
 def _empty_place(data: Path, folder: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from cache.console import note
+from cache.console import bar, note
 from cache.errors import EngineError
 from cache.merge import merge
 from cache.rejects import rejects_path
@@ -54,7 +54,8 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
         with parallel_config(backend="dask"):
             least = 1 if shards else LEAST_PHOTOGRAPHS
             tasks = [delayed(extract)(task) for task in _tasks(here, planned, count, least)]
-            results = list(chain.from_iterable(Parallel(batch_size=1)(tasks)))
+            finished = Parallel(batch_size=1, return_as="generator_unordered")(tasks)
+            results = list(chain.from_iterable(bar(finished, "shards", len(tasks))))
     extracted = sum(result.extracted for result in results)
     rate = extracted / (time.perf_counter() - started)
     summaries = []

@@ -57,8 +57,9 @@ def plan(settings: Settings) -> Plan:
             f"None of the {len(labels):,} labelled photographs was found below {settings.data} "
             f"(looked for {labels.table.path[0]}, for one). Put them into {settings.data}/images."
         )
+    before = held(_files(settings), labels.table, facts)
     table, facts, away = settle(
-        settings.data, labels.table, facts, held(_files(settings)), anew=settings.reuse.overwrite
+        settings.data, labels.table, facts, before, anew=settings.reuse.overwrite
     )
     labels = replace(labels, table=table)
     note(_found(labels, facts, away, settings.data))

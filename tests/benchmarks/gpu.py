@@ -278,6 +278,39 @@ def _rate_on_card(
     return n * len(pixels[0]) / (time.perf_counter() - start)
 
 
+def tensorflow(run: Run) -> None:
+    """Images a second in TensorFlow as the engine runs it and compiled by XLA; and their cosine."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        import tensorflow as tf
+    except ImportError:
+        print("tensorflow: not installed, so not measured")
+        return
+    model = _models()["float32"]
+    batch = run.size.batches[0]
+    pixels = [_noise(batch, seed) for seed in range(4)]
+    made = {}
+    for name, xla in (("as it is", False), ("XLA", True)):
+        start = time.perf_counter()
+        graph = tf.function(
+            lambda pixels: model([pixels], training=False), autograph=False, jit_compile=xla
+        ).get_concrete_function(tf.TensorSpec((batch, 224, 224, 3), "uint8"))
+
+        def call(pixels: np.ndarray, graph: Any = graph) -> np.ndarray:
+            return graph(tf.constant(pixels)).numpy()
+
+        made[name] = call(pixels[0])
+        seconds = time.perf_counter() - start
+        rate = _rate_uploaded(call, pixels, run.size.seconds)
+        run.keep("tensorflow", {name: {"uploaded": rate, "seconds_compiling": seconds}})
+    run.keep("tensorflow", {"batch": batch, "smallest_cosine": _smallest_cosine(*made.values())})
+
+
+def _smallest_cosine(found: np.ndarray, expected: np.ndarray) -> float:
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((found * expected).sum(axis=1) / norms).min())
+
+
 def _upload_speed(seconds: float) -> float:
     import jax
 
@@ -332,9 +365,8 @@ def features(run: Run) -> None:
     expected = computed(EXACT, "cpu")
     for precision in PRECISIONS:
         found = computed(precision, None)
-        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
         measured = {
-            "smallest_cosine": float(((found * expected).sum(axis=1) / norms).min()),
+            "smallest_cosine": _smallest_cosine(found, expected),
             "largest_difference": float(np.abs(found - expected).max()),
         }
         run.keep("features", {precision: measured})
@@ -508,6 +540,7 @@ STEPS: dict[str, Callable[[Run], None]] = {
     "extract-default": extract_default,
     "inference": inference,
     "decode": decode,
+    "tensorflow": tensorflow,
     "features": features,
     "extract-reduced": extract_reduced,
     "extract-best": extract_best,

@@ -12,7 +12,8 @@ step has its own time limit; what is measured is kept at once, so a run that is 
 what it had. --small tries every step on any machine in a few minutes; its figures say nothing.
 
 Needs a machine with Python 3.11 to 3.13 and JAX with CUDA, h5py, Pillow, pandas, scikit-learn,
-joblib and tqdm; no network, no TensorFlow, nothing installed of this project. What else is missing
+joblib and tqdm; no network, nothing installed of this project. Where TensorFlow is, it is measured
+too, with XLA and without. What else is missing
 comes from a folder of wheels, installed into a temporary folder. Fill it where there is a network,
 for the Python of the machine with the card (11 MB):
 
@@ -90,6 +91,7 @@ step extract-default 75
 export JAX_COMPILATION_CACHE_DIR=$work/compiled
 step inference 140
 step decode 25
+step tensorflow 60
 step features 40
 step extract-reduced 40
 step extract-best 40

@@ -13,7 +13,7 @@ NOT_MEASURED = "not measured"
 
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the section for RESULTS.md; what a run did not come to is `not measured`."""
-    parts = (_machine_lines, _extract_lines, _inference_lines, _decode_lines)
+    parts = (_machine_lines, _extract_lines, _inference_lines, _tensorflow_lines, _decode_lines)
     more = (_feature_lines, _head_lines)
     return "\n\n".join("\n".join(part(results)) for part in (*parts, *more)) + "\n"
 
@@ -81,6 +81,21 @@ def _inference_lines(results: dict[str, Any]) -> list[str]:
     if "upload_gb_per_s" in found:
         lines += ["", f"Upload alone: {found['upload_gb_per_s']:.1f} GB/s."]
     return lines
+
+
+def _tensorflow_lines(results: dict[str, Any]) -> list[str]:
+    found = results.get("tensorflow", {})
+    if "smallest_cosine" not in found:
+        return [f"Inference alone in TensorFlow: {NOT_MEASURED}."]
+    rates = ", ".join(
+        f"{name} {found[name]['uploaded']:,.0f} img/s, first batch after "
+        f"{found[name]['seconds_compiling']:.0f} s"
+        for name in ("as it is", "XLA")
+    )
+    return [
+        f"Inference alone in TensorFlow, float32, batch {found['batch']}, uploaded as 8 bits: "
+        f"{rates}; smallest cosine between the two {found['smallest_cosine']:.8f}."
+    ]
 
 
 def _decode_lines(results: dict[str, Any]) -> list[str]:

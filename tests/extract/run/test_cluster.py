@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from cache.errors import EngineError
 from cache.store import open_cache, partial_path
 from cache.types import Status
+from extract.run import cluster as on_dask
 from extract.run.cluster import _merged, extract_on_dask
 from extract.run.extract import extract
 from extract.run.settings import Shard
@@ -138,6 +140,27 @@ def test_shards_of_which_one_is_not_finished_stay_as_they_are(tmp_path: Path) ->
     parts = [extract(shard, Opener())[0] for shard in shards]
     whole = _merged(settings, "train", parts, 1.0, [])
     assert (whole.finished, whole.ok, whole.missing) == (True, 8, 1)
+
+
+def test_a_bar_counts_the_shards_that_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    counted = []
+
+    def bar(things: Iterator[object], words: str, total: int) -> Iterator[object]:
+        for number, thing in enumerate(things, 1):
+            counted.append(f"{words} {number}/{total}")
+            yield thing
+
+    monkeypatch.setattr(on_dask, "bar", bar)
+    monkeypatch.setattr(on_dask, "extract", partial(extract, open_engine_=Opener()))
+    make_folder(tmp_path / "data", 8)
+    with LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as here:
+        (whole,) = extract_on_dask(settings_for(tmp_path), here.scheduler_address, 2)
+    assert (whole.finished, whole.ok) == (True, 8)
+    assert counted == ["shards 1/2", "shards 2/2"]
 
 
 def test_a_scheduler_that_is_not_there_is_named(
