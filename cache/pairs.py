@@ -17,7 +17,7 @@ from cache.errors import FormatError
 from cache.files import write_text_atomically
 from cache.store import FeatureCache
 from cache.tables import read_table
-from cache.text import CsvLines, shown
+from cache.text import CsvLines, quoted
 from cache.types import IntArray
 
 # The name of the file that people write, and of its columns that are kept.
@@ -62,8 +62,9 @@ def pairs_of(cache: FeatureCache) -> IntArray | None:
         named = [table.named(cells) for _, cells in table.rows()]
         found = [[rows[pair[name]] for name in COLUMNS] for pair in named]
     except (KeyError, ValueError) as error:
+        problem = f"no {quoted(error.args[0])}" if isinstance(error, KeyError) else str(error)
         raise FormatError(
-            f"{path} does not fit {cache.path}, see {shown(error)}: each row names two of its "
-            f"photographs, winner and loser; {remedy}."
+            f"{path} does not fit {cache.path} ({problem}): each row names two of its photographs, "
+            f"winner and loser; {remedy}."
         ) from None
     return np.array(found, np.int64).reshape(-1, 2)

@@ -111,28 +111,25 @@ class Pairs:
 
     @classmethod
     def of(cls, labels: Labels) -> Pairs:
-        """Return the comparisons, each of weight 1, and the pairs within groups.
+        """Return the comparisons, and the pairs within groups that votes, means or labels order.
 
-        A pair within a group weighs how surely its means differ, divided by the root of how many
-        the group has: a series of thirty has 435.
+        A comparison is as sure as can be, a pair of votes as surely as its means differ; and each
+        weighs that over the root of how many such pairs its group has: a series of thirty has 435.
         """
         first, second = _within(labels)
-        sure = sureness(labels, first, second)
-        many = np.bincount(first, minlength=len(labels))
-        group = belonging(labels)
-        many = np.bincount(group, many)[group[first]]
-        told = sure > 0
         ahead = labels.mean[first] > labels.mean[second]
-        better, worse = np.where(ahead, first, second)[told], np.where(ahead, second, first)[told]
-        weight = sure[told] / np.sqrt(many[told])
-        if labels.pairs is None:
-            return cls(better, worse, weight)
-        winner, loser = labels.pairs.T
-        return cls(
-            np.concatenate([winner, better]),
-            np.concatenate([loser, worse]),
-            np.concatenate([np.ones(len(winner)), weight]),
+        better, worse = np.where(ahead, first, second), np.where(ahead, second, first)
+        winner, loser = np.empty((2, 0), np.int64) if labels.pairs is None else labels.pairs.T
+        group = belonging(labels)
+        weight = np.concatenate(
+            [
+                1 / np.sqrt(_many(group, winner, loser)),
+                sureness(labels, first, second) / np.sqrt(_many(group, first, second)),
+            ]
         )
+        told = weight > 0
+        both = np.concatenate([winner, better])[told], np.concatenate([loser, worse])[told]
+        return cls(*both, weight[told])
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -173,6 +170,13 @@ def _within(labels: Labels) -> tuple[IntArray, IntArray]:
                 break
     first, second = (np.concatenate(column) for column in zip(*found, strict=True))
     return first, second
+
+
+def _many(group: IntArray, one: IntArray, other: IntArray) -> IntArray:
+    """Return (P,) how many of these pairs lie in the same group; 1 for photographs of two groups."""
+    together = group[one] == group[other]
+    many = np.bincount(group[one[together]], minlength=len(group))
+    return np.where(together, many[group[one]], 1)
 
 
 def _parts(roots: Float32Array, labels: Labels, n_pairs: int) -> list[Part]:
