@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cache.pairs import pairs_of
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
 from cache.text import LONGEST_LINE, shown
@@ -43,13 +44,15 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _labels(cache: FeatureCache) -> dict[str, Any]:
-    labels = cache.labels
+    labels, pairs = cache.labels, pairs_of(cache)
+    known = len(labels) and not labels.pairs_alone
     return {
         "scale": [labels.scale.lo, labels.scale.hi],
         "levels": labels.levels or None,
         "threshold": labels.threshold,
-        "mean_of_means": float(labels.mean.mean()) if len(labels) else None,
+        "mean_of_means": float(labels.mean.mean()) if known else None,
         "groups": len(set(labels.group.tolist()) - {""}),
+        "comparisons": None if pairs is None else len(pairs),
         "note": cache.label_note,
     }
 
@@ -59,6 +62,10 @@ def render(facts: dict[str, Any]) -> str:
     extractor, labels, rule = facts["extractor"], facts["labels"], facts["split_rule"]
     shape = " x ".join(f"{n:,}" for n in facts["features"]["shape"])
     votes = "means only" if labels["levels"] is None else f"votes 1..{labels['levels']}"
+    if labels["mean_of_means"] is None:
+        votes = "no votes or means"
+    if labels["comparisons"] is not None:
+        votes += f", {labels['comparisons']:,} comparisons"
     lines = {
         "file": f"{facts['file']} ({facts['bytes'] / 1e6:,.1f} MB)",
         "state": "complete" if facts["complete"] else "unfinished: `extract` goes on with it",

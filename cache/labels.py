@@ -38,9 +38,9 @@ class LabelTable:
 
     Shapes: `image_id`, `path` (relative to the data root; '' where it is not known) and `group`
     ('' where there is none) are (N,) texts; `votes` (N, K) int32 counts of the ratings 1..K, or
-    None for mean-only labels; `mean` (N,) float64 on `scale`; `tags` (N, 2) and `challenge` (N,)
-    int32, AVA's ids, 0 where unknown, or None. `threshold` is a decimal text: beautiful means a
-    mean strictly above it.
+    None for mean-only labels; `mean` (N,) float64 on `scale`, all NaN where photographs were
+    compared alone; `tags` (N, 2) and `challenge` (N,) int32, AVA's ids, 0 where unknown, or None.
+    `threshold` is a decimal text: beautiful means a mean strictly above it.
 
     Raises:
         LabelError: the columns differ in length.
@@ -68,6 +68,11 @@ class LabelTable:
     def levels(self) -> int:
         """K, the number of ratings; 0 for mean-only labels."""
         return 0 if self.votes is None else int(self.votes.shape[1])
+
+    @property
+    def pairs_alone(self) -> bool:
+        """Whether comparisons (`cache.pairs`) are all that is known: no votes, means or labels."""
+        return bool(self.votes is None and len(self) and np.isnan(self.mean).all())
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the columns that are there, by name."""
@@ -139,7 +144,7 @@ class Manifest:
             check_votes(labels)
         scale = labels.scale
         outside = ~((labels.mean >= scale.lo) & (labels.mean <= scale.hi))
-        if outside.any():
+        if outside.any() and not labels.pairs_alone:
             row = int(np.flatnonzero(outside)[0])
             raise LabelError(
                 f"The mean {labels.mean[row]} of {quoted(labels.image_id[row])} lies outside the "

@@ -15,8 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cache.errors import FormatError, MismatchError, StorageError
-from cache.files import check_ending, check_output, exclusive, storage_errors
+from cache.files import (
+    check_ending,
+    check_output,
+    exclusive,
+    storage_errors,
+    write_text_atomically,
+)
 from cache.labels import LabelTable, Manifest
+from cache.pairs import pairs_path
 from cache.rejects import read_rejects
 from cache.resume import MARK, Reuse, open_writer
 from cache.schema import FileFacts
@@ -57,6 +64,7 @@ def merge(out: Path, shards: Sequence[Path], *, overwrite: bool = False) -> Feat
             with writer:
                 _copy(writer, caches)
                 writer.finish()
+    _copy_pairs(caches[0], out)
     return open_cache(out)
 
 
@@ -128,6 +136,13 @@ def _copy(writer: CacheWriter, caches: Sequence[FeatureCache]) -> None:
         for rows, features in cache.blocks():
             writer.write(_block(cache, rows, features, offset, reasons))
         offset += cache.n_rows
+
+
+def _copy_pairs(shard: FeatureCache, out: Path) -> None:
+    """Copy the comparisons, which lie beside each shard for all of the split."""
+    path = pairs_path(shard.path.with_name(f"{shard.split}.h5"))
+    if path.exists() and path != pairs_path(out):
+        write_text_atomically(pairs_path(out), path.read_text(encoding="utf-8"))
 
 
 def _block(

@@ -60,7 +60,8 @@ class FolderLabels:
 
     `split` (N,) where the file names splits; `official_test` the ids of an official test list;
     `remarks` what people should know of how the file was read; `files` the checksums of all files
-    that labels, splits and the remark come from; `one_row_each`: the file has a row for each.
+    that labels, splits and the remark come from; `one_row_each`: the file has a row for each;
+    `pairs` the ids (winner, loser) of comparisons, None where there is no file of them.
     """
 
     table: LabelTable
@@ -71,6 +72,7 @@ class FolderLabels:
     remarks: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     one_row_each: bool = True
+    pairs: list[tuple[str, str]] | None = None
 
     def __len__(self) -> int:
         return len(self.table)

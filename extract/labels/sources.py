@@ -12,12 +12,13 @@ from pathlib import Path
 from cache.console import note
 from cache.errors import LabelError
 from cache.files import reading
+from cache.pairs import COLUMNS, PAIRS_FILE
 from cache.places import file_sha256
 from cache.tables import read_table
-from extract.labels import ava, csv, ratings
+from extract.labels import ava, csv, pairs, ratings
 from extract.labels.records import NOTE_FILE, FolderLabels, LabelSource, is_there
 
-SOURCES = (ava.SOURCE, csv.SOURCE, ratings.SOURCE)
+SOURCES = (ava.SOURCE, csv.SOURCE, ratings.SOURCE, pairs.SOURCE)
 
 
 def read_labels(
@@ -40,6 +41,8 @@ def read_labels(
         # The checksums first: of files that change meanwhile it is then said that they have.
         files = _checksums(data, source)
         labels = replace(source.read(data), files=files)
+        if PAIRS_FILE in files and labels.pairs is None:
+            labels = pairs.with_pairs(labels, data / PAIRS_FILE)
     except OSError as error:
         raise LabelError(
             f"The labels in {data} cannot be read: {error.filename}: {error.strerror}. Give "
@@ -58,6 +61,8 @@ def _held(data: Path) -> LabelSource:
     A labels.csv goes before the ratings that it may have been counted from.
     """
     found = [source for source in SOURCES if is_there(data / source.file)]
+    if len(found) > 1 and found[-1] is pairs.SOURCE:
+        del found[-1]  # it is read beside the other
     if found == [csv.SOURCE, ratings.SOURCE]:
         note(
             f"{data} holds {csv.LABELS_FILE} and {ratings.RATINGS_FILE}: the first is read. "
@@ -87,6 +92,8 @@ def _named(data: Path, name: str) -> LabelSource:
         columns = read_table(path).columns
     if set(ratings.NEEDED) <= set(columns):
         return replace(ratings.SOURCE, file=name, read=partial(ratings.read_ratings, name=name))
+    if set(COLUMNS) <= set(columns):
+        return replace(pairs.SOURCE, file=name, read=partial(pairs.read_pairs_alone, name=name))
     return replace(csv.SOURCE, file=name, read=partial(csv.read_labels_csv, name=name))
 
 
@@ -103,9 +110,10 @@ def _on_scale(source: LabelSource, scale: tuple[float, float]) -> LabelSource:
 def _checksums(data: Path, source: LabelSource) -> dict[str, str]:
     """Return the SHA-256 of each file that labels, splits and the remark come from, by its name.
 
-    '' for one that is not there.
+    '' for one that is not there; comparisons are named where they are.
     """
+    beside = source.content != pairs.SOURCE.content and is_there(data / PAIRS_FILE)
     return {
         name: file_sha256(data / name) if is_there(data / name) else ""
-        for name in (source.file, *source.beside, NOTE_FILE)
+        for name in (source.file, *source.beside, NOTE_FILE, *(PAIRS_FILE,) * beside)
     }

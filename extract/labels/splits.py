@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from cache.console import note
 from cache.errors import LabelError
 from cache.labels import Manifest
 from cache.schema import FileFacts
 from cache.text import quoted
 from cache.types import SPLITS, IntArray, Scale, SplitKind, SplitRule, TextArray
+from extract.labels.pairs import across_splits
 from extract.labels.records import FolderLabels
 
 SHOWN_GROUPS = 5
@@ -144,6 +146,8 @@ def make_manifests(
     """
     names, rule = assign(labels, settings)
     _check_groups(labels, names)
+    if remark := across_splits(labels, names):
+        note(remark)
     table = replace(labels.table, threshold=threshold_text(labels.table.scale, settings))
     made = []
     for split in splits:

@@ -76,7 +76,8 @@ def _differing(before: LabelTable, now: LabelTable) -> int:
         if other is None or other.shape != mine.shape:
             return len(before)
         if name != "path":
-            differ |= (mine != other).any(axis=tuple(range(1, mine.ndim)))
+            other_value = (mine != other) & ((mine == mine) | (other == other))  # NaN equals NaN
+            differ |= other_value.any(axis=tuple(range(1, mine.ndim)))
     return int(differ.sum())
 
 

@@ -30,6 +30,7 @@ from extract.images.apart import spent
 from extract.labels.records import read_note
 from extract.run.away import Away, is_away
 from extract.run.changes import changes, left_behind
+from extract.labels.pairs import put_pairs
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
 from extract.run.summary import Summary
@@ -59,6 +60,8 @@ def extract(settings: Settings, open_engine_: OpenEngine = open_engine) -> list[
     origin = provenance_of(settings, planned)
     for line in left_behind(settings.out, settings.splits, origin.label_files):
         note(line)
+    for (manifest, _), pairs in zip(planned.splits, planned.pairs, strict=True):
+        put_pairs(settings.out, manifest.split_rule.split, pairs)
     return [
         _extract_split(
             settings,

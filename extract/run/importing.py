@@ -28,6 +28,7 @@ from cache.store import partial_path
 from cache.text import kept_name, quoted
 from cache.types import SPLITS, ExtractorSpec, IntArray, Scale, Status
 from cache.writer import Block, CacheWriter, now
+from extract.labels.pairs import pairs_within, put_pairs
 from extract.labels.records import FolderLabels, empty_text, read_note
 from extract.labels.sources import read_labels
 from extract.labels.splits import SplitSettings, make_manifests
@@ -308,6 +309,7 @@ def _write(
             made = writer.finish()
             publish(rejects_path(made), rejects_path(final))
             publish(made, final)
+            put_pairs(settings.out, final.stem, pairs_within(labels, writer.manifest))
             for left in (partial_path(final), journal_path(final)):
                 left.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from extract.api import spec_of
 from extract.backbones.registry import find_backbone
 from extract.backbones.weights import Weights, find_weights
 from extract.images.resizing import find_interpolation
+from extract.labels.pairs import pairs_within
 from extract.labels.records import FolderLabels, file_facts
 from extract.labels.sources import read_labels
 from extract.labels.splits import make_manifests, unused_fractions
@@ -32,7 +33,8 @@ class Plan:
     """Labels read, split and matched with files: what an extraction is about to do.
 
     `whole_sha256` names, for each of `splits`, the manifest that a shard is a part of, or ''.
-    What was read earlier and is `away` now has the facts of then. `label_files` as `FolderLabels`.
+    What was read earlier and is `away` now has the facts of then. `pairs` are the comparisons of
+    each whole split, None without any file of them; `label_files` as `FolderLabels`.
     """
 
     weights: Weights
@@ -40,6 +42,7 @@ class Plan:
     splits: tuple[tuple[Manifest, FileFacts], ...]
     whole_sha256: tuple[str, ...]
     away: Away
+    pairs: tuple[list[tuple[str, str]] | None, ...]
     label_files: dict[str, str]
 
 
@@ -76,6 +79,7 @@ def plan(settings: Settings) -> Plan:
     for flag in unused_fractions(settings.split, rule.kind):
         note(f"{flag} has no effect here: the photographs are split by {rule.rule}.")
     whole = tuple(manifest.sha256 if settings.shard.count > 1 else "" for manifest, _ in splits)
+    pairs = tuple(pairs_within(labels, manifest) for manifest, _ in splits)
     spec, parts = make_spec(settings, weights), []
     for manifest, facts in (settings.shard.cut(*split) for split in splits):
         if away.of(manifest).read:
@@ -84,7 +88,7 @@ def plan(settings: Settings) -> Plan:
             pending = pending_rows(path, manifest, spec, facts, reuse)
             facts, away = unkept(manifest, facts, away, pending)
         parts.append((manifest, facts))
-    return Plan(weights, spec, tuple(parts), whole, away, labels.files)
+    return Plan(weights, spec, tuple(parts), whole, away, pairs, labels.files)
 
 
 def _files(settings: Settings) -> list[Path]:

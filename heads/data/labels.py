@@ -6,9 +6,10 @@ Owns the meaning of `distribution`, `beautiful` and of what is drawn together. N
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +54,15 @@ def clusters(group: TextArray) -> IntArray:
 class Labels(LabelTable):
     """What people said of n photographs; the columns are those of `LabelTable`.
 
+    `pairs` (P, 2) are row numbers of each comparison's winner and loser, None where there is no
+    file of them.
+
     Raises:
         HeadError: the threshold is no number.
         LabelError: as `check_votes`.
     """
+
+    pairs: IntArray | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +73,26 @@ class Labels(LabelTable):
             raise HeadError(
                 f"The threshold of beautiful is {quoted(self.threshold)}, {error}."
             ) from None
+
+    def take(self, rows: npt.NDArray[Any] | slice) -> Self:
+        """Return some rows (indices, mask or slice), with the comparisons of two of them."""
+        taken = super().take(rows)
+        if self.pairs is None:
+            return taken
+        place = np.full(len(self), -1)
+        place[rows] = np.arange(len(taken))
+        pairs = place[self.pairs]
+        return replace(taken, pairs=pairs[(pairs >= 0).all(axis=1)])
+
+    @classmethod
+    def concat(cls, parts: Sequence[LabelTable]) -> Self:
+        """Put tables below each other, as `LabelTable`, with the comparisons of each."""
+        joined, start, pairs = super().concat(parts), 0, []
+        for part in parts:
+            if isinstance(part, Labels) and part.pairs is not None:
+                pairs.append(part.pairs + start)
+            start += len(part)
+        return replace(joined, pairs=np.concatenate(pairs)) if pairs else joined
 
     @property
     def n_votes(self) -> IntArray:
@@ -140,7 +166,9 @@ class Labels(LabelTable):
 
     @cached_property
     def has_means(self) -> bool:
-        """Whether the means say more than 0 or 1: False for labels of picked or not."""
+        """Whether there are means that say more than 0 or 1, which is picked or not."""
+        if self.pairs_alone:
+            return False
         picked = self.votes is None and (self.scale.lo, self.scale.hi) == (0.0, 1.0)
         return not (picked and np.isin(self.mean, (0.0, 1.0)).all())
 

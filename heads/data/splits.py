@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from cache.console import note, working
 from cache.errors import MismatchError
+from cache.pairs import pairs_of
 from cache.places import changed_labels
 from cache.store import FeatureCache, open_cache
 from cache.text import shown
@@ -86,13 +87,15 @@ class SplitData:
 
     @cached_property
     def content_sha256(self) -> str:
-        """SHA-256 of the used rows and their checksums: other features or labels, other text.
+        """SHA-256 of the used rows, their checksums and comparisons: other ones, other text.
 
         The rows matched their checksums when the split was loaded, so it is that of what was read.
         """
         digest = hashlib.sha256(self.cache.manifest_sha256.encode())
         digest.update(self.rows.astype("<i8").tobytes())
         digest.update(self.cache.crc32[self.rows].astype("<u4").tobytes())
+        if self.labels.pairs is not None:
+            digest.update(self.labels.pairs.astype("<i8").tobytes())
         return digest.hexdigest()
 
 
@@ -169,8 +172,12 @@ def _split_data(
 
 
 def labels_of(cache: FeatureCache, rows: IntArray) -> Labels:
-    """Return the labels of some rows of a cache."""
-    return Labels.of(cache.labels.take(rows))
+    """Return the labels of some rows of a cache, with the comparisons of two of them.
+
+    Raises:
+        FormatError, LabelError: as `cache.pairs.pairs_of`.
+    """
+    return replace(Labels.of(cache.labels), pairs=pairs_of(cache)).take(rows)
 
 
 # --- caches that are used together ----------------------------------------------------------------

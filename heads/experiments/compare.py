@@ -77,6 +77,7 @@ class Entry:
 class Title:
     """What was compared: `n` photographs of `split`, by heads `trained_on` so many.
 
+    `threshold` is that of beautiful, '' where photographs were compared alone;
     `groups` is how many are drawn whole, 0 where photographs are drawn.
     """
 
@@ -169,7 +170,7 @@ def compare(
     title = Title(
         features_dir=str(train.cache.path.parent),
         split=HEADLINE,
-        threshold=test.labels.threshold,
+        threshold=_threshold(test.labels),
         label_note=joint_note(part.cache for part in data.values()),
         n=len(test),
         trained_on=f"{len(train):,}",
@@ -248,7 +249,7 @@ def cross_validate(
     title = Title(
         features_dir=f"{cache.path.parent} ({views}, {pool.n_features} features)",
         split=" + ".join(pool.splits),
-        threshold=pool.labels.threshold,
+        threshold=_threshold(pool.labels),
         label_note=joint_note(part.cache for part in data.values()),
         n=len(pool.labels),
         trained_on=f"about {len(first[0].train):,} in each of {folding.k} folds{ways}",
@@ -281,6 +282,10 @@ def _against_last_layer(
     return {
         e.head: against(("multi", e.sample), ("top", again(HEADS[e.head]).sample)) for e in chosen
     }
+
+
+def _threshold(labels: Labels) -> str:
+    return "" if labels.pairs_alone else labels.threshold
 
 
 def _n_groups(group: TextArray) -> int:
@@ -383,5 +388,7 @@ def _names(asked: Sequence[Any] | None, labels: Labels) -> list[Any]:
     left_out = [name for name in HEADS if name not in fitting]
     if left_out:
         why = "hold no vote counts" if labels.has_means else "are 0 or 1, without votes or means"
+        if labels.pairs_alone:
+            why = "are comparisons alone"
         note(f"Left out, since the labels {why}: {', '.join(left_out)}.")
     return fitting

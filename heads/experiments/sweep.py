@@ -19,7 +19,7 @@ from heads.errors import HeadError
 from heads.experiments.train import TrainedRun, train
 from heads.metrics.catalogue import ranked_by
 from heads.metrics.weighted import auc, spearman
-from heads.models.base import need_means
+from heads.models.base import need_means, need_photographs
 from heads.models.neural.settings import NetworkSettings, ResolvedSettings, layer_widths
 from heads.models.registry import HEADS, load_keras
 
@@ -135,6 +135,7 @@ def measure_points(
     (X, labels), (X_val, labels_val) = ((data[s].X, data[s].labels) for s in ("train", "val"))
     kind, widths = HEADS[head].load(), layer_widths(data["train"].cache.spec.layers)
     resolved = base.resolve(len(labels), widths, kind.linear_rate)
+    need_photographs(kind.about, labels, labels_val)
     need_means(kind.about, labels)
     task = kind.learn(labels)
     train_on, evaluations = prepared(

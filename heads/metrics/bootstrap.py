@@ -19,7 +19,7 @@ from cache.types import FloatArray, IntArray
 from heads.data.labels import Labels, clusters
 from heads.data.predictions import Prediction
 from heads.metrics.catalogue import CHOOSING, METRICS, Metric, Value, evaluate
-from heads.metrics.choosing import Choices, Sums, rates
+from heads.metrics.choosing import Choices, Sums, agreement, rates
 from heads.metrics.weighted import Draws, Terms
 
 DRAWS = 1000
@@ -115,6 +115,9 @@ def bootstrap(
     if cluster.max() == 0:
         nothing = {name: np.full(1, np.nan) for name in METRICS if isinstance(values[name], float)}
         return Bootstrap(values, {name: nothing.get(name) for name in METRICS})
+    if labels.pairs_alone:
+        parts = [agreement(prediction.score, labels, c) for c in draw_counts(cluster, draws, seed)]
+        return Bootstrap(values, dict.fromkeys(METRICS) | {"pair_acc": np.concatenate(parts)})
     terms, parts = Terms(prediction, labels), []
     for counts in draw_counts(cluster, draws, seed):
         once = terms.draws(counts)

@@ -20,7 +20,7 @@ from cache.types import FloatArray, IntArray
 from heads.data.labels import Labels
 from heads.data.predictions import Prediction, predicted_label
 from heads.errors import HeadError
-from heads.metrics.choosing import Choices, rates
+from heads.metrics.choosing import Choices, agreement, rates
 from heads.metrics.weighted import Draws, Terms, spearman
 
 MIN_WITHIN = 10
@@ -152,6 +152,7 @@ METRICS: dict[str, Metric] = {
 
 
 # In the groups of `heads.metrics.choosing`, whose sums they are computed from; None without groups.
+# Where comparisons are all that is known, `pair_acc` is the share of these, and all others are None.
 METRICS |= {
     "pair_acc": Metric(
         "share of pairs within a group that are put in people's order", True, "1/2: no order"
@@ -184,6 +185,8 @@ CHOOSING = ("pair_acc", "best_of_group", "regret")
 
 def ranked_by(labels: Labels) -> str:
     """Return the metric that heads are put in order by: AUC where labels are 0 or 1."""
+    if labels.pairs_alone:
+        return "pair_acc"
     return "srcc" if labels.has_means else "auc"
 
 
@@ -195,6 +198,9 @@ def evaluate(prediction: Prediction, labels: Labels) -> dict[str, Value]:
     """
     if not len(labels):
         raise HeadError("There is no photograph to measure predictions on; extract some first.")
+    if labels.pairs_alone:
+        agreed = agreement(prediction.score, labels, np.ones((len(labels), 1)))
+        return {**dict.fromkeys(METRICS), "pair_acc": float(agreed[0])}
     once = Terms(prediction, labels).draws(np.ones((len(labels), 1)))
     values = {name: _value(metric, once, prediction, labels) for name, metric in METRICS.items()}
     if (choices := Choices.of(labels)) is not None:

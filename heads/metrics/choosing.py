@@ -1,7 +1,8 @@
-"""How often a head chooses right among pictures that belong together. Numpy only.
+"""How often a head chooses right among pictures that belong together. Numpy and scipy.
 
 Owns which photographs are such a choice, which pairs of them people put in an order, and the sums
-of each group that the metrics `pair_acc`, `best_of_group` and `regret` are ratios of.
+of each group that the metrics `pair_acc`, `best_of_group` and `regret` are ratios of; and
+`pair_acc` where comparisons are all that is known.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from cache.types import FloatArray, IntArray, TextArray
 from heads.data.labels import Labels, clusters
@@ -54,7 +56,7 @@ class Choices:
         rows = order[kept]
         starts = np.flatnonzero(np.diff(cluster[rows], prepend=-1))
         group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
-        return cls(rows, group, starts, labels.mean[rows], _squared_errors(labels.take(rows)))
+        return cls(rows, group, starts, labels.mean[rows], squared_errors(labels.take(rows)))
 
     @property
     def sizes(self) -> IntArray:
@@ -129,6 +131,30 @@ def rates(sums: Sums, counts: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
+def agreement(score: FloatArray, labels: Labels, counts: FloatArray) -> FloatArray:
+    """Return (B,) the share of comparisons whose winner has the higher score; NaN for none at all.
+
+    Equal scores count one half. A comparison counts as often as both its photographs were drawn,
+    one by one (Owen, "The Pigeonhole Bootstrap", 2007); within a group, which is drawn whole, as
+    often as that.
+
+    Args:
+        score: (n,) float64.
+        labels: of the same n photographs, with comparisons.
+        counts: (n, B) float64, as `heads.metrics.bootstrap.draw_counts` gives them.
+    """
+    winner, loser = np.empty((2, 0), np.int64) if labels.pairs is None else labels.pairs.T
+    right, n = (1 + np.sign(score[winner] - score[loser])) / 2, len(labels)
+    cluster = clusters(labels.group)
+    together = cluster[winner] == cluster[loser]
+    sums = []
+    for each in (right, np.ones(len(right))):
+        within = np.bincount(winner, each * together, n) @ counts
+        across = sparse.csr_array((each * ~together, (winner, loser)), shape=(n, n))
+        sums.append(within + (counts * (across @ counts)).sum(axis=0))
+    return np.divide(*sums, out=np.full(counts.shape[1], np.nan), where=sums[1] > 0)
+
+
 def belonging(labels: Labels) -> IntArray:
     """Return (n,) numbers of what belongs together: groups, or challenges where there are none."""
     group: TextArray = labels.group
@@ -147,7 +173,7 @@ def pairs_within(group: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
         yield first, first + step
 
 
-def _squared_errors(labels: Labels) -> FloatArray:
+def squared_errors(labels: Labels) -> FloatArray:
     """Return the square of each mean's standard error: with v the variance of N votes, v / (N - 1).
 
     v divides by N, so that v N / (N - 1) estimates the variance of people, and v / (N - 1) that of

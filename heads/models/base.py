@@ -33,8 +33,8 @@ class About:
     """What a head's class says of it.
 
     `needs_votes`: it cannot learn from mean-only labels. `needs_means`: nor from labels of 0 or 1,
-    of which it would learn a mean that nobody gave. `ranking_only`: its score is a probability
-    on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
+    of which it would learn a mean that nobody gave. `learns_pairs`: it can from comparisons alone.
+    `ranking_only`: its score is a probability on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
     `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
     is applied to, where that is linear in the features; '' elsewhere. `linear_rival` is the linear
     head that learns the same as this network, against which it is measured.
@@ -44,6 +44,7 @@ class About:
     summary: str
     needs_votes: bool = False
     needs_means: bool = False
+    learns_pairs: bool = False
     looks_at_photographs: bool = True
     looks_at_metadata: bool = False
     ranking_only: bool = False
@@ -107,6 +108,8 @@ class LookingHead(Head, Protocol):
 
 def suits(about: About, labels: Labels) -> bool:
     """Whether a head can learn from such labels."""
+    if labels.pairs_alone:
+        return about.learns_pairs
     has_votes = labels.votes is not None
     return (has_votes or not about.needs_votes) and (labels.has_means or not about.needs_means)
 
@@ -120,15 +123,23 @@ def need_means(about: About, labels: Labels) -> None:
         )
 
 
-def need_photographs(head: str, labels: Labels, labels_val: Labels | None = None) -> None:
-    """Raise HeadError for fewer than two photographs of train, or none of val where it is given."""
+def need_photographs(about: About, labels: Labels, labels_val: Labels | None = None) -> None:
+    """Raise HeadError for fewer than two photographs of train, or none of val where it is given.
+
+    And UnsuitableLabelsError for comparisons alone where the head cannot learn from them.
+    """
+    if labels.pairs_alone and not about.learns_pairs:
+        raise UnsuitableLabelsError(
+            f"The head {about.name} learns votes, means or labels, and of these photographs there "
+            "are comparisons alone. Train pairs."
+        )
     if len(labels) < 2:
         raise HeadError(
-            f"The head {head} needs at least 2 training photographs; got {len(labels)}. "
+            f"The head {about.name} needs at least 2 training photographs; got {len(labels)}. "
             "Add photographs or raise --limit."
         )
     if labels_val is not None and not len(labels_val):
         raise HeadError(
-            f"The head {head} chooses or calibrates on validation photographs, and there are "
+            f"The head {about.name} chooses or calibrates on validation photographs, and there are "
             "none. Make a val split (--val-fraction above 0)."
         )

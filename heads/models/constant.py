@@ -21,10 +21,14 @@ class ConstantHead:
     The score is the mean of the training means, the distribution the mean of the training
     distributions (none for mean-only labels), `p_beautiful` the share of beautiful. The label is
     the majority's, by `p_beautiful`, even where the mean lies on the other side of the threshold.
+    Of comparisons alone it says the middle of the scale, and one half.
     """
 
     about = About(
-        "constant", "one answer for all, the floor of every metric", looks_at_photographs=False
+        "constant",
+        "one answer for all, the floor of every metric",
+        learns_pairs=True,
+        looks_at_photographs=False,
     )
     tuned = ClosedFormSettings()
     distribution_: FloatArray | None
@@ -33,9 +37,11 @@ class ConstantHead:
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Average the labels; the features are not looked at."""
-        need_photographs(self.about.name, labels)
+        need_photographs(self.about, labels)
         self.score_ = float(labels.mean.mean())
         self.p_beautiful_ = float(labels.beautiful.mean())
+        if labels.pairs_alone:
+            self.score_, self.p_beautiful_ = (labels.scale.lo + labels.scale.hi) / 2, 0.5
         self.distribution_ = None if labels.votes is None else labels.distribution.mean(axis=0)
         return []
 
@@ -81,7 +87,7 @@ class MeanRatingsHead(ConstantHead):
         self, X: FeatureRows, labels: Labels, X_val: FeatureRows, labels_val: Labels, *, seed: int
     ) -> History:
         """Pool the votes; the features are not looked at. Raises HeadError without votes."""
-        need_photographs(self.about.name, labels)
+        need_photographs(self.about, labels)
         average = labels.need_votes().mean(axis=0, dtype=np.float64)
         self.distribution_ = average / average.sum()
         self.score_ = _mean(self.distribution_)

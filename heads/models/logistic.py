@@ -1,15 +1,16 @@
-"""Logistic regression of beautiful. Numpy and scipy."""
+"""Logistic regression of beautiful, and how such a model is fitted. Numpy and scipy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
 
-from cache.types import FloatArray, Scale
+from cache.types import FloatArray, IntArray, Scale
 from heads.data.features import FeatureRows, Float32Array, roots_of_views
 from heads.data.labels import BoolArray, Labels
 from heads.data.predictions import ranking_score
@@ -64,16 +65,17 @@ class LogisticHead(LinearHead):
         Raises:
             HeadError: train holds one class only, or there are too few photographs.
         """
-        need_photographs(self.about.name, labels, labels_val)
+        need_photographs(self.about, labels, labels_val)
         _need_two_classes(labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
         n = min(len(labels), MOST_CHOSEN_ON)
         some, roots = labels.take(slice(n)), roots_of_views(X[:n])
         parts = _parts(roots, some, roots_of_views(X_val), labels_val)
-        self.choice_, log_odds = _choose(parts)
         told = Labels.concat([part.labels for part in parts])
+        loss = partial(_log_loss, share=told.share_above)
+        self.choice_, log_odds = choose(parts, loss, GROUPS if len(parts) > 1 else VAL)
         self._calibrate(log_odds, told, some.middle_logit)
-        fit = _Fit(roots_of_views(X), labels)
+        fit = _fit(roots_of_views(X), labels)
         self.model_ = fit.model(self.choice_.penalty * n / len(labels))
         self.note_ = f"{self.note_} {fit.ended_early}".strip()
         return []
@@ -93,64 +95,67 @@ class LogisticHead(LinearHead):
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Part:
     """Photographs left out, their roots (m, D) and labels, and the fit to others."""
 
     roots: Float32Array
     labels: Labels
-    fit: _Fit
+    fit: Fit
 
 
 def _parts(
     roots: Float32Array, labels: Labels, roots_val: Float32Array, labels_val: Labels
-) -> list[_Part]:
+) -> list[Part]:
     """Leave out folds of groups in turn; else val (see `choose_ridge`).
 
     That is where there are no groups, or where without one of the folds there is one class only.
     """
-    folds = _folds(labels)
+    cluster = groups_of(labels)
+    folds = [] if cluster is None else deal(cluster)
     if not folds or not all(_both_classes(labels.take(~held)) for held in folds):
-        return [_Part(roots_val, labels_val, _Fit(roots, labels))]
+        return [Part(roots_val, labels_val, _fit(roots, labels))]
     return [
-        _Part(roots[held], labels.take(held), _Fit(roots[~held], labels.take(~held)))
+        Part(roots[held], labels.take(held), _fit(roots[~held], labels.take(~held)))
         for held in folds
     ]
 
 
-def _folds(labels: Labels) -> list[BoolArray]:
-    """Return for each fold of whole groups which photographs are in it; none without groups."""
-    cluster = groups_of(labels)
-    if cluster is None:
-        return []
+def deal(cluster: IntArray) -> list[BoolArray]:
+    """Return for each fold of whole clusters (n,) which photographs are in it."""
     n = int(cluster.max()) + 1
     fold = (np.random.default_rng(0).permutation(n) % min(FOLDS, n))[cluster]
     return [fold == k for k in range(min(FOLDS, n))]
 
 
-def _choose(parts: Sequence[_Part]) -> tuple[PenaltyChoice, FloatArray]:
-    """Return the choice of penalty, and the log-odds at it of the parts' photographs."""
-    share = np.concatenate([part.labels.share_above for part in parts])
-    on = GROUPS if len(parts) > 1 else VAL
+def choose(
+    parts: Sequence[Part], loss: Callable[[FloatArray], float], on: str
+) -> tuple[PenaltyChoice, FloatArray]:
+    """Return the choice of penalty, and the log-odds at it of the parts' photographs.
+
+    `loss` takes the log-odds of all parts, one below the other; `on` is as in `PenaltyChoice`.
+    """
     losses: list[float] = []
     best = np.empty(0)
     for penalty in LOGISTIC_PENALTIES:
         log_odds = np.concatenate([part.fit.outputs(part.roots, penalty) for part in parts])
-        losses.append(_log_loss(log_odds, share))
+        losses.append(loss(log_odds))
         if losses[-1] > min(losses):
             break
         best = log_odds
     return PenaltyChoice.lowest(LOGISTIC_PENALTIES[: len(losses)], losses, on), best
 
 
-class _Fit:
-    """Logistic regression of some photographs, for one penalty after the other.
+class Fit:
+    """A linear model of some photographs' roots (n, D), for one penalty after the other.
 
-    What is minimised is that of scikit-learn's `LogisticRegression` on photographs that count
-    twice, as beautiful with the weight of their soft label and as not with the rest, divided by n.
+    What is minimised is a loss of the log-odds (n,) + penalty / 2 |w|^2, w being of standardised
+    roots. `loss` gives n times its slopes (n,) too.
     """
 
-    def __init__(self, roots: Float32Array, labels: Labels) -> None:
-        self._roots, self._share = roots, labels.share_above
+    def __init__(
+        self, roots: Float32Array, loss: Callable[[FloatArray], tuple[float, FloatArray]]
+    ) -> None:
+        self._roots, self._of_log_odds = roots, loss
         self._moments = feature_moments(roots)
         self._weights = np.zeros(roots.shape[1] + 1)
         self.ended_early = ""
@@ -172,16 +177,16 @@ class _Fit:
         return self._moments.raw_model(weights[:-1, None], weights[-1:])
 
     def _loss(self, weights: FloatArray, penalty: float) -> tuple[float, FloatArray]:
-        """Return the mean cross-entropy + penalty / 2 |w|^2, and its gradient (D + 1,).
+        """Return the loss + penalty / 2 |w|^2, and its gradient (D + 1,).
 
         The roots are standardised in passing, so that no copy of them is made.
         """
         n, kernel = len(self._roots), weights[:-1]
-        log_odds = _log_odds(self._model(weights), self._roots)
-        away = (sigmoid(log_odds) - self._share).astype(np.float32)
+        loss, slope = self._of_log_odds(_log_odds(self._model(weights), self._roots))
+        away = slope.astype(np.float32)
         total = away.sum(dtype=np.float64)
         slopes = (away @ self._roots - total * self._moments.mean) / self._moments.deviation
-        loss = _log_loss(log_odds, self._share) + penalty / 2 * float(kernel @ kernel)
+        loss += penalty / 2 * float(kernel @ kernel)
         return loss, np.append(slopes / n + penalty * kernel, total / n)
 
 
@@ -190,6 +195,16 @@ def _ended_early(status: int) -> str:
     if status == 1:
         return f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
     return "The solver found no lower loss along its last direction, before it had converged."
+
+
+def _fit(roots: Float32Array, labels: Labels) -> Fit:
+    """Return the logistic regression of some photographs.
+
+    Its loss is that of scikit-learn's `LogisticRegression` on photographs that count twice, as
+    beautiful with the weight of their soft label and as not with the rest, divided by n.
+    """
+    share = labels.share_above
+    return Fit(roots, lambda log_odds: (_log_loss(log_odds, share), sigmoid(log_odds) - share))
 
 
 def _log_odds(model: LinearModel, roots: Float32Array) -> FloatArray:

@@ -112,7 +112,7 @@ class ChallengeMeanHead:
         Raises:
             HeadError: too few photographs, no challenges, or none of val's is one of train's.
         """
-        need_photographs(self.about.name, labels)
+        need_photographs(self.about, labels)
         need_means(self.about, labels)
         challenge = X[:][:, 0, CHALLENGE]
         known = challenge > 0

@@ -55,7 +55,7 @@ class RidgeHead(LinearHead):
         Raises:
             HeadError: there are too few photographs in train or val.
         """
-        need_photographs(self.about.name, labels, labels_val)
+        need_photographs(self.about, labels, labels_val)
         need_means(self.about, labels)
         self.scale_ = (labels.scale.lo, labels.scale.hi)
 
@@ -98,7 +98,7 @@ class RidgeDistHead(LinearHead):
         Raises:
             HeadError: mean-only labels, or too few photographs in train or val.
         """
-        need_photographs(self.about.name, labels, labels_val)
+        need_photographs(self.about, labels, labels_val)
         targets, val = centred_log_shares(labels.need_votes()), (X_val, labels_val)
         self.model_, self.choice_, left_out = choose_ridge(X, targets, labels, val, _mean_emd)
         score = distribution_mean(softmax(left_out.outputs))

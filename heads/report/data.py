@@ -299,7 +299,7 @@ def _checked(path: Path, labels: Labels, called: BoolArray, cache: FeatureCache)
             f"{path / 'predictions.csv'} calls other photographs beautiful than its labels and the "
             f"threshold {labels.threshold} do. Train the head again with --overwrite."
         )
-    return labels if other else replace(labels, challenge=now.challenge)
+    return labels if other else replace(labels, challenge=now.challenge, pairs=now.pairs)
 
 
 def _other_labels(one: Labels, other: Labels) -> str:
@@ -312,7 +312,7 @@ def _other_labels(one: Labels, other: Labels) -> str:
         return "another threshold of beautiful"
     mine, theirs = one.columns(), other.columns()
     for name in ("votes", "mean"):
-        if not np.array_equal(mine.get(name, NONE), theirs.get(name, NONE)):
+        if not np.array_equal(mine.get(name, NONE), theirs.get(name, NONE), equal_nan=True):
             return "other labels of these photographs"
     return "" if np.array_equal(one.group, other.group) else "other groups of these photographs"
 

@@ -27,9 +27,6 @@ NO_VALUE = ""
 WITH_WIDTH = ("srcc", "acc", "auc")
 # (metric, heading, whether half the interval's width is shown behind the value)
 SHOWN = tuple((name, m.heading, name in WITH_WIDTH) for name, m in METRICS.items() if m.heading)
-# Precision, recall and the finer metrics stand in leaderboard.csv; a verdict on each of the
-# eighteen would bury the answer.
-JUDGED = tuple(name for name, _, _ in SHOWN if METRICS[name].higher_is_better is not None)
 WIDTH = 118
 # Below some twenty clusters resampling them understates what they vary by (Cameron, Gelbach and
 # Miller, "Bootstrap-Based Improvements for Inference with Clustered Errors", 2008, section 1).
@@ -86,11 +83,14 @@ def failure(error: Exception) -> str:
 def title_lines(title: Title) -> list[str]:
     """Return what was compared on what, in sentences."""
     unit = f"whole groups, {title.groups:,} of them" if title.groups else "photographs"
+    means = "pair_acc is the share of comparisons that a head puts in people's order"
+    if title.threshold:
+        means = f"beautiful means a mean above {title.threshold}"
     few = f" Intervals of fewer than {FEW_GROUPS} groups come out too narrow."
     return [
         *([f"Note: {shown(title.label_note, LONGEST_LINE)}."] if title.label_note else []),
         f"{shown(title.features_dir)}: {title.n:,} photographs of {title.split}, trained on "
-        f"{title.trained_on}; beautiful means a mean above {title.threshold}.",
+        f"{title.trained_on}; {means}.",
         f"± is half of the 95 % interval ({DRAWS:,} bootstrap resamples of {unit}); blank where a "
         "metric does not apply." + few * (0 < title.groups < FEW_GROUPS),
     ]
@@ -133,7 +133,11 @@ def _within_lines(entries: Sequence[Entry]) -> list[str]:
 
 def _choosing_lines(entries: Sequence[Entry]) -> list[str]:
     """Say how often each head chooses right in a group, beside chance and the votes' two halves."""
-    known = choice_ceiling(entries[0].sample.labels, seed=0)
+    labels = entries[0].sample.labels
+    if labels.pairs_alone:
+        n = 0 if labels.pairs is None else len(labels.pairs)
+        return [f"{n:,} comparisons are of two of these photographs. {FLOOR} is chance."]
+    known = choice_ceiling(labels, seed=0)
     if known is None:
         return []
     grid = [
@@ -198,7 +202,7 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
         shown = [
             f"{name} {_number(entry.measures[name].value):.{_decimals(name)}f} ± {deviation:.4f}"
             for name, deviation in entry.deviation.items()
-            if name in JUDGED
+            if name in {column for column, *_ in _columns(entries)}
         ]
         if shown and not about_head(entry.head).constant:
             start = f"  {entry.head}, {entry.repeats} runs: "
@@ -206,11 +210,18 @@ def _deviation_lines(entries: Sequence[Entry]) -> list[str]:
     return ["Mean and standard deviation over runs:", *lines] if lines else []
 
 
+def _columns(entries: Sequence[Entry]) -> tuple[tuple[str, str, bool], ...]:
+    """Return the columns of the table, as `SHOWN`; comparisons alone have one metric."""
+    alone = entries[0].sample.labels.pairs_alone
+    return (("pair_acc", "pair_acc", True),) if alone else SHOWN
+
+
 def table(entries: Sequence[Entry]) -> str:
     """Return the aligned table, at most 120 columns wide."""
-    grid = [["head", *(heading for _, heading, _ in SHOWN)]]
+    columns = _columns(entries)
+    grid = [["head", *(heading for _, heading, _ in columns)]]
     grid += [
-        [e.head + " = floor" * (e.head == FLOOR), *(_cell(e.measures, *c) for c in SHOWN)]
+        [e.head + " = floor" * (e.head == FLOOR), *(_cell(e.measures, *c) for c in columns)]
         for e in entries
     ]
     return "\n".join(_aligned(grid))
@@ -245,10 +256,12 @@ def _decimals(metric: str) -> int:
 
 def _verdict_lines(entries: Sequence[Entry]) -> list[str]:
     lines = ["Against the floor (95 % interval of the paired difference):"]
+    # The other metrics are in leaderboard.csv; a verdict on each of them would bury the answer.
+    judged = [name for name, *_ in _columns(entries) if METRICS[name].higher_is_better is not None]
     for entry in entries:
         if entry.head == FLOOR:
             continue
-        known = verdicts({name: entry.measures[name] for name in JUDGED})
+        known = verdicts({name: entry.measures[name] for name in judged})
         parts = [f"{kind.words} in {', '.join(known[kind])}" for kind in Verdict if kind in known]
         lines += _wrapped(f"  {entry.head}: ", "; ".join(parts) or "nothing to compare")
     return lines

@@ -72,8 +72,12 @@ def trust(data: ReportData) -> Trust:
 
 
 def page(data: ReportData, make: Thumbnailer) -> str:
-    """Return one HTML document that needs nothing else; `make` makes its thumbnails."""
-    found, others = mistakes(data), [faults(run) for run in data.runs[1:]]
+    """Return one HTML document that needs nothing else; `make` makes its thumbnails.
+
+    Of comparisons alone there is no truth that a score could miss, so nothing of mistakes.
+    """
+    judged = not data.labels.pairs_alone
+    found, others = mistakes(data) if judged else None, [faults(r) for r in data.runs[1:] if judged]
     return template("report.html").render(
         data=data,
         title=title(data),
@@ -81,11 +85,11 @@ def page(data: ReportData, make: Thumbnailer) -> str:
         ranking=ranking(data),
         trust=trust(data),
         mistakes=found,
-        side=side_by_side(data),
+        side=side_by_side(data) if judged else None,
         training=training(data),
         others=others,
         repetition=repetition(data),
-        album=Album.of(_photographs(found, others), data.photographs, make),
+        album=Album.of(_photographs(found, others) if found else [], data.photographs, make),
     )
 
 

@@ -18,7 +18,7 @@ from heads.web.html import DASH
 from heads.web.svg import Span
 
 # What a head gets that puts photographs in no order.
-NO_ORDER = {"srcc": 0.0, "auc": 0.5}
+NO_ORDER = {"srcc": 0.0, "auc": 0.5, "pair_acc": 0.5}
 SRCC_ENDS = (-0.1, 1.0)
 SRCC_TICKS = (0.0, 0.5, 1.0)
 ARROWS = {True: " ↑", False: " ↓", None: ""}

@@ -19,6 +19,12 @@ from heads.web.html import DASH, decimal, environment, percent
 # The classes of style are the verdicts' values.
 MARKS = {Verdict.BEATS: "▲", Verdict.CANNOT_TELL: "●", Verdict.DOES_NOT: "▼"}
 COVERED = percent(COVERAGE)
+# What heads are put in order by.
+RANKED_BY = {
+    "srcc": "Rank correlation with people's means",
+    "auc": "Area under the ROC curve",
+    "pair_acc": "Share of comparisons in people's order",
+}
 
 
 def template(name: str) -> Template:
@@ -33,6 +39,7 @@ def template(name: str) -> Template:
         "FLOOR": FLOOR,
         "MARKS": MARKS,
         "METRICS": METRICS,
+        "RANKED_BY": RANKED_BY,
         "interval_text": interval_text,
         "scale_text": scale_text,
         "shown": shown,
@@ -62,6 +69,6 @@ def title(data: ReportData) -> str:
     parts = [
         f"{data.name}: {heads} head{'s' * (heads != 1)} on {len(labels):,} {split} photographs",
         f"scale {scale_text(labels.scale)}",
-        f"beautiful above {labels.threshold}",
+        "comparisons alone" if labels.pairs_alone else f"beautiful above {labels.threshold}",
     ]
     return ", ".join(parts) + (f" ({data.note})" if data.note else "")

@@ -3,6 +3,7 @@
 Columns `image_id,group,split,fold,true_mean,true_label,score,p_beautiful,r1..rK,p1..pK`, numbers
 in full precision. `fold` is empty where no folds were made, p1..pK where the head predicts no
 distribution; mean-only labels have no r columns, and p columns only for a head that had votes.
+`true_mean` and `true_label` are empty where comparisons are all that is known.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def _columns(part: SplitPrediction) -> list[list[Any]]:
         labels.group.tolist(),
         [part.split] * n,
         [part.fold] * n,
-        labels.mean.tolist(),
-        labels.beautiful.astype(int).tolist(),
+        [""] * n if labels.pairs_alone else labels.mean.tolist(),
+        [""] * n if labels.pairs_alone else labels.beautiful.astype(int).tolist(),
         prediction.score.tolist(),
         prediction.p_beautiful.tolist(),
         *votes,
@@ -112,7 +113,7 @@ class StoredPredictions:
     """predictions.csv as arrays of n rows.
 
     `image_id`, `group`, `split`, `fold` are texts; `true_mean`, `score`, `p_beautiful` float64;
-    `true_label` bool; `votes` (n, K) int32 or None; `distribution` (n, K) float64 or None.
+    `true_label` bool, NaN and False where nothing is known; `votes` (n, K) int32 or None; `distribution` (n, K) float64 or None.
     """
 
     image_id: TextArray
@@ -177,6 +178,9 @@ def read_predictions(run: Path, name: str = "predictions.csv") -> StoredPredicti
 
 def _stored(columns: dict[str, tuple[str, ...]]) -> StoredPredictions:
     read: dict[str, Any] = {name: np.array(columns[name], np.str_) for name in FIRST[:4]}
+    if not any(columns["true_mean"] + columns["true_label"]):
+        n = len(columns["true_mean"])
+        columns = {**columns, "true_mean": ("nan",) * n, "true_label": ("0",) * n}
     read |= {name: np.array(columns[name], np.float64) for name in FIRST[4:]}
     if not np.isin(read["true_label"], (0, 1)).all():
         raise ValueError("true_label is 0 or 1")
@@ -199,7 +203,9 @@ def _numbered(columns: dict[str, tuple[str, ...]], letter: str) -> list[tuple[st
 
 def _check(stored: StoredPredictions) -> None:
     """Raise ValueError for numbers that neither people nor heads give."""
-    numbers = [stored.true_mean, stored.score, stored.p_beautiful]
+    numbers = [stored.score, stored.p_beautiful]
+    if not np.isnan(stored.true_mean).all():
+        numbers.append(stored.true_mean)
     if not all(np.isfinite(values).all() for values in numbers):
         raise ValueError("a score or mean is no finite number")
     if not ((stored.p_beautiful >= 0) & (stored.p_beautiful <= 1)).all():

@@ -51,6 +51,13 @@ def labels_of_means(means: object, threshold: str = "5", scale: Scale | None = N
     )
 
 
+def compared(pairs: object, n: int, group: object = None) -> Labels:
+    """Labels of n photographs of which comparisons (P, 2) are all that is known."""
+    labels = labels_of_means(np.full(n, np.nan), "0.5", Scale(0, 1))
+    groups = labels.group if group is None else np.asarray(group, np.str_)
+    return replace(labels, pairs=np.asarray(pairs, np.int64).reshape(-1, 2), group=groups)
+
+
 def random_labels(n: int, levels: int = 10, seed: int = 0, **columns: object) -> Labels:
     """Labels with 5 to 60 votes a photograph and means on both sides of the threshold."""
     rng = np.random.default_rng(seed)

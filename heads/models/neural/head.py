@@ -70,7 +70,7 @@ class NeuralHead:
         Raises:
             HeadError: the labels do not suffice for this head, or training diverged.
         """
-        need_photographs(self.about.name, labels, labels_val)
+        need_photographs(self.about, labels, labels_val)
         need_means(self.about, labels)
         widths = self.settings.layer_widths or (X.shape[2],)
         settings = for_this_machine(

@@ -48,7 +48,7 @@ class EstimatorHead:
         """
         from sklearn.base import clone
 
-        need_photographs(self.about.name, labels, labels_val)
+        need_photographs(self.about, labels, labels_val)
         need_means(self.about, labels)
         self.scale_, self.n_features_ = (labels.scale.lo, labels.scale.hi), X.shape[2]
         self.platt_, self.note_ = None, ""
