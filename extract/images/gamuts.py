@@ -59,8 +59,9 @@ def profile_of(info: Mapping[Any, Any]) -> bytes | None:
         info: what Pillow calls an image's info, with `CODES` of a file of boxes. A profile in it
             counts before any name.
     """
-    if profile := info.get("icc_profile"):
-        return bytes(profile)
+    profile: bytes | None = info.get("icc_profile")
+    if profile:
+        return profile
     if codes := info.get(CODES):
         return _of_codes(*codes)
     return OF_ADOBE_RGB if names_adobe_rgb(info) else None
@@ -70,8 +71,7 @@ def _of_codes(primaries: int, transfer: int) -> bytes | None:
     if primaries in OF_PRIMARIES and transfer in LIKE_SRGB:
         return OF_PRIMARIES[primaries]
     note_once(
-        "The colours of a photograph, and perhaps of others, have codes that are not converted "
-        f"(primaries {primaries}, transfer {transfer} in ISO/IEC 23091-2; HDR is 16 or 18): they "
-        "are taken as sRGB."
+        "The colours of a photograph, and perhaps of others, have codes (nclx) that are not "
+        "converted, such as those of HDR: they are taken as sRGB."
     )
     return None
