@@ -30,7 +30,7 @@ from extract.backbones.weights import Weights, as_read
 
 CPU_BATCH, GPU_BATCH = 16, 128
 # What the layers of more photographs pass on to each other leaves a core's cache.
-OPENVINO_BATCH = 4
+OPENVINO_BATCH = 2
 # Changes whenever `graph.py` would give another graph: old converted models are then left alone.
 GRAPH_VERSION = 2
 # The files of a converted model: its graph, its constants, and the checksums of both.

@@ -88,7 +88,7 @@ def test_batches_are_full_and_only_the_last_is_filled_up() -> None:
 
 
 def test_a_block_is_some_whole_batches() -> None:
-    assert block_size(views("center"), 4) == block_size(views("center"), 16) == 64
+    assert block_size(views("center"), 2) == block_size(views("center"), 16) == 64
     assert block_size(views("ten"), 16) == 8
     assert block_size(views("center"), 128) == 512
     assert block_size(views("frame"), 16) == 192
