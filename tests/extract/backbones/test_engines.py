@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import resource
 import shutil
 import subprocess
@@ -477,31 +476,6 @@ def test_the_graph_for_a_gpu_turns_photographs_itself(
     for_gpu = KerasEngine(EngineSettings(), wheel)
     assert (for_gpu.device, for_gpu.parallel) == ("gpu", 2)
     np.testing.assert_allclose(features_of(for_gpu, batch), expected, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_conversion_reports_to_nobody(wheel: Weights, tmp_path: Path) -> None:
-    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
-    program = (
-        "import sys; from extract.backbones.engines import *;"
-        "from extract.backbones.mobilenet_v2 import MOBILENET_V2;"
-        "from extract.backbones.weights import find_weights;"
-        "OpenVinoEngine(EngineSettings(), find_weights(MOBILENET_V2, 'wheel'));"
-        "sys.exit('openvino_telemetry' in sys.modules)"
-    )
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "HOME")}
-    kept = {name: value for name, value in kept.items() if name != "XDG_CACHE_HOME"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**kept, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / ".cache" / "aesthetic-heads").is_dir()
-    # Where OpenVINO notes whom it counts.
-    assert not (tmp_path / "intel").exists()
 
 
 def test_two_threads_import_openvino_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ def decode() -> Callable[[bytes], np.ndarray]:
 
     from heads.export.decoding import upright_rgb
 
-    graph = tf.function(upright_rgb, input_signature=[tf.TensorSpec([], tf.string)])
+    signature = [tf.TensorSpec([], tf.string)]
+    graph = tf.function(upright_rgb, input_signature=signature, autograph=False)
     return lambda content: graph(tf.constant(content)).numpy()
 
 

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import ExifTags, Image
 
 from heads.export import check as exporting
 from heads.export.check import FORMATS, export
+from heads.photos import build_graph
 from tests.extract.images.icc import P3, of_primaries
 from tests.heads.export.exported import loaded, smooth
 from tests.heads.studio import save_pictures
@@ -28,6 +31,15 @@ content = open(photograph, "rb").read()
 answers = model.signatures["serving_default"](image_bytes=tf.constant([content, content]))
 print(json.dumps({name: value.numpy().tolist() for name, value in answers.items()}))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _opened_once() -> Iterator[None]:
+    """Exports of runs with one extractor share its engine and backbone, which take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "open_extractor", cache(exporting.open_extractor))
+        patch.setattr("heads.export.graph.build_graph", cache(build_graph))
+        yield
 
 
 @needs_wheel
@@ -45,12 +57,16 @@ def test_an_export_is_checked_and_put_in_its_place(to: str, tmp_path: Path) -> N
 
 @needs_wheel
 @pytest.mark.slow
-def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(tmp_path: Path) -> None:
+def test_a_saved_model_scores_jpegs_in_a_process_that_has_only_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run = loaded(tmp_path)
     photograph = tmp_path / "photo.jpg"
     smooth(3, (500, 380)).save(photograph)
     first = export(run, "saved-model", [photograph], tmp_path / "served").path
     assert first == tmp_path / "served" / "1"
+    assert not list(tmp_path.glob("__autograph_generated_file*"))
     done = subprocess.run(
         [sys.executable, "-c", FRESH, str(first), str(photograph)],
         capture_output=True,
