@@ -355,9 +355,11 @@ def _labels(path: Path, columns: _Columns, rows: list[_Row], bad: BadRows) -> Fo
         scale = Scale(*first.scale)
     except LabelError as error:
         raise LabelError(f"{path}, scale_min and scale_max: {error}") from None
+    image_id = np.array([row.key for row in rows], np.str_)
+    named_by_path = all(row.key == row.path for row in rows)
     table = LabelTable(
-        image_id=np.array([row.key for row in rows], np.str_),
-        path=np.array([row.path for row in rows], np.str_),
+        image_id=image_id,
+        path=image_id if named_by_path else np.array([row.path for row in rows], np.str_),
         group=np.array([row.group for row in rows], np.str_),
         votes=votes,
         mean=mean,

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from cache import cli as cache_cli
+from cache.resume import open_writer
 from cache.types import Status
 from cache.writer import Block
 from extract.labels.splits import SplitSettings
@@ -61,8 +62,6 @@ def planned(folder: Path) -> tuple[Settings, Plan]:
 
 def make_shards(folder: Path, count: int) -> None:
     """Write the split's shards as `extract --shard` does, with features of no photograph."""
-    from cache.resume import open_writer
-
     settings, made = planned(folder)
     ((manifest, facts),) = made.splits
     origin = replace(provenance_of(settings, made), whole_manifest_sha256=manifest.sha256)

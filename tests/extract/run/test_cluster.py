@@ -159,7 +159,8 @@ def test_a_bar_counts_the_shards_that_are_finished(
     make_folder(tmp_path / "data", 8)
     with LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as here:
         (whole,) = extract_on_dask(settings_for(tmp_path), here.scheduler_address, 2)
-    assert (whole.finished, whole.ok) == (True, 8)
+        (again,) = extract_on_dask(settings_for(tmp_path), here.scheduler_address, 2)
+    assert (whole.finished, whole.ok, again.ok, again.extracted) == (True, 8, 8, 0)
     assert counted == ["shards 1/2", "shards 2/2"]
 
 
