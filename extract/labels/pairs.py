@@ -83,9 +83,7 @@ def read_pairs_alone(data: Path, name: str = PAIRS_FILE) -> FolderLabels:
         *unused_columns(table, {*COLUMNS, "group"}),
         *by_id.remarks(ids),
     )
-    return FolderLabels(
-        labels, table.path, bad, remarks=remarks, one_row_each=False, pairs=pairs
-    )
+    return FolderLabels(labels, table.path, bad, remarks=remarks, one_row_each=False, pairs=pairs)
 
 
 def with_pairs(labels: FolderLabels, path: Path) -> FolderLabels:
@@ -154,9 +152,7 @@ def _need_rows(table: Table, pairs: Sequence[tuple[str, str]], bad: BadRows) -> 
         raise LabelError(f"{table.path} holds no valid row. {found}")
 
 
-def _groups(
-    pairs: Sequence[tuple[str, str]], named: dict[str, str]
-) -> tuple[dict[str, str], str]:
+def _groups(pairs: Sequence[tuple[str, str]], named: dict[str, str]) -> tuple[dict[str, str], str]:
     """Return the groups by photograph: as `named`, else what comparisons connect; and a remark."""
     if named:
         return named, f"{len(set(named.values())):,} groups are named."
@@ -223,5 +219,6 @@ def across_splits(labels: FolderLabels, split: TextArray) -> str:
     )
 
 
-SOURCE = LabelSource(PAIRS_FILE, "comparisons, one a row: the columns winner, loser", read_pairs_alone)
-
+SOURCE = LabelSource(
+    PAIRS_FILE, "comparisons, one a row: the columns winner, loser", read_pairs_alone
+)

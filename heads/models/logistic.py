@@ -172,9 +172,7 @@ class Fit:
         """What must be said of the last fit; mostly ''."""
         if not self.cut_short:
             return ""
-        return (
-            f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
-        )
+        return f"The solver was stopped after {MAX_ITERATIONS} iterations, before it had converged."
 
     def outputs(self, roots: Float32Array, penalty: float) -> FloatArray:
         """Fit, and return the log-odds (n,) of other photographs."""

@@ -1,4 +1,4 @@
-"""Which of two photographs people like better: the Bradley-Terry model on features. Numpy, scipy."""
+"""Which of two photographs people like better: Bradley-Terry on features. Numpy and scipy."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _within(labels: Labels) -> tuple[IntArray, IntArray]:
 
 
 def _many(group: IntArray, one: IntArray, other: IntArray) -> IntArray:
-    """Return (P,) how many of these pairs lie in the same group; 1 for photographs of two groups."""
+    """Return (P,) how many of the pairs lie in the same group; 1 for photographs of two."""
     together = group[one] == group[other]
     many = np.bincount(group[one[together]], minlength=len(group))
     return np.where(together, many[group[one]], 1)

@@ -1,4 +1,4 @@
-"""Comparisons beside a cache: written by ids, read as row numbers, missed where they are missing."""
+"""Comparisons beside a cache: written by ids, read as row numbers, missed where they lack."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def test_comparisons_that_a_cache_was_made_with_are_missed(tmp_path: Path) -> No
         ("winner,loser\na\n", "another number of fields than the first line: 1 instead of 2"),
     ],
 )
-def test_comparisons_of_another_cache_are_refused(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_comparisons_of_another_cache_are_refused(tmp_path: Path, text: str, problem: str) -> None:
     path = small_cache(tmp_path / "train.h5")
     pairs_path(path).write_text(text)
     with pytest.raises(FormatError) as caught:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heads.data.splits import SplitData, load_splits
 from heads.data.predictions import Prediction
+from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError, RunError
 from heads.runs.predictions import FIRST, SplitPrediction, read_predictions, write_predictions
 from tests.heads.made import compared, noisy_prediction, random_labels
@@ -146,7 +146,9 @@ def test_the_truth_is_blank_where_photographs_were_compared_alone(tmp_path: Path
     stored = read_predictions(tmp_path)
     assert np.isnan(stored.true_mean).all()
     assert stored.labels("test", labels.scale, "0.5").pairs_alone
-    half = (tmp_path / "predictions.csv").read_text().replace("photo0,,test,,,,", "photo0,,test,,1,1,")
+    half = (
+        (tmp_path / "predictions.csv").read_text().replace("photo0,,test,,,,", "photo0,,test,,1,1,")
+    )
     (tmp_path / "predictions.csv").write_text(half)
     with pytest.raises(RunError, match="could not convert"):
         read_predictions(tmp_path)
