@@ -139,7 +139,8 @@ class Pairs:
         n, share = len(log_odds), self.weight / self.weight.sum()
         gap = log_odds[self.better] - log_odds[self.worse]
         wrong = n * share * sigmoid(-gap)
-        slopes = np.bincount(self.worse, wrong, n) - np.bincount(self.better, wrong, n)
+        slopes: FloatArray = np.bincount(self.worse, wrong, n).astype(np.float64)
+        slopes -= np.bincount(self.better, wrong, n)
         return float(share @ np.logaddexp(0.0, -gap)), slopes
 
 
