@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cache.pairs import pairs_of
+from cache.pairs import pairs_path
 from cache.places import photographs_of
 from cache.store import FeatureCache, open_cache
+from cache.tables import read_table
 from cache.text import LONGEST_LINE, shown
 from cache.types import Status
 
@@ -44,7 +45,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _labels(cache: FeatureCache) -> dict[str, Any]:
-    labels, pairs = cache.labels, pairs_of(cache)
+    labels, pairs = cache.labels, pairs_path(cache.path)
     known = len(labels) and not labels.pairs_alone
     return {
         "scale": [labels.scale.lo, labels.scale.hi],
@@ -52,7 +53,7 @@ def _labels(cache: FeatureCache) -> dict[str, Any]:
         "threshold": labels.threshold,
         "mean_of_means": float(labels.mean.mean()) if known else None,
         "groups": len(set(labels.group.tolist()) - {""}),
-        "comparisons": None if pairs is None else len(pairs),
+        "comparisons": len(read_table(pairs).lines) if pairs.exists() else None,
         "note": cache.label_note,
     }
 

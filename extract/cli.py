@@ -32,8 +32,10 @@ nothing changed.
 DATA is the AVA dataset as released (AVA.txt, images/, aesthetics_image_lists/) or a folder with
   labels.csv   a column `file` (or `image_id`), and vote counts r1..rK, or mean,scale_min,scale_max,
                or a `label` of 0 or 1 (picked or not);
-  ratings.csv  `file`, `rater`, `rating`: one row a vote, which are counted.
-Both may have `group` (pictures that must stay in one split) and `split` (train, val or test).
+  ratings.csv  `file`, `rater`, `rating`: one row a vote, which are counted;
+  pairs.csv    `winner`, `loser`: one row a comparison, alone or beside one of the others.
+The first two may have `group` (pictures that must stay in one split) and `split` (train, val or
+test), the last `group`.
 """
 
 EPILOG = """\

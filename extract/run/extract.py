@@ -27,10 +27,10 @@ from cache.types import ExtractorSpec, Status
 from cache.writer import Block, CacheWriter, now
 from extract.backbones.engines import Engine, OpenEngine, open_engine
 from extract.images.apart import spent
+from extract.labels.pairs import put_pairs
 from extract.labels.records import read_note
 from extract.run.away import Away, is_away
 from extract.run.changes import changes, left_behind
-from extract.labels.pairs import put_pairs
 from extract.run.plan import Plan, plan
 from extract.run.settings import Settings
 from extract.run.summary import Summary

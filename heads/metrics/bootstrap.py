@@ -116,8 +116,8 @@ def bootstrap(
         nothing = {name: np.full(1, np.nan) for name in METRICS if isinstance(values[name], float)}
         return Bootstrap(values, {name: nothing.get(name) for name in METRICS})
     if labels.pairs_alone:
-        parts = [agreement(prediction.score, labels, c) for c in draw_counts(cluster, draws, seed)]
-        return Bootstrap(values, dict.fromkeys(METRICS) | {"pair_acc": np.concatenate(parts)})
+        agreed = [agreement(prediction.score, labels, c) for c in draw_counts(cluster, draws, seed)]
+        return Bootstrap(values, dict.fromkeys(METRICS) | {"pair_acc": np.concatenate(agreed)})
     terms, parts = Terms(prediction, labels), []
     for counts in draw_counts(cluster, draws, seed):
         once = terms.draws(counts)

@@ -152,7 +152,7 @@ METRICS: dict[str, Metric] = {
 
 
 # In the groups of `heads.metrics.choosing`, whose sums they are computed from; None without groups.
-# Where comparisons are all that is known, `pair_acc` is the share of these, and all others are None.
+# Where comparisons are all that is known, `pair_acc` is the share of these, the others are None.
 METRICS |= {
     "pair_acc": Metric(
         "share of pairs within a group that are put in people's order", True, "1/2: no order"

@@ -147,12 +147,14 @@ def agreement(score: FloatArray, labels: Labels, counts: FloatArray) -> FloatArr
     right, n = (1 + np.sign(score[winner] - score[loser])) / 2, len(labels)
     cluster = clusters(labels.group)
     together = cluster[winner] == cluster[loser]
-    sums = []
+    sums: list[FloatArray] = []
     for each in (right, np.ones(len(right))):
         within = np.bincount(winner, each * together, n) @ counts
         across = sparse.csr_array((each * ~together, (winner, loser)), shape=(n, n))
         sums.append(within + (counts * (across @ counts)).sum(axis=0))
-    return np.divide(*sums, out=np.full(counts.shape[1], np.nan), where=sums[1] > 0)
+    agreed, total = sums
+    share: FloatArray = np.divide(agreed, total, out=np.full(len(total), np.nan), where=total > 0)
+    return share
 
 
 def belonging(labels: Labels) -> IntArray:

@@ -34,10 +34,11 @@ class About:
 
     `needs_votes`: it cannot learn from mean-only labels. `needs_means`: nor from labels of 0 or 1,
     of which it would learn a mean that nobody gave. `learns_pairs`: it can from comparisons alone.
-    `ranking_only`: its score is a probability on the scale. A head that neither `looks_at_photographs` nor, in their features' place,
-    `looks_at_metadata` says the same of all. `linear_output` says in words what its last function
-    is applied to, where that is linear in the features; '' elsewhere. `linear_rival` is the linear
-    head that learns the same as this network, against which it is measured.
+    `ranking_only`: its score is a probability on the scale. A head that neither
+    `looks_at_photographs` nor, in their features' place, `looks_at_metadata` says the same of all.
+    `linear_output` says in words what its last function is applied to, where that is linear in the
+    features; '' elsewhere. `linear_rival` is the linear head that learns the same as this network,
+    against which it is measured.
     """
 
     name: str

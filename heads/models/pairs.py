@@ -1,4 +1,4 @@
-"""Which of two photographs people like better: the Bradley-Terry model on features. Numpy, scipy."""
+"""Which of two photographs people like better: Bradley-Terry on features. Numpy and scipy."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ class Pairs:
         n, share = len(log_odds), self.weight / self.weight.sum()
         gap = log_odds[self.better] - log_odds[self.worse]
         wrong = n * share * sigmoid(-gap)
-        slopes = np.bincount(self.worse, wrong, n) - np.bincount(self.better, wrong, n)
+        slopes: FloatArray = np.bincount(self.worse, wrong, n).astype(np.float64)
+        slopes -= np.bincount(self.better, wrong, n)
         return float(share @ np.logaddexp(0.0, -gap)), slopes
 
 
@@ -173,7 +174,7 @@ def _within(labels: Labels) -> tuple[IntArray, IntArray]:
 
 
 def _many(group: IntArray, one: IntArray, other: IntArray) -> IntArray:
-    """Return (P,) how many of these pairs lie in the same group; 1 for photographs of two groups."""
+    """Return (P,) how many of the pairs lie in the same group; 1 for photographs of two."""
     together = group[one] == group[other]
     many = np.bincount(group[one[together]], minlength=len(group))
     return np.where(together, many[group[one]], 1)

@@ -113,7 +113,8 @@ class StoredPredictions:
     """predictions.csv as arrays of n rows.
 
     `image_id`, `group`, `split`, `fold` are texts; `true_mean`, `score`, `p_beautiful` float64;
-    `true_label` bool, NaN and False where nothing is known; `votes` (n, K) int32 or None; `distribution` (n, K) float64 or None.
+    `true_label` bool, NaN and False where nothing is known; `votes` (n, K) int32 or None;
+    `distribution` (n, K) float64 or None.
     """
 
     image_id: TextArray

@@ -6,11 +6,21 @@ import json
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from cache.cli import main
+from cache.info import describe
+from cache.pairs import pairs_path, write_pairs
 from cache.store import partial_path
-from tests.helpers import make_features, make_manifest, make_spec, small_cache, write_cache
+from tests.helpers import (
+    make_features,
+    make_manifest,
+    make_spec,
+    relabelled,
+    small_cache,
+    write_cache,
+)
 
 Capture = pytest.CaptureFixture[str]
 
@@ -81,3 +91,16 @@ def test_photographs_are_shown_where_they_lie_now(tmp_path: Path, capsys: Captur
     )
     assert shown(path) == f"{new} ({tmp_path}/x/new when extracted)"
     assert shown(small_cache(tmp_path / "b.h5")) == "not said"
+
+
+def test_comparisons_are_counted_and_means_that_nobody_gave_are_none(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    manifest, spec = make_manifest(3, levels=None), make_spec()
+    unknown = relabelled(manifest, mean=np.full(3, np.nan))
+    path = write_cache(tmp_path / "train.h5", unknown, spec, make_features(3, spec))
+    assert describe(path)["labels"]["mean_of_means"] is None
+    write_pairs(pairs_path(path), [("photo-0000", "photo-0001")] * 2)
+    assert main(["info", str(path)]) == 0
+    labels = "labels       no votes or means, 2 comparisons, scale 0..1, beautiful above 0.5"
+    assert labels in capsys.readouterr().out

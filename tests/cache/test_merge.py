@@ -12,6 +12,7 @@ import pytest
 from cache.errors import FormatError, IncompleteCacheError, MismatchError, StorageError
 from cache.labels import Manifest
 from cache.merge import merge
+from cache.pairs import pairs_of, write_pairs
 from cache.rejects import read_rejects
 from cache.resume import renew
 from cache.store import open_cache, partial_path
@@ -169,3 +170,9 @@ def test_neither_a_shard_nor_what_is_no_cache_is_ever_replaced(tmp_path: Path) -
         merge(tmp_path / "photo.jpg", parts, overwrite=True)
     assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8mine"
     assert parts[1].read_bytes() == before
+
+
+def test_the_comparisons_of_the_split_come_along(tmp_path: Path) -> None:
+    parts, pairs = make_shards(tmp_path / "parts", 2), [("photo-0000", "photo-0049")]
+    write_pairs(tmp_path / "parts" / "train.pairs.csv", pairs)
+    assert pairs_of(merge(tmp_path / "whole" / "train.h5", parts)).tolist() == [[0, 49]]

@@ -1,4 +1,4 @@
-"""Comparisons beside a cache: written by ids, read as row numbers, missed where they are missing."""
+"""Comparisons beside a cache: written by ids, read as row numbers, missed where they lack."""
 
 from __future__ import annotations
 

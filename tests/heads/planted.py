@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cache.labels import LabelTable, Manifest, mean_of_votes
+from cache.pairs import pairs_path, write_pairs
 from cache.types import ExtractorSpec, Scale, SplitKind, SplitRule, Status
 from heads.data.metadata import CHALLENGE, COLUMNS, HEIGHT, WIDTH
 from heads.data.splits import SplitData
@@ -119,6 +120,29 @@ def plant_split(
     )
     manifest = Manifest(labels, SplitRule(split, "planted", 0, 0.1, 0.2, 0, kind=kind))
     write_cache(path, manifest, spec(plan), features, status=status, label_note=plan.label_note)
+
+
+def compare_alone(folder: Path, n: int = 500) -> Path:
+    """Plant caches that hold nothing but n comparisons of each split's photographs."""
+    for split, size in SIZES.items():
+        path, plan = folder / f"{split}.h5", Plan(levels=0)
+        ids = [f"{split}{i}" for i in range(size)]
+        features, quality = features_and_quality(plan, size, split)
+        labels = LabelTable(
+            image_id=np.array(ids),
+            path=np.array([f"images/{name}.jpg" for name in ids]),
+            group=np.full(size, ""),
+            mean=np.full(size, np.nan),
+            scale=Scale(0, 1),
+            threshold="0.5",
+        )
+        manifest = Manifest(labels, SplitRule(split, "planted", 0, 0.1, 0.2, 0))
+        write_cache(path, manifest, spec(plan), features)
+        pairs = np.random.default_rng(size).choice(size, (n, 2))
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        best_first = np.take_along_axis(pairs, np.argsort(-quality[pairs], axis=1), axis=1)
+        write_pairs(pairs_path(path), [(ids[i], ids[j]) for i, j in best_first])
+    return folder
 
 
 def plant(folder: Path, plan: Plan = Plan()) -> Path:

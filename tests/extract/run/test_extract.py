@@ -14,12 +14,14 @@ import pytest
 
 from cache.errors import (
     CacheLockedError,
+    FormatError,
     LabelError,
     NoPhotographsError,
     StorageError,
 )
 from cache.files import exclusive
 from cache.inplace import InPlace
+from cache.pairs import pairs_of, pairs_path
 from cache.rejects import read_rejects, rejects_path
 from cache.resume import Reuse
 from cache.store import open_cache, partial_path
@@ -172,6 +174,39 @@ def test_labels_of_means_alone_are_extracted(settings: Settings) -> None:
     assert cache.labels.mean.tolist() == [
         int(i.removesuffix(".jpg")) / 100 for i in cache.labels.image_id
     ]
+
+
+def test_comparisons_alone_are_extracted_and_new_ones_decode_nothing(
+    settings: Settings, decoded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.data / "labels.csv").unlink()
+    rows = [f"{i}.jpg,{i + 1}.jpg" for i in range(0, N, 2)]
+    (settings.data / "pairs.csv").write_text("\n".join(["winner,loser", *rows]))
+    path = do(settings).path
+    cache, n = open_cache(path), len(decoded)
+    assert verify(path) == []
+    assert cache.labels.pairs_alone
+    assert set(cache.header.provenance.label_files) == {"pairs.csv", "labels-note.txt"}
+    pairs = pairs_of(cache).tolist()
+    assert len(pairs) == cache.n_rows / 2 == n / 2
+    (settings.data / "pairs.csv").write_text("\n".join(["winner,loser", *rows, *rows]))
+    capsys.readouterr()
+    do(settings)
+    said = "the files of labels have changed, but no label of this split"
+    assert said in capsys.readouterr().err
+    assert pairs_of(open_cache(path)).tolist() == pairs * 2
+    assert len(decoded) == n
+
+
+def test_comparisons_that_are_gone_are_taken_away(settings: Settings) -> None:
+    (settings.data / "pairs.csv").write_text("winner,loser\n1.jpg,2.jpg\n")
+    path = do(settings).path
+    assert pairs_of(open_cache(path)).shape == (1, 2)
+    pairs_path(path).unlink()
+    with pytest.raises(FormatError, match="was made from comparisons, and they lie there"):
+        pairs_of(open_cache(path))
+    (settings.data / "pairs.csv").unlink()
+    assert pairs_of(open_cache(do(settings).path)) is None
 
 
 def test_a_limit_makes_a_smaller_file_that_a_larger_limit_takes_over(

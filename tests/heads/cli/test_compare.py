@@ -24,7 +24,7 @@ from heads.models.ridge import RidgeHead
 from heads.runs.files import read_config, read_json
 from heads.runs.folder import find_runs
 from tests.heads.cli.command import heads, stamp
-from tests.heads.planted import SIZES, Plan, keras_saves, plant, plant_split
+from tests.heads.planted import SIZES, Plan, compare_alone, keras_saves, plant, plant_split
 from tests.heads.report.finished_runs import forget_metric
 
 OF_METADATA = {name for name, entry in HEADS.items() if entry.about.looks_at_metadata}
@@ -104,8 +104,49 @@ def test_compare_leaves_out_what_the_labels_do_not_suffice_for_and_says_so(
     assert "Left out: The head challenge-mean is not possible: the cache holds no challenges." in (
         shown.err
     )
-    assert {row["head"] for row in told["heads"]} == set(HEADS) - {*of_votes, *OF_METADATA}
+    assert "Left out: The head pairs learns from pairs of training photographs that" in shown.err
+    left_out = {*of_votes, *OF_METADATA, "pairs"}
+    assert {row["head"] for row in told["heads"]} == set(HEADS) - left_out
     assert told["heads"][1]["verdict"]["srcc"] == "beats"
+
+
+def test_comparisons_alone_have_one_metric_and_leave_other_heads_out_in_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features, runs = compare_alone(tmp_path / "features"), tmp_path / "runs"
+    given = ["--features", features, "--out", runs]
+    assert heads("compare", *given) == 0
+    shown = capfd.readouterr()
+    others = ", ".join(name for name in HEADS if name not in ("constant", "pairs"))
+    assert f"Left out, since the labels are comparisons alone: {others}." in shown.err
+    assert "pair_acc is the share of comparisons that a head puts in people's order." in shown.out
+    rows = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if "±0" in line)
+    assert rows["constant"] == "= floor  0.500 ±0.000"
+    assert float(rows["pairs"].split()[0]) > 0.8
+    n = (features / "test.pairs.csv").read_text().count("\n") - 1
+    assert f"{n} comparisons are of two of these photographs. constant is chance." in shown.out
+    assert "  pairs: beats its floor in pair_acc" in shown.out
+    with (runs / "leaderboard.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))[1]
+    known = {"head", "n", "n_train", "run", "features"}
+    assert {name for name, cell in cells.items() if cell} - known == {
+        *("pair_acc", "pair_acc_lo", "pair_acc_hi")
+    }
+    page = (runs / "report.html").read_text()
+    assert f"of the {n} comparisons of two of the 200 test photographs in people's order" in page
+    assert "people compared two at a time" in page
+    assert "nan" not in page
+    assert "mistakes" not in page
+    assert heads("compare", *given, "--folds", "2") == 0
+    assert "  pairs: beats its floor in pair_acc" in capfd.readouterr().out
+    assert heads("train", "ridge", *given) == 1
+    assert "The head ridge learns votes, means or labels, and of these photographs there are " in (
+        capfd.readouterr().err
+    )
+    before = stamp(runs / "pairs")
+    (features / "train.pairs.csv").write_text("winner,loser\n" + "train0,train1\n" * 99)
+    assert heads("train", "pairs", *given) == 1
+    assert stamp(runs / "pairs") == before
 
 
 def test_runs_that_lack_a_metric_are_used_again_and_show_a_dash(

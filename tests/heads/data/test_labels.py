@@ -16,7 +16,7 @@ from cache.types import Scale
 from heads.data.predictions import Prediction, predicted_label
 from heads.errors import HeadError
 from heads.metrics.reliability import ceiling
-from tests.heads.made import labels_of_means, labels_of_votes, random_labels
+from tests.heads.made import compared, labels_of_means, labels_of_votes, random_labels
 
 
 def test_an_exact_tie_with_the_threshold_is_not_beautiful():
@@ -189,3 +189,24 @@ def test_the_middle_is_the_log_odds_of_a_photograph_whose_mean_is_the_threshold(
     higher = labels_of_votes(votes, threshold="3.25").middle_logit
     assert higher == pytest.approx(np.log(30.5 / 10.5), abs=0.1)
     assert labels_of_votes(votes).without_votes().middle_logit == 0
+
+
+def test_rows_take_the_comparisons_of_two_of_them_along():
+    labels = compared([(0, 1), (3, 1), (3, 4), (4, 3)], 5)
+    assert labels.take(np.array([4, 3, 1])).pairs.tolist() == [[1, 2], [1, 0], [0, 1]]
+    assert labels.take(slice(0, 2)).pairs.tolist() == [[0, 1]]
+    assert labels.take(np.arange(5) == 0).pairs.shape == (0, 2)
+    assert random_labels(3).take(slice(2)).pairs is None
+
+
+def test_tables_below_each_other_keep_their_comparisons():
+    one, other = compared([(0, 1)], 2), compared([(2, 0), (1, 2)], 3)
+    assert type(one).concat([one, other]).pairs.tolist() == [[0, 1], [4, 2], [3, 4]]
+    assert type(one).concat([random_labels(2), random_labels(3)]).pairs is None
+
+
+def test_photographs_that_were_compared_alone_have_no_means():
+    labels = compared([(0, 1)], 2)
+    assert labels.pairs_alone
+    assert not labels.has_means
+    assert not random_labels(2).pairs_alone

@@ -17,6 +17,7 @@ import pytest
 from cache import schema, store
 from cache.errors import FormatError, IncompleteCacheError, MismatchError
 from cache.labels import LabelTable, Manifest
+from cache.pairs import write_pairs
 from cache.store import FeatureCache, open_cache
 from cache.types import SPLITS, SplitKind, SplitRule, Status
 from heads.data.features import memory_budget
@@ -396,3 +397,14 @@ def test_other_features_or_rows_give_another_content(tmp_path: Path) -> None:
     assert load_splits(folder, limit=599)["train"].content_sha256 != first
     shutil.rmtree(folder)
     assert load_splits(plant(folder, Plan(noise=0.31)))["train"].content_sha256 != first
+
+
+def test_comparisons_come_with_the_photographs_that_hold_features(tmp_path: Path) -> None:
+    folder = plant(tmp_path, Plan(unreadable=(1,)))
+    without = load_splits(folder)["train"]
+    assert without.labels.pairs is None
+    write_pairs(folder / "train.pairs.csv", [("train0", "train1"), ("train3", "train0")])
+    with_one = load_splits(folder)["train"]
+    assert with_one.labels.pairs.tolist() == [[2, 0]]
+    assert with_one.content_sha256 != without.content_sha256
+    assert load_splits(folder, limit=2)["train"].labels.pairs.shape == (0, 2)

@@ -13,8 +13,9 @@ from cache.types import Scale
 from heads.data.predictions import Prediction
 from heads.metrics.bootstrap import bootstrap
 from heads.metrics.catalogue import CHOOSING, evaluate
-from heads.metrics.choosing import Choices
+from heads.metrics.choosing import Choices, agreement
 from tests.heads.made import (
+    compared,
     constant_prediction,
     in_groups,
     labels_of_means,
@@ -153,3 +154,48 @@ def test_a_group_of_thousands_takes_little_memory_and_seconds():
     labels = grouped_means(np.arange(n) / n, ["all"] * n)
     assert Choices.of(labels).n_pairs == n * (n - 1) // 2
     assert chosen(labels.mean, labels) == [1, 1, 0]
+
+
+def test_of_comparisons_alone_the_share_in_peoples_order_is_all_that_is_measured():
+    labels = compared([(0, 1), (1, 2), (2, 0), (0, 1)], 3)
+    score = np.array([0.9, 0.5, 0.5])
+    measured = evaluate(Prediction(score, score, ranking_only=True), labels)
+    assert measured.pop("pair_acc") == (1 + 0.5 + 0 + 1) / 4
+    assert set(measured.values()) == {None}
+    nothing = evaluate(Prediction(score, score, ranking_only=True), compared([], 3))
+    assert math.isnan(nothing["pair_acc"])
+
+
+def test_a_comparison_is_drawn_as_often_as_both_its_photographs_and_a_group_as_a_whole():
+    rng = np.random.default_rng(0)
+    group = ["a", "a", "a", "b", "b", "", "", ""]
+    labels = compared(rng.choice(8, (40, 2)), 8, group)
+    score, names = rng.random(8), ["a", "b", "5", "6", "7"]
+    drawn = rng.integers(0, 5, (20, 5))
+    times = np.array([[list(draw).count(k) for k in range(5)] for draw in drawn])
+    of = [names.index(name or str(i)) for i, name in enumerate(group)]
+    expected = []
+    for draw in times:
+        right, n = 0.0, 0
+        for winner, loser in labels.pairs.tolist():
+            one, other = of[winner], of[loser]
+            often = draw[one] if one == other else draw[one] * draw[other]
+            right += often * (1 + np.sign(score[winner] - score[loser])) / 2
+            n += often
+        expected.append(right / n)
+    np.testing.assert_allclose(agreement(score, labels, times.T[of].astype(float)), expected)
+
+
+def test_comparisons_alone_have_an_interval_and_a_paired_difference_from_chance():
+    rng = np.random.default_rng(1)
+    quality = rng.random(200)
+    pairs = rng.choice(200, (400, 2))
+    first = quality[pairs[:, 0]] + rng.normal(0, 0.2, 400) > quality[pairs[:, 1]]
+    labels = compared(np.where(first[:, None], pairs, pairs[:, ::-1]), 200)
+    knows = bootstrap(Prediction(quality, quality, ranking_only=True), labels)
+    lo, hi = knows.intervals()["pair_acc"]
+    assert 0.75 < lo < knows.values["pair_acc"] < hi < 0.95
+    chance = bootstrap(Prediction(np.full(200, 0.5), np.full(200, 0.5)), labels)
+    gaps = knows.minus(chance)
+    assert gaps["pair_acc"][1] > 0.2
+    assert gaps["srcc"] is None

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heads.data.predictions import Prediction
 from heads.data.splits import SplitData, load_splits
 from heads.errors import HeadError, RunError
 from heads.runs.predictions import FIRST, SplitPrediction, read_predictions, write_predictions
-from tests.heads.made import noisy_prediction, random_labels
+from tests.heads.made import compared, noisy_prediction, random_labels
 from tests.heads.planted import keras_saves
 from tests.heads.runs.training import train
 
@@ -132,3 +133,22 @@ def test_votes_and_predictions_over_other_ratings_are_never_in_one_table(tmp_pat
     parts = [SplitPrediction("a", "", each, noisy_prediction(each)) for each in (five, seven)]
     with pytest.raises(HeadError, match="One table needs one number of ratings"):
         write_predictions(tmp_path / "a.csv", parts)
+
+
+def test_the_truth_is_blank_where_photographs_were_compared_alone(tmp_path: Path) -> None:
+    labels, score = compared([(0, 1)], 2), np.array([0.75, 0.25])
+    part = SplitPrediction("test", "", labels, Prediction(score, score, ranking_only=True))
+    write_predictions(tmp_path / "predictions.csv", [part])
+    assert (tmp_path / "predictions.csv").read_text().splitlines()[1:] == [
+        "photo0,,test,,,,0.75,0.75",
+        "photo1,,test,,,,0.25,0.25",
+    ]
+    stored = read_predictions(tmp_path)
+    assert np.isnan(stored.true_mean).all()
+    assert stored.labels("test", labels.scale, "0.5").pairs_alone
+    half = (
+        (tmp_path / "predictions.csv").read_text().replace("photo0,,test,,,,", "photo0,,test,,1,1,")
+    )
+    (tmp_path / "predictions.csv").write_text(half)
+    with pytest.raises(RunError, match="could not convert"):
+        read_predictions(tmp_path)
