@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import PAGES, command_lines, python_blocks, read
+from tests.documents import CHECKOUT, PAGES, command_lines, python_blocks, read
 from tests.heads.studio import picture, save_pictures, votes
 
 pytestmark = pytest.mark.slow
@@ -96,14 +96,16 @@ NOT_RUN: Mapping[str, str] = {
 }
 
 
-# Runs command lines in one process, which loads TensorFlow once, and writes down for each its exit
-# code and what it printed.
+# Runs command lines and then examples, each in a namespace of its own, in one process, which loads
+# TensorFlow once; writes down for each command its exit code and what it printed, and how the
+# examples ended.
 COMMANDS = """
-import json, os, shlex, sys
+import json, os, shlex, sys, traceback
 import cache.cli, extract.cli, heads.cli.main
 mains = {"cache": cache.cli.main, "extract": extract.cli.main, "heads": heads.cli.main.main}
-said = {}
-for line in json.loads(sys.argv[1]):
+said, failed = {}, ""
+lines, examples = json.loads(sys.argv[1])
+for line in lines:
     print("$", line, file=sys.stderr, flush=True)
     with open("stdout.txt", "w+") as out:
         os.dup2(out.fileno(), 1)
@@ -112,9 +114,20 @@ for line in json.loads(sys.argv[1]):
         sys.stdout.flush()
         out.seek(0)
         said[line] = code, out.read()
+for example in examples:
+    try:
+        exec(compile(example, "example", "exec"), {"__name__": "example"})
+    except Exception:
+        failed = example + traceback.format_exc()
+        break
 with open("said.json", "w") as file:
-    json.dump(said, file)
+    json.dump([said, failed], file)
 """
+
+
+def examples() -> list[str]:
+    """Return the documents' Python."""
+    return [block for page in PAGES for block in python_blocks(read(CHECKOUT, page))]
 
 
 @dataclass(frozen=True)
@@ -140,11 +153,10 @@ class Place:
 
     def run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
         """Run Python with arguments in the folder, on this checkout."""
-        checkout = Path(__file__).parents[1]
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT), "TF_CPP_MIN_LOG_LEVEL": "3"},
             capture_output=True,
             text=True,
             timeout=300,
@@ -159,12 +171,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def done(place: Place) -> dict[str, str]:
-    """What each command of RUN said on stdout; none of them failed."""
-    ran = place.run(["-c", COMMANDS, json.dumps(list(RUN))])
+    """What each command of RUN said on stdout, of which none failed; how the examples failed."""
+    ran = place.run(["-W", "error", "-c", COMMANDS, json.dumps([list(RUN), examples()])])
     assert ran.returncode == 0, ran.stderr[-3000:]
-    said = json.loads((place.folder / "said.json").read_text())
+    said, failed = json.loads((place.folder / "said.json").read_text())
     assert {code for code, _ in said.values()} == {0}, ran.stderr[-3000:]
-    return {line: stdout for line, (_, stdout) in said.items()}
+    return {"examples": failed, **{line: stdout for line, (_, stdout) in said.items()}}
 
 
 @pytest.mark.parametrize("line", RUN)
@@ -178,19 +190,9 @@ def test_a_documented_command_does_what_the_page_says(
         assert wanted in done[line]
 
 
-@pytest.mark.usefixtures("done")
-def test_the_python_examples_run(place: Place, checkout: Path) -> None:
-    """Each in a namespace of its own, all in one process: TensorFlow is loaded once."""
-    examples = [block for page in PAGES for block in python_blocks(read(checkout, page))]
-    assert len(examples) >= 3
-    (place.folder / "examples.py").write_text(
-        "import sys\n"
-        f"for example in {examples!r}:\n"
-        "    print(example, file=sys.stderr)\n"
-        "    exec(compile(example, 'example', 'exec'), {'__name__': 'example'})\n"
-    )
-    ran = place.run(["-W", "error", "examples.py"])
-    assert ran.returncode == 0, ran.stderr[-3000:]
+def test_the_python_examples_run(done: dict[str, str]) -> None:
+    assert len(examples()) >= 3
+    assert not done["examples"]
 
 
 def test_every_documented_command_is_run_or_says_why_not(checkout: Path) -> None:

@@ -25,7 +25,7 @@ from tests.helpers import assert_same_cache
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
-N = 800
+N = 320
 WEIGHTS = "wheel"
 SECONDS = 120
 

