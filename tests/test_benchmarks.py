@@ -26,12 +26,12 @@ WAY = {
 
 
 def test_what_a_run_did_not_come_to_is_not_measured() -> None:
-    assert as_markdown({}).count("not measured") == 11
+    assert as_markdown({}).count("not measured") == 12
     text = as_markdown({"inference": INFERENCE, "extract": {"default": WAY}})
     assert "| 128 " + "| 1,000 / 2,000 " * 4 + "| 3 s |" in text
     assert "| default (none; gpu) | 4,258 |" in text
     assert "| 1.3 min |" in text  # 20 s to open, 60 s to extract
-    assert text.count("not measured") == 9
+    assert text.count("not measured") == 10
 
 
 def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
