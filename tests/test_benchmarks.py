@@ -1,15 +1,18 @@
-"""The benchmark for a GPU tells what it had when it is cut short, and says how it is run."""
+"""The benchmarks say how they are run, tell what was not measured, and need what they say alone."""
 
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 from tests.benchmarks.gpu import STEPS, Run, Size, written
 from tests.benchmarks.gpu_tables import PRECISIONS, as_markdown
+from tests.benchmarks.peer_ways import STAGE_ONE, STAGE_TWO, WAYS
+from tests.benchmarks.peers import megabytes, tables
 from tests.helpers import small_cache
 
 INFERENCE = {
@@ -41,6 +44,28 @@ def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
         assert len({row.count("|") for row in rows}) <= 1, table
 
 
+def test_a_peer_that_did_not_run_is_not_measured_and_the_others_show_medians() -> None:
+    one = {"n": 100, "wall": 2.0, "cores": 3.0, "mb": 500.0, "broken": "stops: OSError"}
+    rounds = [one, {**one, "wall": 4.0}, {**one, "wall": 5.0}]
+    two = {"n": 9, "wall": 7.25, "cores": 14.0, "mb": 900.0, "srcc": 0.5}
+    text = tables({**{name: [] for name in WAYS}, "torch": rounds, "RidgeCV": [two]})
+    assert "| torch | 25 | 30.0 | 500 | stops: OSError |" in text
+    assert "| RidgeCV | 7.2 | 14 | 900 | 0.500 |" in text
+    assert text.count("not measured") == len(STAGE_ONE) + len(STAGE_TWO) - 2
+
+
+def test_the_memory_of_a_process_is_counted_with_that_of_its_children() -> None:
+    holds = "x = bytearray(60 << 20); print('held', flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holds!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=-1, stdout=-1, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        assert 60 < megabytes(process.pid) < 120
+        process.communicate(b"\n")
+
+
 def _imported(checkout: Path, path: Path, seen: set[Path]) -> set[str]:
     """Return the packages that a file imports, in functions too, itself or by modules of tests/."""
     if path in seen:
@@ -64,8 +89,8 @@ def test_the_benchmarks_need_no_package_that_only_tests_need(checkout: Path) -> 
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     dev = {re.split(r"[>=\[]", name)[0] for name in project["optional-dependencies"]["dev"]}
     assert "pytest" in dev
-    # gpu.sh says that it needs JAX.
-    assert imported & dev <= {"jax"}
+    # gpu.sh says that it needs JAX, and peers.py what the peers' own environment holds.
+    assert imported & dev <= {"jax", "onnxruntime"}
 
 
 def test_each_measurement_is_kept_at_once(tmp_path: Path) -> None:

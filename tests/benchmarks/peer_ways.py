@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stage_one import CORES, extract_to, obvious_features
 
-BATCH, EPOCHS, STEP_ROWS = 50, 3, 1024
+from tests.benchmarks.stage_one import CORES, extract_to, obvious_features
+
+BATCH, EPOCHS, STEP_ROWS = 20, 3, 1024
 FEATURES = "features"  # where ours writes, in the working folder
 Ready = Callable[[], object]
 
@@ -91,9 +92,8 @@ def onnxruntime(folder: Path, ready: Ready) -> Any:
         pixels = np.asarray(image.crop((16, 16, 240, 240)), np.float32)
         return pixels.transpose(2, 0, 1) / 127.5 - 1
 
-    code = "import peer_ways; peer_ways.export('network.onnx')"
-    path = {"PYTHONPATH": str(Path(__file__).parent)}
-    subprocess.run([sys.executable, "-c", code], env=path, check=True, stdout=subprocess.DEVNULL)
+    code = "from tests.benchmarks.peer_ways import export; export('network.onnx')"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     session = InferenceSession("network.onnx", providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     ready()
@@ -194,11 +194,10 @@ def torch_loop(folder: Path, ready: Ready, *, hidden: int) -> Any:
 
 def model_fit(folder: Path, ready: Ready, *, hidden: tuple[int, ...]) -> Any:
     """The recipe of our `emd` in Keras' own layers, as stage_two.py times it."""
-    from stage_two import build_network, plain_model, training_data
-
     from heads.data.splits import load_splits
     from heads.models.neural.settings import NetworkSettings
     from heads.models.registry import load_keras
+    from tests.benchmarks.stage_two import build_network, plain_model, training_data
 
     load_keras()
     ready()

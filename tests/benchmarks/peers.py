@@ -34,18 +34,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peer_ways import FEATURES, STAGE_ONE, STAGE_TWO, WAYS, read
-from stage_one import CORES, instructions, make_photographs, median
+
+from tests.benchmarks.peer_ways import FEATURES, STAGE_ONE, STAGE_TWO, WAYS, read
+from tests.benchmarks.stage_one import CORES, instructions, make_photographs, median
 
 N_PHOTOGRAPHS, N_FEATURES, SMALL = 2_000, 235_000, 20  # SMALL: times fewer of both
-N_FAULTS, BROKEN, KILLED = 100, 70, "ours-openvino"
-OURS = Path(sys.executable)
+N_FAULTS, BROKEN, KILLED = 40, 30, "ours-openvino"
+OURS, CHECKOUT = Path(sys.executable), Path(__file__).absolute().parents[2]
 Result = dict[str, Any]
 
 
 def make_data(folder: Path, share: int) -> None:
     """Write photographs, some more of which one is cut off, and simulated features."""
-    from stage_two import make_caches
+    from tests.benchmarks.stage_two import make_caches
 
     n = N_PHOTOGRAPHS // share
     make_photographs(folder, n, {"images": n})
@@ -91,6 +92,7 @@ def at_broken_file(name: str, folder: Path) -> str:
 def start(python: Path, name: str, folder: Path, out: Path) -> subprocess.Popen[str]:
     """Start measuring a way in a fresh process, in a session of its own."""
     out.mkdir(exist_ok=True)
+    ours = {"PYTHONPATH": str(CHECKOUT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         [str(python), __file__, "--measure", name, "--folder", str(folder)],
         stdout=subprocess.PIPE,
@@ -98,7 +100,7 @@ def start(python: Path, name: str, folder: Path, out: Path) -> subprocess.Popen[
         text=True,
         cwd=out,
         start_new_session=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
+        env={**os.environ, **ours, "KERAS_BACKEND": "tensorflow"},
     )
 
 
@@ -131,7 +133,7 @@ def megabytes(session: int) -> float:
 
 def killed(folder: Path, out: Path, wall: float) -> str:
     """Kill our own way half-way, run it again, and say what that took."""
-    from gpu import written
+    from tests.benchmarks.gpu import written
 
     process = start(OURS, KILLED, folder, out)
     while process.stdout and process.stdout.readline() not in ("ready\n", ""):
