@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.benchmarks.gpu import STEPS, Run, Size, written
 from tests.benchmarks.gpu_tables import PRECISIONS, as_markdown
-from tests.benchmarks.peer_ways import STAGE_ONE, STAGE_TWO, WAYS
-from tests.benchmarks.peers import megabytes, tables
 from tests.helpers import small_cache
 
 INFERENCE = {
@@ -44,17 +46,24 @@ def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
         assert len({row.count("|") for row in rows}) <= 1, table
 
 
-def test_a_peer_that_did_not_run_is_not_measured_and_the_others_show_medians() -> None:
+@pytest.fixture
+def peers(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as it runs: its folder on the path, since a peer may bring a package `tests`."""
+    monkeypatch.syspath_prepend(str(checkout / "tests" / "benchmarks"))
+    return importlib.import_module("peers")
+
+
+def test_a_peer_that_did_not_run_is_not_measured_and_the_others_show_medians(peers: Any) -> None:
     one = {"n": 100, "wall": 2.0, "cores": 3.0, "mb": 500.0, "broken": "stops: OSError"}
     rounds = [one, {**one, "wall": 4.0}, {**one, "wall": 5.0}]
     two = {"n": 9, "wall": 7.25, "cores": 14.0, "mb": 900.0, "srcc": 0.5}
-    text = tables({**{name: [] for name in WAYS}, "torch": rounds, "RidgeCV": [two]})
+    text = peers.tables({**{name: [] for name in peers.WAYS}, "torch": rounds, "RidgeCV": [two]})
     assert "| torch | 25 | 30.0 | 500 | stops: OSError |" in text
     assert "| RidgeCV | 7.2 | 14 | 900 | 0.500 |" in text
-    assert text.count("not measured") == len(STAGE_ONE) + len(STAGE_TWO) - 2
+    assert text.count("not measured") == len(peers.WAYS) - 2
 
 
-def test_the_memory_of_a_process_is_counted_with_that_of_its_children() -> None:
+def test_the_memory_of_a_process_is_counted_with_that_of_its_children(peers: Any) -> None:
     holds = "x = bytearray(60 << 20); print('held', flush=True); input()"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holds!r}])"
     with subprocess.Popen(
@@ -62,7 +71,7 @@ def test_the_memory_of_a_process_is_counted_with_that_of_its_children() -> None:
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"held\n"
-        assert 60 < megabytes(process.pid) < 120
+        assert 60 < peers.megabytes(process.pid) < 120
         process.communicate(b"\n")
 
 

@@ -10,13 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tests.benchmarks.stage_one import CORES, extract_to, obvious_features
+from stage_one import CORES, extract_to, obvious_features
 
 BATCH, EPOCHS, STEP_ROWS = 20, 3, 1024
 FEATURES = "features"  # where ours writes, in the working folder
@@ -35,14 +34,15 @@ def batches(folder: Path) -> Iterator[list[str]]:
     return (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
 
 
-def torch_network() -> Any:
+@cache
+def torch_network(*, compiled: bool = False) -> Any:
     """Return torchvision's MobileNetV2 down to the pooled features, in the layout of its best."""
     import torch
     from torchvision.models import mobilenet_v2
 
     network = mobilenet_v2().eval().to(memory_format=torch.channels_last)
     network.classifier = torch.nn.Identity()
-    return network
+    return torch.compile(network) if compiled else network
 
 
 def torchvision(
@@ -60,7 +60,7 @@ def torchvision(
         def __getitem__(self, i: Any) -> Any:
             return prepare(default_loader(super().__getitem__(i)))
 
-    network = torch.compile(torch_network()) if compiled else torch_network()
+    network = torch_network(compiled=compiled)
 
     def features(pixels: torch.Tensor) -> torch.Tensor:
         return network(pixels.to(memory_format=torch.channels_last)).float()
@@ -80,11 +80,20 @@ def export(path: str) -> None:
     torch.onnx.export(torch_network(), (pixels,), path, dynamic_shapes=({0: batch},))
 
 
+@cache
+def onnx_session() -> Any:
+    """Open the same network in ONNX Runtime; torch is loaded in another process alone."""
+    from onnxruntime import InferenceSession
+
+    code = "from peer_ways import export; export('network.onnx')"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    return InferenceSession("network.onnx", providers=["CPUExecutionProvider"])
+
+
 def onnxruntime(folder: Path, ready: Ready) -> Any:
     """A loop over batches: Pillow decodes one in threads, then ONNX Runtime takes all cores."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from onnxruntime import InferenceSession
     from PIL import Image
 
     def load(path: str) -> Any:
@@ -92,9 +101,7 @@ def onnxruntime(folder: Path, ready: Ready) -> Any:
         pixels = np.asarray(image.crop((16, 16, 240, 240)), np.float32)
         return pixels.transpose(2, 0, 1) / 127.5 - 1
 
-    code = "from tests.benchmarks.peer_ways import export; export('network.onnx')"
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-    session = InferenceSession("network.onnx", providers=["CPUExecutionProvider"])
+    session = onnx_session()
     name = session.get_inputs()[0].name
     ready()
     with ThreadPoolExecutor(CORES) as pool:
@@ -134,8 +141,8 @@ def ours(folder: Path, ready: Ready, *, engine: str, precision: str) -> Any:
     from cache.store import open_cache
 
     extract_to(Path(FEATURES), folder, engine, precision, ready)
-    cache = open_cache(Path(FEATURES) / "train.h5")
-    return cache.features[:, 0][cache.ok_rows]
+    made = open_cache(Path(FEATURES) / "train.h5")
+    return made.features[:, 0][made.ok_rows]
 
 
 # --- stage two: scores of the photographs of test by a head fitted to those of train --------------
@@ -194,10 +201,11 @@ def torch_loop(folder: Path, ready: Ready, *, hidden: int) -> Any:
 
 def model_fit(folder: Path, ready: Ready, *, hidden: tuple[int, ...]) -> Any:
     """The recipe of our `emd` in Keras' own layers, as stage_two.py times it."""
+    from stage_two import build_network, plain_model, training_data
+
     from heads.data.splits import load_splits
     from heads.models.neural.settings import NetworkSettings
     from heads.models.registry import load_keras
-    from tests.benchmarks.stage_two import build_network, plain_model, training_data
 
     load_keras()
     ready()

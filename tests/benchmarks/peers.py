@@ -1,7 +1,7 @@
 """What a user would take instead, side by side, in one run on one machine.
 
     python tests/benchmarks/peers.py --python PEERS/bin/python [--small] [--rounds 1]
-        [--only torch,ours-openvino]
+        [--photographs 2000] [--only torch,ours-openvino]
 
 Run it from this project's environment. PEERS is another one, which this script does not make:
 
@@ -34,26 +34,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peer_ways import FEATURES, STAGE_ONE, STAGE_TWO, WAYS, read
+from stage_one import CORES, instructions, make_photographs, median
 
-from tests.benchmarks.peer_ways import FEATURES, STAGE_ONE, STAGE_TWO, WAYS, read
-from tests.benchmarks.stage_one import CORES, instructions, make_photographs, median
-
-N_PHOTOGRAPHS, N_FEATURES, SMALL = 2_000, 235_000, 20  # SMALL: times fewer of both
+N_FEATURES, SMALL = 235_000, 20  # SMALL: so many times fewer of all
 N_FAULTS, BROKEN, KILLED = 40, 30, "ours-openvino"
-OURS, CHECKOUT = Path(sys.executable), Path(__file__).absolute().parents[2]
+OURS, HERE = Path(sys.executable), Path(__file__).absolute().parent
 Result = dict[str, Any]
 
 
-def make_data(folder: Path, share: int) -> None:
+def make_data(folder: Path, n: int, n_features: int) -> None:
     """Write photographs, some more of which one is cut off, and simulated features."""
-    from tests.benchmarks.stage_two import make_caches
+    from stage_two import make_caches
 
-    n = N_PHOTOGRAPHS // share
     make_photographs(folder, n, {"images": n})
     make_photographs(folder / "faults", N_FAULTS, {"images": N_FAULTS})
     broken = folder / "faults" / "images" / f"{BROKEN}.jpg"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
-    make_caches(folder, N_FEATURES // share, None)
+    make_caches(folder, n_features, None)
 
 
 # --- one measurement ------------------------------------------------------------------------------
@@ -92,7 +90,8 @@ def at_broken_file(name: str, folder: Path) -> str:
 def start(python: Path, name: str, folder: Path, out: Path) -> subprocess.Popen[str]:
     """Start measuring a way in a fresh process, in a session of its own."""
     out.mkdir(exist_ok=True)
-    ours = {"PYTHONPATH": str(CHECKOUT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    path = os.pathsep.join((str(HERE), str(HERE.parents[1])))
+    ours = {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     return subprocess.Popen(
         [str(python), __file__, "--measure", name, "--folder", str(folder)],
         stdout=subprocess.PIPE,
@@ -100,7 +99,7 @@ def start(python: Path, name: str, folder: Path, out: Path) -> subprocess.Popen[
         text=True,
         cwd=out,
         start_new_session=True,
-        env={**os.environ, **ours, "KERAS_BACKEND": "tensorflow"},
+        env={**os.environ, **ours},
     )
 
 
@@ -192,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", type=Path, help="the Python of the peers' environment")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--photographs", type=int, default=2_000)
     parser.add_argument("--small", action="store_true", help="a quick look, no figures to keep")
     parser.add_argument("--only", default=",".join(WAYS), help="names of ways, by comma")
     parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
@@ -204,7 +204,8 @@ def main() -> None:
         parser.error("--python is missing: the beginning of this file says of what")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        make_data(folder, SMALL if options.small else 1)
+        share = SMALL if options.small else 1
+        make_data(folder, options.photographs // share, N_FEATURES // share)
         print(f"{platform.machine()}, {CORES} cores with {instructions()}", end=", ")
         print(f"load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}\n", flush=True)
         python = options.python.absolute()
