@@ -1,12 +1,17 @@
-"""The benchmark for a GPU tells what it had when it is cut short, and says how it is run."""
+"""The benchmarks say how they are run, tell what was not measured, and need what they say alone."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.benchmarks.gpu import STEPS, Run, Size, written
 from tests.benchmarks.gpu_tables import PRECISIONS, as_markdown
@@ -41,6 +46,35 @@ def test_every_row_of_a_table_is_as_wide_as_its_head() -> None:
         assert len({row.count("|") for row in rows}) <= 1, table
 
 
+@pytest.fixture
+def peers(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as it runs: its folder on the path, since a peer may bring a package `tests`."""
+    monkeypatch.syspath_prepend(str(checkout / "tests" / "benchmarks"))
+    return importlib.import_module("peers")
+
+
+def test_a_peer_that_did_not_run_is_not_measured_and_the_others_show_medians(peers: Any) -> None:
+    one = {"n": 100, "wall": 2.0, "cores": 3.0, "mb": 500.0, "broken": "stops: OSError"}
+    rounds = [one, {**one, "wall": 4.0}, {**one, "wall": 5.0}]
+    two = {"n": 9, "wall": 7.25, "cores": 14.0, "mb": 900.0, "srcc": 0.5}
+    text = peers.tables({**{name: [] for name in peers.WAYS}, "torch": rounds, "RidgeCV": [two]})
+    assert "| torch | 25 | 30.0 | 500 | stops: OSError |" in text
+    assert "| RidgeCV | 7.2 | 14 | 900 | 0.500 |" in text
+    assert text.count("not measured") == len(peers.WAYS) - 2
+
+
+def test_the_memory_of_a_process_is_counted_with_that_of_its_children(peers: Any) -> None:
+    holds = "x = bytearray(60 << 20); print('held', flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holds!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=-1, stdout=-1, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        assert 60 < peers.megabytes(process.pid) < 120
+        process.communicate(b"\n")
+
+
 def _imported(checkout: Path, path: Path, seen: set[Path]) -> set[str]:
     """Return the packages that a file imports, in functions too, itself or by modules of tests/."""
     if path in seen:
@@ -64,8 +98,9 @@ def test_the_benchmarks_need_no_package_that_only_tests_need(checkout: Path) -> 
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     dev = {re.split(r"[>=\[]", name)[0] for name in project["optional-dependencies"]["dev"]}
     assert "pytest" in dev
-    # gpu.sh says that it needs JAX, rehearsal.py that --steps dask needs the extra dask.
-    assert imported & dev <= {"jax", "distributed"}
+    # gpu.sh says that it needs JAX, rehearsal.py that --steps dask needs the extra dask, and peers.py
+    # what the peers' own environment holds.
+    assert imported & dev <= {"jax", "distributed", "onnxruntime"}
 
 
 def test_each_measurement_is_kept_at_once(tmp_path: Path) -> None:

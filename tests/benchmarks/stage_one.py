@@ -26,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 CORES = len(os.sched_getaffinity(0))
 WAYS = ("obvious", "keras-float32", "openvino-float32", "openvino-bfloat16")
@@ -35,15 +37,15 @@ KINDS = {"images": 384, "png": 192, "large": 24}
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd")
 
 
-def make_photographs(folder: Path, n: int) -> None:
-    """Write n JPEGs of 640 x 480, quality 90, and labels.csv that puts nearly all into train."""
+def make_photographs(folder: Path, n: int, kinds: Mapping[str, int] = KINDS) -> None:
+    """Write n JPEGs of 640 x 480, quality 90, and labels.csv that puts all into train."""
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
     images = [Image.fromarray(image) for image in load_sample_images().images]
     rng = np.random.default_rng(0)
-    for kind in KINDS:
+    for kind in kinds:
         (folder / kind).mkdir(parents=True)
     lines = ["file,r1,r2,r3,split"]
     for i in range(n):
@@ -51,16 +53,26 @@ def make_photographs(folder: Path, n: int) -> None:
         box = (left, top, left + 512, top + 342)
         picture = images[i % 2].crop(box).resize((640, 480), Image.Resampling.BICUBIC)
         picture.save(folder / "images" / f"{i}.jpg", quality=90)
-        if i < KINDS["png"]:
+        if i < kinds.get("png", 0):
             picture.save(folder / "png" / f"{i}.png")
-        if i < KINDS["large"]:
+        if i < kinds.get("large", 0):
             picture.resize((4000, 3000)).save(folder / "large" / f"{i}.jpg", quality=90)
         lines.append(f"{i}.jpg,{rng.integers(1, 9)},{rng.integers(1, 9)},3,train")
     (folder / "labels.csv").write_text("\n".join(lines))
 
 
 def obvious_way(folder: Path) -> float:
-    """Images a second of tf.data and model.predict, weights random (they cost the same)."""
+    """Images a second of tf.data and model.predict."""
+    begun: list[float] = []
+    features = obvious_features(folder, lambda: begun.append(time.perf_counter()))
+    return len(features) / (time.perf_counter() - begun[0])
+
+
+def obvious_features(folder: Path, ready: Callable[[], object]) -> Any:
+    """Return features by tf.data and model.predict, weights random (they cost the same).
+
+    `ready` is called when the network is.
+    """
     import keras
     import tensorflow as tf
 
@@ -72,29 +84,39 @@ def obvious_way(folder: Path) -> float:
     model = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
     paths = sorted(str(path) for path in (folder / "images").iterdir())
     model.predict(tf.zeros((64, 224, 224, 3)), verbose=0)
-    start = time.perf_counter()
+    ready()
     data = tf.data.Dataset.from_tensor_slices(paths)
     data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(64).prefetch(2)
-    model.predict(data, verbose=0)
-    return len(paths) / (time.perf_counter() - start)
+    return model.predict(data, verbose=0)
 
 
 def our_way(folder: Path, engine: str, precision: str) -> float:
     """Images a second of `extract`, from the first decode to the last write."""
-    from extract.backbones.engines import EngineSettings
+    with tempfile.TemporaryDirectory() as out:
+        summary = extract_to(Path(out), folder, engine, precision)
+    return summary.extracted / summary.wall
+
+
+def extract_to(
+    out: Path,
+    folder: Path,
+    engine: str,
+    precision: str,
+    ready: Callable[[], object] = lambda: None,
+) -> Any:
+    """Run `extract` and return its summary; `ready` is called when the engine is open."""
+    from extract.backbones.engines import Engine, EngineSettings, open_engine
+    from extract.backbones.weights import Weights
     from extract.run.extract import extract
     from extract.run.settings import Settings
 
-    with tempfile.TemporaryDirectory() as out:
-        summaries = extract(
-            Settings(
-                data=folder,
-                out=Path(out),
-                splits=("train",),
-                engine=EngineSettings(engine=engine, precision=precision, cores=CORES),
-            )
-        )
-    return summaries[0].extracted / summaries[0].wall
+    def opened(settings: EngineSettings, weights: Weights) -> Engine:
+        made = open_engine(settings, weights)
+        ready()
+        return made
+
+    settings = EngineSettings(engine=engine, precision=precision, cores=CORES)
+    return extract(Settings(data=folder, out=out, splits=("train",), engine=settings), opened)[0]
 
 
 def decode_alone(folder: Path, kind: str, resizer: str) -> float:

@@ -130,33 +130,35 @@ def read(folder: Path) -> None:
 
 def epoch(folder: Path) -> None:
     """Time an epoch of model.fit and of ours, the same recipe; then ours beside its products."""
+    from heads.data.splits import load_splits
     from heads.models.neural.settings import NetworkSettings
 
+    labelled = load_splits(folder, splits=("train",))["train"]
     for hidden, batch_size in (((), 256), ((), 1024), ((256,), 1024)):
         settings = NetworkSettings(hidden=hidden, batch_size=batch_size, epochs=ROUNDS)
-        _both_epochs(*_taught(folder, settings))
+        _both_epochs(*training_data(labelled, settings))
     for precision in ("float32", "bfloat16"):
         settings = NetworkSettings(batch_size=1024, epochs=ROUNDS, precision=precision)
-        _beside_products(*_taught(folder, settings))
+        _beside_products(*training_data(labelled, settings))
 
 
-def _taught(folder: Path, settings: Any) -> tuple[Any, Any]:
-    """Return what networks learn here, and their data."""
-    from heads.data.splits import load_splits
+def training_data(labelled: Any, settings: Any) -> tuple[Any, Any]:
+    """Return the task of the head `emd` on photographs with labels, and its training data."""
     from heads.models.neural.epochs import for_this_machine
     from heads.models.neural.inputs import Photographs, standardiser
     from heads.models.neural.tasks import DistributionTask
     from heads.models.neural.training import TrainingData
 
-    train = load_splits(folder, splits=("train",))["train"]
-    settings = for_this_machine(settings.resolve(len(train), (train.X.shape[2],)))
-    task = DistributionTask.learn(train.labels)
-    photographs = Photographs(train.X, mean_only=False)
+    settings = for_this_machine(settings.resolve(len(labelled), (labelled.X.shape[2],)))
+    task = DistributionTask.learn(labelled.labels)
+    photographs = Photographs(labelled.X, mean_only=False)
     scaler = standardiser(photographs, settings)
-    return task, TrainingData(photographs, scaler, task.encode(train.labels), settings, 2**40)
+    targets = task.encode(labelled.labels)
+    return task, TrainingData(photographs, scaler, targets, settings, 2**40)
 
 
 def _both_epochs(task: Any, data: Any) -> None:
+    settings = data.settings
     mine, fitted = our_epochs(task, data), fitted_epochs(task, data)
     fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
     shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
@@ -169,7 +171,7 @@ def _both_epochs(task: Any, data: Any) -> None:
 
 def _beside_products(task: Any, data: Any) -> None:
     fast = min(took for took, _ in our_epochs(task, data)[1:])
-    alone = min(products_alone(_network(task, data).dropouts, data) for _ in range(ROUNDS))
+    alone = min(products_alone(build_network(task, data).dropouts, data) for _ in range(ROUNDS))
     print(
         f"epoch, the default in {data.settings.precision}: {fast:.2f} s, its two large matrix "
         f"products alone {alone:.2f} s ({alone / fast:.0%} of bound)"
@@ -195,7 +197,7 @@ def products_alone(dropouts: Any, data: Any) -> float:
     return _timed(lambda: products(kernel).numpy()) * n / (n // size * size)
 
 
-def _network(task: Any, data: Any) -> Any:
+def build_network(task: Any, data: Any) -> Any:
     from heads.models.neural.network import Network
 
     return Network.build(task, data.targets, data.settings, data.photographs.X.shape[2], seed=0)
@@ -213,7 +215,7 @@ def our_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
     from heads.models.neural.epochs import make_epoch
     from heads.models.neural.training import draw_order
 
-    network, rng, rows = _network(task, data), np.random.default_rng(0), []
+    network, rng, rows = build_network(task, data), np.random.default_rng(0), []
     step = make_epoch(network)
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -224,11 +226,23 @@ def our_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
 
 
 def fitted_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
-    """Train as one would by hand: float16 features in memory, all else Keras' own layers."""
+    """Return what `our_epochs` does, of `model.fit`."""
+    network = build_network(task, data)
+    model, settings, rows = plain_model(network, data), data.settings, []
+    features = data.photographs.whole()
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        model.fit(features, data.targets, settings.batch_size, epochs=1, verbose=0)
+        rows.append((time.perf_counter() - start, _loss(network, data)))
+    return rows
+
+
+def plain_model(network: Any, data: Any) -> Any:
+    """Return a network as one would write it: on float16 features, all else Keras' own layers."""
     import keras
     from keras import ops
 
-    network, scaler, settings = _network(task, data), data.standardiser, data.settings
+    scaler, settings = data.standardiser, data.settings
     inputs = keras.Input(scaler.mean.shape, dtype="float16")
     x = ops.cast(inputs, "float32")
     x = ops.sign(x) * ops.sqrt(ops.abs(x))
@@ -245,12 +259,7 @@ def fitted_epochs(task: Any, data: Any) -> list[tuple[float, float]]:
     optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.l2)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     model.compile(optimizer, loss=network.loss)
-    features, rows = data.photographs.whole(), []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        model.fit(features, data.targets, settings.batch_size, epochs=1, verbose=0)
-        rows.append((time.perf_counter() - start, _loss(network, data)))
-    return rows
+    return model
 
 
 def train(folder: Path) -> None:
