@@ -8,11 +8,13 @@ from sklearn.dummy import DummyRegressor
 
 from heads.data.predictions import Prediction
 from heads.models.base import About
+from heads.models.registry import HEADS
 from heads.testing import check_head
 from tests.heads.models.own.heads_of_tests import Forgetful, NearestHead, make_knn
 
-# Without `pairs`, which needs groups or comparisons.
-DIRECT = ["constant", "mean-ratings", "logistic", "ridge", "ridge-dist"]
+# `pairs` needs groups or comparisons.
+DIRECT = [n for n, e in HEADS.items() if not (e.neural or e.about.looks_at_metadata)]
+DIRECT.remove("pairs")
 
 
 @pytest.mark.parametrize("head", [*DIRECT, NearestHead, NearestHead(), make_knn])
