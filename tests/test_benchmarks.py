@@ -98,8 +98,8 @@ def test_the_benchmarks_need_no_package_that_only_tests_need(checkout: Path) -> 
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     dev = {re.split(r"[>=\[]", name)[0] for name in project["optional-dependencies"]["dev"]}
     assert "pytest" in dev
-    # gpu.sh says that it needs JAX, rehearsal.py that --steps dask needs the extra dask, and peers.py
-    # what the peers' own environment holds.
+    # gpu.sh says that it needs JAX, rehearsal.py that --steps dask needs the extra dask, and
+    # peers.py what the peers' own environment holds.
     assert imported & dev <= {"jax", "distributed", "onnxruntime"}
 
 

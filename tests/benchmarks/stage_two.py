@@ -158,7 +158,6 @@ def training_data(labelled: Any, settings: Any) -> tuple[Any, Any]:
 
 
 def _both_epochs(task: Any, data: Any) -> None:
-    settings = data.settings
     mine, fitted = our_epochs(task, data), fitted_epochs(task, data)
     fast, slow = (min(took for took, _ in rows[1:]) for rows in (mine, fitted))
     shown = ["/".join(f"{loss:.4f}" for _, loss in rows) for rows in (mine, fitted)]
