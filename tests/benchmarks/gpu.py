@@ -540,10 +540,10 @@ STEPS: dict[str, Callable[[Run], None]] = {
     "extract-default": extract_default,
     "inference": inference,
     "decode": decode,
-    "tensorflow": tensorflow,
     "features": features,
     "extract-reduced": extract_reduced,
     "extract-best": extract_best,
+    "tensorflow": tensorflow,
     "heads": heads,
     "table": table,
 }

@@ -13,9 +13,9 @@ what it had. --small tries every step on any machine in a few minutes; its figur
 
 Needs a machine with Python 3.11 to 3.13 and JAX with CUDA, h5py, Pillow, pandas, scikit-learn,
 joblib and tqdm; no network, nothing installed of this project. Where TensorFlow is, it is measured
-too, with XLA and without. What else is missing
-comes from a folder of wheels, installed into a temporary folder. Fill it where there is a network,
-for the Python of the machine with the card (11 MB):
+too, with XLA and without. What else is missing comes from a folder of wheels, installed into a
+temporary folder. Fill it where there is a network, for the Python of the machine with the card
+(11 MB):
 
   python3 -m pip download --no-deps --only-binary=:all: --python-version 3.12 \
     --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
@@ -91,10 +91,10 @@ step extract-default 75
 export JAX_COMPILATION_CACHE_DIR=$work/compiled
 step inference 140
 step decode 25
-step tensorflow 60
 step features 40
 step extract-reduced 40
 step extract-best 40
+step tensorflow 60
 step heads 45
 # However late it is, what there is becomes a table.
 whole=$((SECONDS + 10))
