@@ -13,7 +13,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from cache.console import bar, note
+from cache.console import bar, note, working
 from cache.errors import EngineError
 from cache.merge import merge
 from cache.rejects import rejects_path
@@ -51,7 +51,7 @@ def extract_on_dask(settings: Settings, address: str, shards: int) -> list[Summa
         count = shards or SHARDS_A_WORKER * len(threads)
         planned = plan(here)
         note(f"Dask: {len(threads)} workers, {count} shards a split.")
-        with parallel_config(backend="dask"):
+        with parallel_config(backend="dask"), working("the cluster extracts"):
             least = 1 if shards else LEAST_PHOTOGRAPHS
             tasks = [delayed(extract)(task) for task in _tasks(here, planned, count, least)]
             finished = Parallel(batch_size=1, return_as="generator_unordered")(tasks)
