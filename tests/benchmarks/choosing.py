@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import erf, expit
+from scipy.special import expit
 
 from heads.data.features import mean_of_views, signed_root
 from heads.data.predictions import Prediction
@@ -28,6 +28,7 @@ from heads.metrics.catalogue import CHOOSING
 from heads.metrics.choosing import belonging, pairs_within
 from heads.models.base import About
 from heads.models.linear import feature_moments
+from heads.models.pairs import sureness
 from heads.report.leaderboard import render
 
 HEADS = (
@@ -118,13 +119,6 @@ class Across(Within):
 
     about = About("across", "Bradley-Terry on pairs within and across groups", ranking_only=True)
     across = ACROSS
-
-
-def sureness(labels: Any, i: Any, j: Any) -> Any:
-    """Return how surely the means of two photographs differ, 0 to 1: 2 Phi(|gap| / error) - 1."""
-    error = labels.std**2 / (labels.n_votes - 1)
-    gap = np.abs(labels.mean[i] - labels.mean[j])
-    return erf(gap / np.sqrt(2 * (error[i] + error[j])))
 
 
 def paired_emd() -> Any:
