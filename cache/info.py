@@ -53,7 +53,7 @@ def _labels(cache: FeatureCache) -> dict[str, Any]:
         "threshold": labels.threshold,
         "mean_of_means": float(labels.mean.mean()) if known else None,
         "groups": len(set(labels.group.tolist()) - {""}),
-        "comparisons": len(read_table(pairs).lines) if pairs.exists() else None,
+        "comparisons": sum(1 for _ in read_table(pairs).rows()) if pairs.exists() else None,
         "note": cache.label_note,
     }
 

@@ -59,8 +59,7 @@ def read_labels_csv(data: Path, name: str = LABELS_FILE) -> FolderLabels:
     places = Places(data, columns.key)
     rows, bad = _read_rows(table, columns, places)
     if not rows:
-        found = bad.summary(path) if bad.count else "Below its first line there is nothing."
-        raise LabelError(f"{path} holds no valid row. {found}")
+        raise bad.no_row(path)
     labels = _labels(path, columns, rows, bad)
     return replace(labels, remarks=columns.remarks + places.remarks([row.key for row in rows]))
 

@@ -148,8 +148,7 @@ def _check_group(groups: Mapping[str, tuple[str, int]], name: str, row: _Row) ->
 
 def _need_rows(table: Table, pairs: Sequence[tuple[str, str]], bad: BadRows) -> None:
     if not pairs:
-        found = bad.summary(table.path) if table.lines else "Below its first line there is nothing."
-        raise LabelError(f"{table.path} holds no valid row. {found}")
+        raise bad.no_row(table.path)
 
 
 def _groups(pairs: Sequence[tuple[str, str]], named: dict[str, str]) -> tuple[dict[str, str], str]:

@@ -80,8 +80,7 @@ def read_ratings(
     places = Places(data, key)
     photographs, bad = _read_rows(table, key, places, scale)
     if not photographs:
-        found = bad.summary(path) if bad.count else "Below its first line there is nothing."
-        raise LabelError(f"{path} holds no valid row. {found}")
+        raise bad.no_row(path)
     each = photographs.values()
     ratings = sum((photograph.counts for photograph in each), Counter[Decimal]())
     on = _scale(path, ratings, scale)

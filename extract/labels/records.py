@@ -53,6 +53,11 @@ class BadRows:
         rows = "row" if self.count == 1 else "rows"
         return f"{path.name}: {self.count:,} bad {rows} passed over ({shown}{more})."
 
+    def no_row(self, path: Path) -> LabelError:
+        """Return the error of a table of which no row was right."""
+        found = self.summary(path) if self.count else "Below its first line there is nothing."
+        return LabelError(f"{path} holds no valid row. {found}")
+
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from heads.data.features import signed_root
 from heads.errors import HeadError
 from heads.metrics.catalogue import evaluate
-from heads.models.logistic import LogisticHead, _Fit
+from heads.models.logistic import Fit, LogisticHead
 from tests.heads.made import all_on_one_side, in_groups, means_only, planted
 
 DATA = planted(700)
@@ -92,13 +92,13 @@ def test_a_solver_that_is_cut_short_is_noted(monkeypatch):
 
 def test_a_solver_that_finds_no_lower_loss_is_noted(monkeypatch):
     """Here since the slope that it is given leads uphill."""
-    loss = _Fit._loss
+    loss = Fit._loss
 
     def uphill(self, weights, penalty):
         value, slope = loss(self, weights, penalty)
         return value, -slope
 
-    monkeypatch.setattr(_Fit, "_loss", uphill)
+    monkeypatch.setattr(Fit, "_loss", uphill)
     assert fitted(LogisticHead()).note_.endswith(
         "The solver found no lower loss along its last direction, before it had converged."
     )
