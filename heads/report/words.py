@@ -25,6 +25,7 @@ RANKED_BY = {
     "auc": "Area under the ROC curve",
     "pair_acc": "Share of comparisons in people's order",
 }
+ABBREVIATED = {"srcc": "SRCC", "auc": "AUC", "pair_acc": "pair_acc"}
 
 
 def template(name: str) -> Template:
@@ -40,6 +41,7 @@ def template(name: str) -> Template:
         "MARKS": MARKS,
         "METRICS": METRICS,
         "RANKED_BY": RANKED_BY,
+        "ABBREVIATED": ABBREVIATED,
         "interval_text": interval_text,
         "scale_text": scale_text,
         "shown": shown,

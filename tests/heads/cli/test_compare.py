@@ -135,6 +135,8 @@ def test_comparisons_alone_have_one_metric_and_leave_other_heads_out_in_words(
     page = (runs / "report.html").read_text()
     assert f"of the {n} comparisons of two of the 200 test photographs in people's order" in page
     assert "people compared two at a time" in page
+    assert "The labels are comparisons alone, so how far people agree is not known." in page
+    assert "pair_acc with its 95\u202f% interval" in page
     assert "nan" not in page
     assert "mistakes" not in page
     assert heads("compare", *given, "--folds", "2") == 0
