@@ -264,8 +264,13 @@ def openvino_core() -> Any:
     Its plugin gives the thread that loads it a stack for signals, and frees that when the last core
     goes. In another thread that leaves the first with a stack that is gone, and the next signal,
     such as Ctrl-C, is a segmentation fault.
+
+    Its table of types is made here, before there are threads: who makes it lets another thread run
+    meanwhile, and two that need it for the first time at once wait for each other for ever.
     """
-    return import_openvino().Core()
+    openvino = import_openvino()
+    openvino.Type.f32.to_dtype()
+    return openvino.Core()
 
 
 class OpenVinoEngine:

@@ -530,3 +530,28 @@ def test_a_signal_after_an_engine_was_closed_in_another_thread_is_handled() -> N
         [sys.executable, "-c", CLOSED_ELSEWHERE], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "handled\n")
+
+
+AT_ONCE = """
+import os, sys, threading
+from extract.backbones.engines import import_openvino, openvino_core
+openvino_core()
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(8)
+def first_use():
+    barrier.wait()
+    import_openvino().Type.f32.to_dtype()
+threads = [threading.Thread(target=first_use, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(5)
+os._exit(sum(thread.is_alive() for thread in threads))
+"""
+
+
+def test_threads_that_use_openvino_for_the_first_time_at_once_do_not_wait_for_each_other() -> None:
+    pytest.importorskip("openvino", reason="the extra `cpu` is not installed")
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", AT_ONCE], check=False, timeout=60)
+        assert done.returncode == 0
