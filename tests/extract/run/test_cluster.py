@@ -160,8 +160,12 @@ def test_a_bar_counts_the_shards_that_are_finished(
     with LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as here:
         (whole,) = extract_on_dask(settings_for(tmp_path), here.scheduler_address, 2)
         (again,) = extract_on_dask(settings_for(tmp_path), here.scheduler_address, 2)
+        # Unless it is said how many, none is so small that one damaged file is too many.
+        extract_on_dask(
+            replace(settings_for(tmp_path), out=tmp_path / "few"), here.scheduler_address, 0
+        )
     assert (whole.finished, whole.ok, again.ok, again.extracted) == (True, 8, 8, 0)
-    assert counted == ["shards 1/2", "shards 2/2"]
+    assert counted == ["shards 1/2", "shards 2/2", "shards 1/1"]
 
 
 def test_a_scheduler_that_is_not_there_is_named(
