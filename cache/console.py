@@ -121,8 +121,12 @@ def bar(things: Iterable[Any] | None, words: str, total: int | None = None, **st
 def working(words: str) -> Iterator[None]:
     """Show on a terminal what goes on, and each second for how long, until it ends.
 
-    For work of seconds that cannot say how much of it is done, so that nothing seems to hang.
+    For work of seconds that cannot say how much of it is done, so that nothing seems to hang. Where
+    another program uses the packages, nothing is shown unasked.
     """
+    if not _running:
+        yield
+        return
     ended, form = threading.Event(), "{desc} ... {elapsed}"
     with (
         _second_stderr() as stream,
@@ -132,7 +136,7 @@ def working(words: str) -> Iterator[None]:
         def tick() -> None:
             while not ended.wait(TICK):
                 shown.delay = (
-                    0  # or tqdm takes its line for one that was never shown, and leaves it
+                    0  # else tqdm takes its line for one that was not shown, and leaves it
                 )
                 shown.refresh()
 
@@ -154,11 +158,15 @@ def _second_stderr() -> Iterator[TextIO]:
     """Another way to where stderr leads, open while `quiet_stderr` swallows what comes there."""
     try:
         number = os.dup(sys.stderr.fileno())
-    except OSError:  # of a test or a notebook, without a descriptor
+    except OSError:  # of a test, without a descriptor
         yield sys.stderr
         return
-    with os.fdopen(number, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
+    stream = os.fdopen(number, "w", encoding=sys.stderr.encoding, errors="replace")
+    try:
         yield stream
+    finally:
+        with suppress(OSError):  # of a terminal that is gone
+            stream.close()
 
 
 def _clear() -> None:

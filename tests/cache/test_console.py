@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -291,11 +292,17 @@ def test_work_without_a_bar_shows_on_a_terminal_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "TICK", 0.01)
-    with console.working("ridge"):
-        time.sleep(0.1)
+    with monkeypatch.context() as running:
+        running.setattr(console, "_running", ["heads"])
+        with console.working("off a terminal"):
+            time.sleep(0.1)
     assert capsys.readouterr() == ("", "")
     terminal = _Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
+    with console.working("in another program"):
+        time.sleep(0.1)
+    assert not terminal.getvalue()
+    monkeypatch.setattr(console, "_running", ["heads"])
     with console.working("ridge"):
         time.sleep(0.2)
     assert terminal.getvalue().count("ridge ... 00:00") >= 2
@@ -310,6 +317,7 @@ def test_work_without_a_bar_shows_on_a_terminal_that_it_goes_on(
 
 def test_it_shows_so_while_stderr_is_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "TICK", 0.01)
+    monkeypatch.setattr(console, "_running", ["heads"])
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal, Path(os.devnull).open("w") as nothing:
         monkeypatch.setattr("sys.stderr", terminal)
@@ -318,3 +326,17 @@ def test_it_shows_so_while_stderr_is_swallowed(monkeypatch: pytest.MonkeyPatch) 
             time.sleep(0.2)
     assert os.read(ours, 10_000).count(b"opening ... 00:00") >= 2
     os.close(ours)
+
+
+def test_a_terminal_that_goes_away_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "TICK", 0.01)
+    monkeypatch.setattr(console, "_running", ["heads"])
+    ours, theirs = os.openpty()
+    terminal = os.fdopen(theirs, "w")
+    monkeypatch.setattr("sys.stderr", terminal)
+    with console.working("opening"):
+        time.sleep(0.1)
+        os.close(ours)
+        time.sleep(0.1)
+    with contextlib.suppress(OSError):
+        terminal.close()
